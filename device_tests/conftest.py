@@ -1,0 +1,51 @@
+"""`pytest device_tests --device local` runs the contract; `--bundle FOLDER` runs it on a bundle of yours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from device_tests.transports import TRANSPORTS, Completed, Transport
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="local", choices=sorted(TRANSPORTS), help="where the contract runs")
+    parser.addoption("--bundle", type=Path, help="a bundle to use in place of a small generated one")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device with one bundle on it."""
+
+    transport: Transport
+    bundle: str
+
+    def script(self, code: str, *arguments: object) -> Completed:
+        """Runs `code` on the device with the bundle's path and `arguments` as sys.argv[1:]."""
+        return self.transport.python("-c", code, self.bundle, *map(str, arguments))
+
+    def command(self, name: str, *arguments: object) -> Completed:
+        """Runs `lerg-edge NAME BUNDLE ARGUMENTS...` on the device."""
+        return self.transport.python("-m", "lerg_runtime", name, self.bundle, *map(str, arguments))
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given: Path | None = request.config.getoption("--bundle")
+    if given is not None:
+        return given
+    from lerg_exporter import build_bundle
+
+    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, bundle_folder: Path) -> Iterator[Device]:
+    transport = TRANSPORTS[request.config.getoption("--device")]()
+    try:
+        yield Device(transport, transport.push(bundle_folder))
+    finally:
+        transport.close()

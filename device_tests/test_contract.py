@@ -1,0 +1,137 @@
+"""What every device must do with a bundle, asked through a transport: the same suite for each kind of device."""
+
+from __future__ import annotations
+
+from device_tests.conftest import Device
+
+# Each script runs on the device with the bundle's path as sys.argv[1] and prints one JSON value.
+PRELUDE = """
+import json, sys
+import numpy as np
+from lerg_runtime import Recommender
+from lerg_runtime.errors import BudgetError
+
+bundle = sys.argv[1]
+
+def plan_of(*phases):
+    with Recommender.open(bundle) as rec:
+        plan = rec.plan()
+    return max(plan.phase(name).total_bytes for name in phases)
+
+def ids(recommender, side, count):
+    return getattr(recommender, side + "_ids").take(np.arange(count)).tolist()
+
+def say(**values):
+    print(json.dumps(values))
+"""
+
+OPEN = """
+budget = plan_of("open", "encode", "recommend")
+with Recommender.open(bundle, memory_budget=budget) as rec:
+    items, scores = rec.recommend(ids(rec, "user", 1)[0], k=5)
+    say(budget=budget, peak=rec.memory[1], items=len(items))
+"""
+
+REFUSE = """
+budget = plan_of("open") // 2
+try:
+    Recommender.open(bundle, memory_budget=budget)
+except BudgetError as error:
+    say(budget=error.budget_bytes, needed=error.needed_bytes, items=len(error.items))
+"""
+
+RECOMMEND = """
+with Recommender.open(bundle) as rec:
+    users = ids(rec, "user", 5)
+    many, many_scores = rec.recommend(users, k=7)
+    single = [rec.recommend(user, k=7) for user in users]
+    everything, _ = rec.recommend(users[0], k=len(rec.item_ids), include_seen=True)
+    say(same=all((many[i] == one[0]).all() and (many_scores[i] == one[1]).all() for i, one in enumerate(single)),
+        falling=bool((np.diff(many_scores, axis=1) <= 0).all()),
+        catalogue=len(rec.item_ids), all_distinct=len(set(everything.tolist())))
+"""
+
+FINETUNE = """
+with Recommender.open(bundle) as rec:
+    # Somebody likes what the model ranks last for them: the loss has far to fall.
+    user = ids(rec, "user", 1)[0]
+    ranked, before = rec.recommend(user, k=len(rec.item_ids) // 2)
+    chosen = ranked[-5:].tolist()
+    report = rec.finetune([(user, item) for item in chosen], epochs=8, learning_rate=0.02, seed=1)
+    after, scores = rec.recommend(user, k=10)
+    rec.save()
+with Recommender.open(bundle) as again:
+    reopened, reopened_scores = again.recommend(user, k=10)
+    say(losses=[float(epoch.loss) for epoch in report.epochs],
+        offered_again=sorted(set(chosen) & set(after.tolist())),
+        same=bool((after == reopened).all() and (scores == reopened_scores).all()),
+        generation=int(again.state.generation))
+"""
+
+
+def test_opens_under_a_budget_and_stays_within_it(device: Device) -> None:
+    found = device.script(PRELUDE + OPEN).json()
+    assert found["items"] == 5
+    assert 0 < found["peak"] <= found["budget"]
+
+
+def test_refuses_a_budget_below_the_plan(device: Device) -> None:
+    found = device.script(PRELUDE + REFUSE).json()
+    assert found["needed"] > found["budget"] > 0
+    assert found["items"] > 0
+
+
+def test_finetune_under_a_small_budget_exits_with_3(device: Device) -> None:
+    missing = device.command("finetune", "--interactions", "nowhere.csv")
+    assert missing.status == 2, missing.stderr
+    refused = device.transport.python("-c", PRELUDE + WRITE_ONE_INTERACTION, device.bundle)
+    assert refused.status == 0, refused.stderr
+    done = device.command("finetune", "--interactions", refused.stdout.strip(), "--memory-budget", "10000")
+    assert done.status == 3, done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert "10000" in done.stderr
+
+
+WRITE_ONE_INTERACTION = """
+import os
+path = os.path.join(os.path.dirname(bundle), "one.csv")
+with Recommender.open(bundle) as rec, open(path, "w") as file:
+    print("user,item", file=file)
+    print(ids(rec, "user", 1)[0], ids(rec, "item", 1)[0], sep=",", file=file)
+print(path)
+"""
+
+
+def test_programs_answer_their_golden_inputs(device: Device) -> None:
+    found = device.script(PRELUDE + GOLDEN).json()
+    assert found == {"encode": [], "finetune": [], "recommend": []}
+
+
+GOLDEN = """
+from lerg_runtime.golden import check_golden
+say(**{method: list(problems) for method, problems in check_golden(bundle).items()})
+"""
+
+
+def test_recommends_the_same_alone_and_together(device: Device) -> None:
+    found = device.script(PRELUDE + RECOMMEND).json()
+    assert found["same"]
+    assert found["falling"]
+    assert found["all_distinct"] == found["catalogue"]
+
+
+def test_learns_saves_and_reopens(device: Device) -> None:
+    found = device.script(PRELUDE + FINETUNE).json()
+    assert found["losses"][-1] < found["losses"][0]
+    assert found["offered_again"] == []
+    assert found["same"]
+    assert found["generation"] == 1
+
+
+def test_profiles_each_program(device: Device) -> None:
+    found = device.command("profile", "--json").json()
+    assert set(found["latency_ms"]) == {"encode", "finetune", "recommend"}
+    for latency in found["latency_ms"].values():
+        assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert found["memory"]["peak_rss_bytes"] > found["memory"]["baseline_rss_bytes"] > 0
+    assert found["memory"]["planned_bytes"] > 0

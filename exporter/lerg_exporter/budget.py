@@ -1,0 +1,180 @@
+"""Choosing codebook, retention and batch so that a bundle meets its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lerg_runtime.bundle import ModelShape
+from lerg_runtime.sizes import format_size
+
+from lerg_edge.errors import BudgetError
+from lerg_edge.options import default_codes
+from lerg_edge.placeholders import split_count
+from lerg_exporter.estimate import DataSizes, bundle_bytes, memory_plan
+from lerg_exporter.options import ExportOptions
+
+__all__ = ["Plan", "choose_plan", "default_placeholders"]
+
+DEFAULT_RETENTION = 0.7
+DEFAULT_BATCH = 4096
+_MOST_PLACEHOLDERS = 500
+_SMALLEST_BATCH = 256
+# Parts of the wished number of codes and of the wished retention, in the order in which they are given up.
+# A smaller batch costs no accuracy and is tried first at every rung.
+_LADDER = (
+    (1.0, 1.0),
+    (0.75, 1.0),
+    (0.75, 0.85),
+    (0.5, 0.85),
+    (0.5, 0.7),
+    (0.35, 0.55),
+    (0.25, 0.4),
+    (0.15, 0.25),
+    (0.1, 0.15),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an export will use where the options left a choice.
+
+    Attributes:
+        codes: rows of the codebook.
+        retention: part of the entities that stay.
+        placeholders: most rows of the placeholder codebook.
+        batch: largest number of triples in a fine-tuning step.
+        memory_bytes: upper bound of what running the bundle takes.
+        storage_bytes: upper bound of the bundle.
+    """
+
+    codes: int
+    retention: float
+    placeholders: int
+    batch: int
+    memory_bytes: int
+    storage_bytes: int
+
+
+def choose_plan(options: ExportOptions, data: DataSizes) -> Plan:
+    """The first plan that meets the budgets: a smaller batch, then fewer codes and entities by turns.
+
+    What the options state is not touched.
+
+    Raises:
+        BudgetError: no plan does; lists each item in bytes and the smallest change that would fit.
+    """
+    wished = _wished(options, data)
+    for plan in _candidates(wished, options, data):
+        if _fits(plan, options):
+            return plan
+    raise BudgetError(_refusal(wished, options, data))
+
+
+def default_placeholders(pruned: int) -> int:
+    """500, and at most one for four pruned entities; at least one a side."""
+    return 0 if pruned == 0 else max(2, min(_MOST_PLACEHOLDERS, pruned // 4))
+
+
+def _wished(options: ExportOptions, data: DataSizes) -> Plan:
+    entities = data.users + data.items
+    codes = options.codes
+    if codes is None:
+        codes = default_codes(entities, dim=options.dim, bits=options.bits)
+    retention = DEFAULT_RETENTION if options.retention is None else options.retention
+    batch = DEFAULT_BATCH if options.batch is None else options.batch
+    return _sized(codes, retention, batch, options, data)
+
+
+def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterator[Plan]:
+    batches = [wished.batch]
+    while options.batch is None and batches[-1] // 2 >= _SMALLEST_BATCH:
+        batches.append(batches[-1] // 2)
+    tried = set()
+    for code_part, retention_part in _LADDER:
+        codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
+        codes = max(codes, options.per_entity) if options.codes is None else codes
+        retention = wished.retention
+        if options.retention is None:
+            retention = round(wished.retention * retention_part, 3)
+        if (codes, retention) in tried:
+            continue
+        tried.add((codes, retention))
+        for batch in batches:
+            yield _sized(codes, retention, batch, options, data)
+
+
+def _fits(plan: Plan, options: ExportOptions) -> bool:
+    return (options.memory_budget is None or plan.memory_bytes <= options.memory_budget) and (
+        options.storage_budget is None or plan.storage_bytes <= options.storage_budget
+    )
+
+
+def _sized(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> Plan:
+    shape = _shape(codes, retention, batch, options, data)
+    return Plan(
+        codes,
+        retention,
+        shape.user_placeholders + shape.item_placeholders,
+        batch,
+        memory_plan(shape, data).peak_bytes,
+        sum(bundle_bytes(shape, data).values()),
+    )
+
+
+def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
+    """Sizes of the model to be expected; how many of a side stay is known only after the selection."""
+    entities = data.users + data.items
+    retained = max(2, round(retention * entities))
+    users = min(max(1, round(retained * data.users / entities)), data.users)
+    items = min(max(1, retained - users), data.items)
+    pruned = (data.users - users, data.items - items)
+    wanted = default_placeholders(sum(pruned)) if options.placeholders is None else options.placeholders
+    wanted = max(wanted, sum(count > 0 for count in pruned))
+    user_placeholders, item_placeholders = split_count(wanted, *pruned)
+    return ModelShape(
+        users=data.users,
+        items=data.items,
+        dim=options.dim,
+        bits=options.bits,
+        codes=codes,
+        per_entity=options.per_entity,
+        anchor_weight=options.anchor_weight,
+        layers=options.layers,
+        retained_users=users,
+        retained_items=items,
+        # Which side keeps more is not known yet; both as large as they can be bounds the edges.
+        edges=data.most_edges(min(retained, data.users), min(retained, data.items)),
+        user_placeholders=user_placeholders,
+        item_placeholders=item_placeholders,
+        step_count=1,
+        max_batch=batch,
+        max_users=options.max_users,
+        max_k=min(options.max_k, data.items),
+        l2=0.0,
+    )
+
+
+def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
+    shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
+    if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
+        plan = memory_plan(shape, data)
+        phase = max(plan.phases, key=lambda phase: phase.total_bytes)
+        name, budget, needed = "memory", options.memory_budget, wished.memory_bytes
+        items = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
+        what = f"the phase {phase.name} of such a bundle"
+    else:
+        name, budget, needed = "storage", options.storage_budget or 0, wished.storage_bytes
+        items = ", ".join(f"{name} {size}" for name, size in bundle_bytes(shape, data).items())
+        what = "such a bundle"
+    free = replace(options, codes=None, retention=None, batch=None)
+    relaxed = list(_candidates(_wished(free, data), free, data))
+    fitting = next((plan for plan in relaxed if _fits(plan, options)), None)
+    if fitting is not None:
+        remedy = (
+            f"--codes {fitting.codes} --retention {fitting.retention:g} --batch {fitting.batch} would fit"
+        )
+    else:
+        least = min(plan.memory_bytes if name == "memory" else plan.storage_bytes for plan in relaxed)
+        remedy = f"give --{name}-budget at least {least} bytes ({format_size(least)}), or a smaller --dim"
+    return f"the {name} budget is {budget} bytes and {what} needs {needed}: {items}; {remedy}"

@@ -1,0 +1,203 @@
+"""Filling a bundle: programs, their plans and golden examples, the weights, and what was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lerg_runtime.bundle import Manifest, State, pack, write_bundle
+
+from lerg_edge.interactions import Interactions
+from lerg_edge.model import RewiredModel
+from lerg_edge.quantiser import quantise
+from lerg_edge.storage import embedding_storage, propagation_cost
+from lerg_exporter.golden import golden_examples
+from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.measure import scratch_bytes
+from lerg_exporter.methods import methods_of
+from lerg_exporter.programs import MethodPlan, Program, trace
+
+__all__ = ["Draft", "draft_bundle", "write"]
+
+PROGRAM_FILE = "model.pte"
+_GOLDEN_SEED = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A model with its programs: all of a bundle but what is measured once it runs.
+
+    Attributes:
+        model: the rewired model.
+        limits: largest inputs of the programs.
+        lowering, propagation: how the programs compute.
+        program: as traced.
+        scratch: bytes of scratch by method.
+        golden: arrays of `golden.npz`.
+    """
+
+    model: RewiredModel
+    limits: ProgramLimits
+    lowering: str
+    propagation: str
+    program: Program
+    scratch: Mapping[str, int]
+    golden: Mapping[str, Any]
+
+
+def draft_bundle(
+    model: RewiredModel,
+    limits: ProgramLimits,
+    *,
+    lowering: str = "native",
+    propagation: str = "graph",
+    with_golden: bool = True,
+) -> Draft:
+    """Trace the programs of `model`, answer their golden examples, and measure their scratch.
+
+    Args:
+        with_golden: False leaves the examples out, for a bundle that nobody will verify.
+
+    Raises:
+        InputError: the lowering or propagation is not available, or the model has an empty side.
+    """
+    methods = methods_of(model, limits, lowering=lowering, propagation=propagation)
+    golden: Mapping[str, Any] = {}
+    if with_golden:
+        with _one_thread():
+            golden = golden_examples(methods, bits=model.bits, seed=_GOLDEN_SEED)
+    program = trace(methods)
+    slots = (
+        len(model.retained_users) + model.placeholders.user_count,
+        len(model.retained_items) + model.placeholders.item_count,
+    )
+    scratch = scratch_bytes(program, slots=slots)
+    return Draft(model, limits, lowering, propagation, program, scratch, golden)
+
+
+def write(
+    draft: Draft,
+    folder: str | os.PathLike[str],
+    *,
+    interactions: Interactions,
+    state: State | None = None,
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    training: Mapping[str, Any] | None = None,
+    finetune: Mapping[str, Any],
+    full_edges: int | None = None,
+    overwrite: bool = False,
+) -> Manifest:
+    """Write a bundle, whole or not at all.
+
+    Args:
+        draft: the model and its programs.
+        folder: where.
+        interactions: what users have seen, and what fine-tuning replays.
+        state: weights to ship in place of the draft's own.
+        metrics: by stage.
+        training: how the model was made, for people.
+        finetune: defaults of fine-tuning on the device.
+        full_edges: interactions that the full graph has; None for those of `interactions`.
+        overwrite: replace a bundle that is there.
+
+    Raises:
+        lerg_runtime.errors.InputError: `folder` is in the way.
+    """
+    model = draft.model
+    edges = interactions.pair_count if full_edges is None else full_edges
+    codebook = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits)
+    users = slice(0, model.user_count)
+    items = slice(model.user_count, None)
+    index = model.placeholders.index
+    return write_bundle(
+        Path(folder),
+        manifest={
+            "created_with": {name: version(name) for name in ("lerg-edge", "executorch", "torch")},
+            "requires": {"executorch": ".".join(version("executorch").split(".")[:2])},
+            "lowering": draft.lowering,
+            "propagation": draft.propagation,
+            "model": _sizes(draft),
+            "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
+            "storage": _storage(model),
+            "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
+            "macs": asdict(propagation_cost(model, full_edges=edges)),
+            "training": dict(training or {}),
+            "finetune": dict(finetune),
+        },
+        program=draft.program.data,
+        user_ids=interactions.user_ids.values,
+        item_ids=interactions.item_ids.values,
+        retained_users=model.retained[users],
+        retained_items=model.retained[items],
+        user_placeholder=index[users][~model.retained[users]],
+        item_placeholder=index[items][~model.retained[items]],
+        interactions=(interactions.users, interactions.items),
+        codebook=codebook if state is None else state.codebook,
+        step=model.step if state is None else state.step,
+        golden=draft.golden,
+        overwrite=overwrite,
+    )
+
+
+def _sizes(draft: Draft) -> dict[str, Any]:
+    model, limits = draft.model, draft.limits
+    return {
+        "users": model.user_count,
+        "items": model.item_count,
+        "dim": int(model.codebook.shape[1]),
+        "bits": model.bits,
+        "codes": model.code_count,
+        "per_entity": int(model.assignment.shape[1]),
+        "anchor_weight": model.anchor_weight,
+        "layers": model.layers,
+        "retained_users": len(model.retained_users),
+        "retained_items": len(model.retained_items),
+        "edges": int(model.graph.nnz),
+        "user_placeholders": model.placeholders.user_count,
+        "item_placeholders": model.placeholders.item_count,
+        "step_shape": list(model.step.shape),
+        "max_batch": limits.max_batch,
+        "max_users": limits.max_users,
+        "max_k": min(limits.max_k, model.item_count),
+        "l2": limits.l2,
+    }
+
+
+def _program(plan: MethodPlan, scratch: int) -> dict[str, Any]:
+    return {
+        "method": plan.method,
+        "file": PROGRAM_FILE,
+        "planned_bytes": sum(plan.arena_bytes) + scratch,
+        "arena_bytes": list(plan.arena_bytes),
+        "scratch_bytes": scratch,
+        "operators": list(plan.operators),
+        "inputs": [asdict(spec) for spec in plan.inputs],
+        "outputs": [asdict(spec) for spec in plan.outputs],
+    }
+
+
+def _storage(model: RewiredModel) -> dict[str, Any]:
+    report = embedding_storage(model)
+    return {
+        "embedding_bytes": report.embedding_bytes,
+        "baseline_bytes": report.baseline_bytes,
+        "reference_dim": report.reference_dim,
+        "items": asdict(report.items),
+    }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over several threads may differ in their last bits, and golden examples must not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,228 @@
+"""`lerg-export run`: from a file of interactions to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lerg_exporter.cli._options import Size, json_option
+from lerg_exporter.cli._output import print_json, print_table, progress
+from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
+from lerg_exporter.options import BIT_WIDTHS, ExportOptions
+from lerg_exporter.progress import Progress
+from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
+from lerg_exporter.target import check_target
+
+if TYPE_CHECKING:
+    from lerg_edge.interactions import Dataset
+    from lerg_exporter.pipeline import ExportReport
+
+__all__ = ["run"]
+
+_SPLITS = {"auto": "auto", "given": "given", "ratio": "ratio", "last": "leave-last-out"}
+_MOST_BAD_ROWS_SHOWN = 10
+_DATA_OPTIONS = (
+    "test",
+    "split",
+    "test_share",
+    "rating_threshold",
+    "skip_bad_rows",
+    "user_column",
+    "item_column",
+    "rating_column",
+    "timestamp_column",
+)
+
+_DEFAULTS = ExportOptions()
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option of an export; its default is that of `ExportOptions`."""
+    name = names[-1].removeprefix("--").replace("-", "_")
+    default = getattr(_DEFAULTS, name, None)
+    return click.option(*names, default=default, show_default=default is not None, **settings)
+
+
+_COUNT = click.IntRange(min=1)
+_SHARE = click.FloatRange(min=0, max=1, min_open=True)
+
+
+@click.command(short_help="Interactions in, a bundle out.")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path), required=True, metavar="BUNDLE", help="Where to write."
+)
+@click.option("--force", is_flag=True, help="Replace a bundle that is at -o; nothing else is ever replaced.")
+@click.option(
+    "--test", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Held-out interactions."
+)
+@click.option(
+    "--split", type=click.Choice(tuple(_SPLITS)), default="auto", show_default=True, help="The test set."
+)
+@click.option(
+    "--test-share", type=float, default=0.2, show_default=True, help="Part held out by --split ratio."
+)
+@click.option("--rating-threshold", type=float, metavar="RATING", help="Leave out rows rated below this.")
+@click.option("--skip-bad-rows", is_flag=True, help="Go on after rows that cannot be read, and count them.")
+@click.option(
+    "--user-column", metavar="NAME", help="Column of a table, where the usual names do not find it."
+)
+@click.option("--item-column", metavar="NAME")
+@click.option("--rating-column", metavar="NAME")
+@click.option("--timestamp-column", metavar="NAME")
+@click.option(
+    "--bits", type=click.Choice(tuple(map(str, BIT_WIDTHS))), default=str(_DEFAULTS.bits), show_default=True,
+    help="Width of a codebook element.",
+)  # fmt: skip
+@_option(
+    "--codes", type=_COUNT, metavar="C", help="Rows of the codebook; default: by the number of entities."
+)
+@_option("--dim", type=_COUNT, metavar="D", help="Length of an embedding.")
+@_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity.")
+@_option("--anchor-weight", type=_SHARE, metavar="W", help="Weight of the first of them.")
+@_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation.")
+@_option("--retention", type=_SHARE, metavar="R", help="Part of users and items that stay; default: 0.7.")
+@_option(
+    "--placeholders",
+    type=click.IntRange(min=0),
+    metavar="R",
+    help="Rows that stand for the others; default: 500.",
+)
+@_option(
+    "--selector", metavar="NAME", help="bip, bip-global, random, degree, norm, pagerank, or file.py:function."
+)
+@_option("--min-users", type=click.IntRange(min=0), metavar="N", help="Least users that stay.")
+@_option("--min-items", type=click.IntRange(min=0), metavar="N", help="Least items that stay.")
+@click.option(
+    "--keep-user", "keep_users", multiple=True, metavar="ID", help="A user who must stay; may be repeated."
+)
+@click.option(
+    "--keep-item", "keep_items", multiple=True, metavar="ID", help="An item that must stay; may be repeated."
+)
+@_option(
+    "--edge-budget",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Most that the degrees of who stays add up to.",
+)
+@_option("--propagation", type=click.Choice(PROPAGATIONS), help="How an entity's row comes about.")
+@_option("--lowering", type=click.Choice(LOWERINGS), help="By which operators the programs compute.")
+@_option("--memory-budget", type=Size(), metavar="SIZE", help="Most memory that running the bundle may take.")
+@_option(
+    "--storage-budget", type=Size(), metavar="SIZE", help="Most that the bundle's files may take together."
+)
+@_option(
+    "--batch",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Most triples in a fine-tuning step; default: 4096.",
+)
+@_option("--epochs", type=_COUNT, metavar="N", help="Most epochs of pretraining.")
+@_option("--pretrain-batch", type=_COUNT, metavar="N", help="Interactions in a step of pretraining.")
+@_option("--learning-rate", type=float, metavar="RATE", help="Of pretraining.")
+@_option(
+    "--finetune-epochs",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Most epochs of fine-tuning; 0 for none.",
+)
+@_option(
+    "--finetune-learning-rate", type=float, metavar="RATE", help="Of fine-tuning, here and on the device."
+)
+@_option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed gives the same bundle.")
+@_option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where pretraining runs.")
+@click.option(
+    "--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keep stages here for another run."
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+def run(
+    data: str, output: Path, force: bool, work_dir: Path | None, quiet: bool, as_json: bool, **given: Any
+) -> None:
+    """Train on DATA, prune, rewire, trace, fine-tune through the program, and write a bundle.
+
+    DATA is `demo`, a folder with train.txt and test.txt (`user item item ...`, a line a user), or one file:
+    CSV, TSV, Parquet, RecBole .inter, MovieLens u.data or ratings.dat.
+
+    \b
+    lerg-export run demo -o bundle
+    lerg-export run interactions.csv -o bundle --memory-budget 64MiB
+    lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
+    """
+    reading = {name: given.pop(name) for name in _DATA_OPTIONS}
+    options = ExportOptions(**{**given, "bits": int(given["bits"])})
+    check_target(output, overwrite=force)
+    with progress(quiet=quiet) as tell:
+        dataset = _read(data, reading, seed=options.seed, tell=tell)
+        report = _export(dataset, output, options, work_dir=work_dir, force=force, tell=tell)
+    if as_json:
+        print_json(_described(report))
+        return
+    _print(report)
+
+
+def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> Dataset:
+    from lerg_edge.readers import BadRow, read_dataset
+
+    shown = 0
+
+    def on_bad_row(row: BadRow) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= _MOST_BAD_ROWS_SHOWN:
+            tell.note(f"skipped {row.path}, line {row.line}: {row.reason}")
+
+    tell.stage("reading")
+    reading["split"] = _SPLITS[reading["split"]]
+    dataset = read_dataset(data, seed=seed, on_bad_row=on_bad_row, **reading)
+    train, report = dataset.train, dataset.train.report
+    tests = dataset.test.pair_count if dataset.test else 0
+    tell.note(
+        f"{train.user_count:,} users ({report.users_without:,} without a training pair), "
+        f"{train.item_count:,} items ({report.items_without:,} without); {train.pair_count:,} training and "
+        f"{tests:,} test pairs; {report.duplicates_merged:,} duplicates merged, "
+        f"{report.bad_rows_skipped:,} bad rows skipped"
+    )
+    return dataset
+
+
+def _export(
+    dataset: Dataset,
+    output: Path,
+    options: ExportOptions,
+    *,
+    work_dir: Path | None,
+    force: bool,
+    tell: Progress,
+) -> ExportReport:
+    from lerg_exporter.quiet_imports import quiet_imports
+
+    with quiet_imports():
+        from lerg_exporter.pipeline import export
+    return export(dataset, output, options, work_dir=work_dir, overwrite=force, progress=tell)
+
+
+def _described(report: ExportReport) -> dict[str, Any]:
+    document = report.manifest.document
+    kept = ("model", "programs", "storage", "metrics", "macs", "training")
+    return {"bundle": str(report.path), **{name: document[name] for name in kept}}
+
+
+def _print(report: ExportReport) -> None:
+    document = report.manifest.document
+    print_table(accuracy_rows(document))
+    print_table(size_rows(document["storage"]))
+    print_table(program_rows(document["programs"]))
+    print_table(cost_rows(document["macs"]))
+    tuned = report.tuned
+    if tuned is not None and tuned.scores:
+        gained = (
+            f"epoch {tuned.best_epoch} of {len(tuned.losses)} is kept"
+            if tuned.best_epoch
+            else "no epoch did better than before it, so the weights are as they were"
+        )
+        click.echo(f"Fine-tuning, by validation: {gained}.")
+    click.echo(f"The bundle lies in {report.path}.")

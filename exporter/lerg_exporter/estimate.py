@@ -1,0 +1,189 @@
+"""What a bundle will take in memory and on disk, before anything is trained.
+
+Every figure is an upper bound for a bundle of the stated sizes, at most `MARGIN` above what it turns out to
+be on sets of some thousand entities or more.  The formulas follow the plans of the programs: which tensors
+of a traced program are alive at the same time, and what the kernels lay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
+from lerg_runtime.bundle import FineTuneDefaults, Manifest, ModelShape, ProgramSpec
+from lerg_runtime.bundle._csr import encode_interactions
+from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._writer import _id_arrays
+
+from lerg_edge.interactions import Interactions
+from lerg_edge.storage import index_bytes as storage_index_bytes
+from lerg_edge.storage import packed_bytes
+from lerg_exporter.indices import index_bytes
+
+__all__ = ["MARGIN", "DataSizes", "bundle_bytes", "memory_plan"]
+
+MARGIN = 0.25
+
+_FLOAT = 4
+_PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three methods, alignment
+_OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
+_REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
+
+
+@dataclass(frozen=True, slots=True)
+class DataSizes:
+    """What an export's cost depends on in the data.
+
+    Attributes:
+        users, items, pairs: of the training set.
+        stored: sizes in memory of ids and interactions.
+        entity_file_bytes, interaction_file_bytes: of ids and interactions in the bundle, compressed.
+        user_degrees, item_degrees: int64, in descending order, summed up from the start.
+    """
+
+    users: int
+    items: int
+    pairs: int
+    stored: StoredSizes
+    entity_file_bytes: int
+    interaction_file_bytes: int
+    user_degrees: np.ndarray
+    item_degrees: np.ndarray
+
+    @classmethod
+    def of(cls, train: Interactions) -> DataSizes:
+        """The sizes of a training set."""
+        ids = {**_id_arrays("user", train.user_ids.values), **_id_arrays("item", train.item_ids.values)}
+        encoded = encode_interactions(
+            train.users, train.items, user_count=train.user_count, item_count=train.item_count
+        )
+        return cls(
+            users=train.user_count,
+            items=train.item_count,
+            pairs=train.pair_count,
+            stored=StoredSizes(
+                _id_bytes(ids, "user"), _id_bytes(ids, "item"), train.pair_count, encoded["gaps"].nbytes
+            ),
+            entity_file_bytes=len(npz_bytes(ids)),
+            interaction_file_bytes=len(npz_bytes(encoded)),
+            user_degrees=_sorted_sums(train.users, train.user_count),
+            item_degrees=_sorted_sums(train.items, train.item_count),
+        )
+
+    def most_edges(self, users: int, items: int) -> int:
+        """Most edges that a rewired graph of so many users and items has.
+
+        An edge that is added stands for one that was lost at one of its ends, so there are never more than
+        there were edges with a retained end.
+        """
+        user_sums = int(self.user_degrees[users - 1]) if users else 0
+        item_sums = int(self.item_degrees[items - 1]) if items else 0
+        return min(self.pairs, user_sums + item_sums)
+
+
+def memory_plan(shape: ModelShape, data: DataSizes) -> MemoryPlan:
+    """What opening, encoding, recommending and fine-tuning will need at the manifest's defaults."""
+    manifest = Manifest(
+        model=shape,
+        programs=tuple(_programs(shape)),
+        files={},
+        executorch="",
+        finetune=FineTuneDefaults(
+            learning_rate=1.0,
+            step_learning_rate=None,
+            sgd_learning_rate=None,
+            batch=shape.max_batch,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            momentum=0.9,
+        ),
+        document={},
+    )
+    workload = Workload(users_at_once=shape.max_users, batch=shape.max_batch)
+    return plan_memory(manifest, data.stored, local=0, workload=workload)
+
+
+def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:
+    """Bytes of the bundle's files, by what they hold."""
+    pruned = (shape.users - shape.retained_users, shape.items - shape.retained_items)
+    indices = sum(
+        count * storage_index_bytes(rows)
+        for count, rows in zip(pruned, (shape.user_placeholders, shape.item_placeholders), strict=True)
+    )
+    placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
+    return {
+        "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
+        "assignment and graph": _graph_constants(shape),
+        "placeholders": placeholders + indices,
+        "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
+        "interactions": data.interaction_file_bytes,
+        "programs": _PROGRAM_OVERHEAD,
+        "manifest and checks": _OTHER_FILES,
+    }
+
+
+def _programs(shape: ModelShape) -> list[ProgramSpec]:
+    codebook = shape.codes * shape.dim
+    rows = shape.max_batch * shape.dim
+    # The backward pass holds rows of a batch (ten of them beside the codebook, or eleven) or, for small
+    # batches, three gradients of the codebook beside five.
+    finetune = max(codebook + 10 * rows, 11 * rows, 3 * codebook + 5 * rows)
+    finetune += _placeholders(shape) * shape.dim + 12 * shape.max_batch
+    encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
+    users = shape.max_users + 32
+    ranking = _FLOAT * users * (shape.dim + 8) + 2 * users * 2 * shape.max_k * 8 + 4096
+    return [
+        _program("encode", _FLOAT * encode + 1024, _scratch(shape, requests=0)),
+        _program("finetune", _FLOAT * finetune + 4096, _scratch(shape, requests=2 * shape.max_batch)),
+        _program("recommend", 0, ranking),
+    ]
+
+
+def _scratch(shape: ModelShape, *, requests: int) -> int:
+    """Working memory of one propagation: tables of some columns, the transposed graph, lists by code."""
+    columns = 16 if shape.dim <= 16 else 32 if shape.dim <= 32 else 64
+    retained = shape.retained_users + shape.retained_items
+    row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
+    tables = _FLOAT * columns * (shape.codes + retained)
+    transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
+    if not requests:
+        return tables + transposed + 2048
+    lists = _FLOAT * retained + 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
+    return tables + transposed + lists + requests * _REQUEST_BYTES + retained + 4096
+
+
+def _program(method: str, arena: int, scratch: int) -> ProgramSpec:
+    return ProgramSpec(
+        method=method,
+        file="",
+        planned_bytes=arena + scratch,
+        arena_bytes=(arena,),
+        scratch_bytes=scratch,
+        operators=(),
+        inputs=(),
+        outputs=(),
+    )
+
+
+def _graph_constants(shape: ModelShape) -> int:
+    assignment = (shape.retained_users + shape.retained_items) * shape.per_entity * index_bytes(shape.codes)
+    graph = _FLOAT * (shape.retained_users + 1) + shape.edges * index_bytes(shape.retained_items)
+    return assignment + graph
+
+
+def _placeholders(shape: ModelShape) -> int:
+    return shape.user_placeholders + shape.item_placeholders
+
+
+def _sorted_sums(column: np.ndarray, count: int) -> np.ndarray:
+    return np.cumsum(np.sort(np.bincount(column, minlength=count))[::-1])
+
+
+def _id_bytes(arrays: Mapping[str, np.ndarray], side: str) -> int:
+    if f"{side}_ids" in arrays:
+        return arrays[f"{side}_ids"].nbytes
+    return arrays[f"{side}_id_bytes"].nbytes + 8 * (len(arrays[f"{side}_id_lengths"]) + 1)

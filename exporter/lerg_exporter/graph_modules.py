@@ -1,0 +1,142 @@
+"""FineTune, Encode and Recommend for graph propagation on the native lowering.
+
+All three speak *slots*: a retained entity's slot is its rank among the retained ones of its side, a
+pruned one's is m_side plus the index of its placeholder.  Notation: Q is the quantised codebook, X = S Q
+the layer-0 rows, H = 1/(L+1) sum_l A'^l X the propagated ones (LightGCN, arXiv 2002.02126,
+on the rewired graph).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lerg_exporter import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
+from lerg_exporter.constants import GraphConstants
+
+__all__ = ["Encode", "FineTune", "Recommend"]
+
+USERS, ITEMS = 0, 1
+
+
+class _Graph(torch.nn.Module):
+    """The constants as buffers, and propagation over them."""
+
+    user_codes: Tensor
+    item_codes: Tensor
+    indptr: Tensor
+    indices: Tensor
+    placeholder_step: Tensor
+    user_placeholders: Tensor | None
+    item_placeholders: Tensor | None
+
+    def __init__(self, constants: GraphConstants) -> None:
+        super().__init__()
+        self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
+        self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
+        for name in ("user_codes", "item_codes", "indptr", "indices", "placeholder_step"):
+            self.register_buffer(name, getattr(constants, name))
+        # A program cannot hold a constant of no bytes, so a side without placeholders has no buffer.
+        for name in ("user_placeholders", "item_placeholders"):
+            packed = getattr(constants, name)
+            self.register_buffer(name, packed if len(packed) else None)
+
+    def placeholders(self, side: int) -> Tensor:
+        """Dequantised placeholder rows of one side, float32 [r_side, d]."""
+        packed = (self.user_placeholders, self.item_placeholders)[side]
+        if packed is None:
+            return torch.zeros(0, self.dim)
+        return torch.ops.lerg.dequantise(packed, self.placeholder_step, self.placeholder_bits)
+
+    def graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.user_codes, self.item_codes, self.indptr, self.indices
+
+    def rows(
+        self, quantised: Tensor, placeholders: Tensor, slots: Tensor, *, side: int, layers: int
+    ) -> Tensor:
+        """Rows of one side after `layers` layers, float32 [B, d]; 0 layers gives X."""
+        return torch.ops.lerg.propagate_rows(
+            quantised, *self.graph(), placeholders, slots, side, layers, self.anchor_weight
+        )
+
+    def table(self, quantised: Tensor, side: int) -> Tensor:
+        """All rows of one side, placeholders last, float32 [m_side + r_side, d]."""
+        return torch.ops.lerg.propagate_table(
+            quantised, *self.graph(), self.placeholders(side), side, self.layers, self.anchor_weight
+        )
+
+
+class FineTune(torch.nn.Module):
+    """BPR loss of a batch of slots; only `codebook` and `step` learn.
+
+    loss = mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|x_u|^2 + |x_p|^2 + |x_n|^2)
+    (BPR, arXiv 1205.2618, with the L2 of LightGCN on the batch's layer-0 rows).
+
+    Shapes:
+        users, positives, negatives: int64 [B]; returns (float32 scalar,).
+        codebook: float32 [c, d], latent; step: float32 [1] or [c].
+    """
+
+    def __init__(self, constants: GraphConstants, codebook: Tensor, step: Tensor, *, l2: float) -> None:
+        super().__init__()
+        self.propagation = _Graph(constants)
+        self.codebook = torch.nn.Parameter(codebook)
+        self.step = torch.nn.Parameter(step)
+        self.bits, self.layers, self.l2 = constants.bits, constants.layers, l2
+
+    def forward(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor]:
+        quantised = torch.ops.lerg.fake_quantise(self.codebook, self.step, self.bits)
+        items = torch.cat([positives, negatives])
+        sides = [(users, USERS), (items, ITEMS)]
+        placeholders = [self.propagation.placeholders(side) for _, side in sides]
+        user_rows, item_rows = (
+            self.propagation.rows(quantised, placeholders[side], slots, side=side, layers=self.layers)
+            for slots, side in sides
+        )
+        batch = users.shape[0]
+        margin = (user_rows * (item_rows[batch:] - item_rows[:batch])).sum(1)
+        loss = functional.softplus(margin).mean()
+        if self.l2:
+            x_users, x_items = (
+                self.propagation.rows(quantised, placeholders[side], slots, side=side, layers=0)
+                for slots, side in sides
+            )
+            # There are two item rows a triple, hence the weight of the second mean.
+            norms = (x_users * x_users).sum(1).mean() + 2 * (x_items * x_items).sum(1).mean()
+            loss = loss + 0.5 * self.l2 * norms
+        return (loss,)
+
+
+class Encode(torch.nn.Module):
+    """Packed codebook and step to the two entity tables.
+
+    Shapes:
+        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
+    """
+
+    def __init__(self, constants: GraphConstants) -> None:
+        super().__init__()
+        self.propagation = _Graph(constants)
+        self.bits = constants.bits
+
+    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        quantised = torch.ops.lerg.dequantise(codes, step, self.bits)
+        return self.propagation.table(quantised, USERS), self.propagation.table(quantised, ITEMS)
+
+
+class Recommend(torch.nn.Module):
+    """The best unseen items of each user row, by descending score and then ascending item index.
+
+    Shapes:
+        user_rows: float32 [B, d]; item_table: float32 [m_i + r_i, d]; item_slots: int32 [I];
+        seen: bool [B, I]; ranks: int64 [K], of which only the length matters.
+        returns (int64 [B, K] item indices, -1 where candidates ran out; float32 [B, K], -inf there).
+    """
+
+    def forward(
+        self, user_rows: Tensor, item_table: Tensor, item_slots: Tensor, seen: Tensor, ranks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        items = torch.ops.lerg.top_items(user_rows, item_table, item_slots, seen, ranks)
+        return items, torch.ops.lerg.score_items(user_rows, item_table, item_slots, items)

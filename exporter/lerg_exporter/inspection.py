@@ -1,0 +1,36 @@
+"""What a bundle is made of, as one JSON object. Neither torch nor executorch is needed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lerg_runtime.bundle import BundleFolder
+
+__all__ = ["inspect_bundle"]
+
+_COPIED = ("lowering", "propagation", "model", "programs", "metrics", "macs", "training", "finetune")
+
+
+def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Sizes, programs, operators, planned memory, versions and metrics of a bundle.
+
+    Every file is hashed on the way.  `storage.bundle_bytes` counts the files as they are now, the state that
+    fine-tuning on a device changes included.
+
+    Raises:
+        lerg_runtime.errors.InputError: no such folder.
+        lerg_runtime.errors.BundleError: not a bundle, damaged, or of a newer version.
+    """
+    folder = BundleFolder.open(path)
+    document = folder.manifest.document
+    state = folder.read_state()
+    files = folder.file_sizes()
+    return {
+        "format": {"name": document["format"], "version": document["version"]},
+        "versions": {**document["created_with"], "requires": document["requires"]},
+        "files": files,
+        "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
+        "state": {"generation": state.generation, "local_interactions": len(state.users)},
+        **{name: document[name] for name in _COPIED},
+    }

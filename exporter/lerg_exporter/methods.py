@@ -1,0 +1,63 @@
+"""Which modules make up a bundle's programs: the one place where lowering and propagation are chosen.
+
+A lowering says by which operators the programs compute, a propagation how an entity's row comes about.  A new
+combination is one line in `_BUILDERS` and one module with a function `(model, limits) -> dict of Method`.
+Importing this is cheap; a builder is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lerg_edge.errors import InputError
+from lerg_exporter.limits import ProgramLimits
+
+if TYPE_CHECKING:
+    import torch
+
+    from lerg_edge.model import RewiredModel
+
+__all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "methods_of"]
+
+_BUILDERS = {("native", "graph"): "lerg_exporter.native_graph:native_graph_methods"}
+
+LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
+PROPAGATIONS = tuple(dict.fromkeys(propagation for _, propagation in _BUILDERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of a program before it is traced.
+
+    Attributes:
+        module: what is traced.
+        inputs: example inputs by name, in call order.
+        dynamic: the dimensions that vary, by input name and axis, as torch.export takes them.
+        outputs: names of the module's own outputs.
+        trains: export the joint forward and backward graph; the first output is the loss.
+    """
+
+    module: torch.nn.Module
+    inputs: Mapping[str, torch.Tensor]
+    dynamic: Mapping[str, Mapping[int, Any]]
+    outputs: tuple[str, ...]
+    trains: bool = False
+
+
+def methods_of(
+    model: RewiredModel, limits: ProgramLimits, *, lowering: str = "native", propagation: str = "graph"
+) -> dict[str, Method]:
+    """The methods `finetune`, `encode` and `recommend` of `model`, in the order they are stored.
+
+    Raises:
+        InputError: there is no such combination, or the model has an empty side.
+    """
+    if (lowering, propagation) not in _BUILDERS:
+        known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
+        raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+    module, function = _BUILDERS[lowering, propagation].split(":")
+    built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
+    return built

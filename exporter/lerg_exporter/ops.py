@@ -1,0 +1,143 @@
+"""The operators of the lerg namespace for torch: schemas, shapes for tracing, gradients, CPU implementations.
+
+Importing this module defines `torch.ops.lerg.*`, once a process.  Every operator has a functional form, which
+programs are traced with, and an `.out` form, which ExecuTorch's programs call and the native kernels
+implement.  What each computes stands in `lerg_exporter.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lerg_exporter import reference
+
+__all__ = ["OPERATORS"]
+
+_GRAPH = "Tensor user_codes, Tensor item_codes, Tensor indptr, Tensor indices"
+_WHERE = "int side, int layers, float anchor_weight"
+
+# Operator name to its arguments.
+OPERATORS: dict[str, str] = {
+    "fake_quantise": "Tensor codebook, Tensor step, int bits",
+    "fake_quantise_grad_codebook": "Tensor grad, Tensor codebook, Tensor step, int bits",
+    "fake_quantise_grad_step": "Tensor grad, Tensor codebook, Tensor step, int bits",
+    "dequantise": "Tensor codes, Tensor step, int bits",
+    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}",
+    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count",
+    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}",
+    "top_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor seen, Tensor ranks",
+    "score_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor items",
+}
+
+
+def _shape_like_codebook(codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    return torch.empty_like(codebook)
+
+
+def _shape_like_grad(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    return torch.empty_like(codebook)
+
+
+def _shape_like_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    return torch.empty_like(step)
+
+
+def _shape_of_dequantised(codes: Tensor, step: Tensor, bits: int) -> Tensor:
+    return step.new_empty(codes.shape[0], codes.shape[1] * (2 if bits == 4 else 1))
+
+
+def _shape_of_rows(codebook: Tensor, *others: Any) -> Tensor:
+    rows = others[5]
+    return codebook.new_empty(rows.shape[0], codebook.shape[1])
+
+
+def _shape_of_rows_grad(grad: Tensor, *others: Any) -> Tensor:
+    return grad.new_empty(others[-1], grad.shape[1])
+
+
+def _shape_of_table(codebook: Tensor, *others: Any) -> Tensor:
+    user_codes, item_codes, _, _, placeholders, side, *_ = others
+    retained = (user_codes, item_codes)[side].shape[0]
+    return codebook.new_empty(retained + placeholders.shape[0], codebook.shape[1])
+
+
+def _shape_of_items(user_rows: Tensor, *others: Any) -> Tensor:
+    return user_rows.new_empty((user_rows.shape[0], others[-1].shape[0]), dtype=torch.int64)
+
+
+def _shape_of_scores(user_rows: Tensor, *others: Any) -> Tensor:
+    return user_rows.new_empty(others[-1].shape)
+
+
+_SHAPES: dict[str, Callable[..., Tensor]] = {
+    "fake_quantise": _shape_like_codebook,
+    "fake_quantise_grad_codebook": _shape_like_grad,
+    "fake_quantise_grad_step": _shape_like_step,
+    "dequantise": _shape_of_dequantised,
+    "propagate_rows": _shape_of_rows,
+    "propagate_rows_grad": _shape_of_rows_grad,
+    "propagate_table": _shape_of_table,
+    "top_items": _shape_of_items,
+    "score_items": _shape_of_scores,
+}
+
+
+def _keep_quantiser_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    codebook, step, ctx.bits = inputs
+    ctx.save_for_backward(codebook, step)
+
+
+def _quantiser_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    codebook, step = ctx.saved_tensors
+    return (
+        torch.ops.lerg.fake_quantise_grad_codebook(grad, codebook, step, ctx.bits),
+        torch.ops.lerg.fake_quantise_grad_step(grad, codebook, step, ctx.bits),
+        None,
+    )
+
+
+def _keep_graph(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    codebook, *graph, _placeholders, rows, side, layers, anchor_weight = inputs
+    ctx.save_for_backward(*graph, rows)
+    ctx.settings = (side, layers, anchor_weight, codebook.shape[0])
+
+
+def _propagation_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    # Placeholders are constants: only the codebook receives a gradient.
+    codebook_grad = torch.ops.lerg.propagate_rows_grad(grad, *ctx.saved_tensors, *ctx.settings)
+    return (codebook_grad, *[None] * 9)
+
+
+def _out_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def write(*args: Any, out: Tensor) -> Tensor:
+        result = function(*args)
+        return out.resize_(result.shape).copy_(result)
+
+    return write
+
+
+def _define() -> torch.library.Library:
+    library = torch.library.Library("lerg", "DEF")
+    for name, arguments in OPERATORS.items():
+        implementation: Callable[..., Tensor] = getattr(reference, name)
+        library.define(f"{name}({arguments}) -> Tensor")
+        library.define(f"{name}.out({arguments}, *, Tensor(a!) out) -> Tensor(a!)")
+        library.impl(name, implementation, "CompositeExplicitAutograd")
+        library.impl(f"{name}.out", _out_form(implementation), "CompositeExplicitAutograd")
+        torch.library.register_fake(f"lerg::{name}", _SHAPES[name], lib=library)
+    torch.library.register_autograd(
+        "lerg::fake_quantise", _quantiser_backward, setup_context=_keep_quantiser_inputs, lib=library
+    )
+    torch.library.register_autograd(
+        "lerg::propagate_rows", _propagation_backward, setup_context=_keep_graph, lib=library
+    )
+    return library
+
+
+# Operators live as long as their library object, and cannot be defined twice: a reload leaves the first.
+if not hasattr(torch.ops.lerg, "propagate_rows"):
+    _LIBRARY = _define()

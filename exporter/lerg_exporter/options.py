@@ -1,0 +1,130 @@
+"""What an export is asked for. Importing this is cheap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lerg_edge.errors import InputError
+from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
+
+__all__ = ["BIT_WIDTHS", "ExportOptions"]
+
+BIT_WIDTHS = (4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Settings of one export. None leaves the choice to the exporter, or to a budget.
+
+    Attributes:
+        bits: 4, 8 or 16, of a codebook element.
+        codes: rows of the codebook; None: see `lerg_edge.options.default_codes`.
+        dim: length of an embedding; even at 4 bits.
+        per_entity: codes that make up an entity.
+        anchor_weight: weight of the first of them, above 0 and at most 1.
+        layers: of propagation.
+        retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
+        placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
+        selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
+        min_users, min_items: least that stay of each side; None: half of the retention ratio.
+        keep_users, keep_items: raw ids that must stay.
+        edge_budget: most that the retained entities' degrees may add up to, or None.
+        batch: largest number of triples in a fine-tuning step of the program; None: 4096.
+        max_users: most users ranked by one call of the program.
+        max_k: most items that one call returns.
+        epochs: of pretraining at most; None: the trainer's default.
+        pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
+        finetune_epochs: of fine-tuning through the program at most; 0 leaves it out.
+        finetune_learning_rate: of fine-tuning, here and by default on the device.
+        seed: equal seeds give equal bundles.
+        device: auto, cpu or cuda; where pretraining runs.
+        lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
+        memory_budget, storage_budget: most bytes that running the bundle, and its files, may take, or None.
+    """
+
+    bits: int = 4
+    codes: int | None = None
+    dim: int = 64
+    per_entity: int = 2
+    anchor_weight: float = 0.6
+    layers: int = 3
+    retention: float | None = None
+    placeholders: int | None = None
+    selector: str = "bip"
+    min_users: int | None = None
+    min_items: int | None = None
+    keep_users: tuple[int | str, ...] = ()
+    keep_items: tuple[int | str, ...] = ()
+    edge_budget: int | None = None
+    batch: int | None = None
+    max_users: int = 64
+    max_k: int = 256
+    epochs: int | None = None
+    pretrain_batch: int | None = None
+    learning_rate: float | None = None
+    l2: float | None = None
+    finetune_epochs: int = 10
+    finetune_learning_rate: float = 1e-3
+    seed: int = 0
+    device: str = "auto"
+    lowering: str = "native"
+    propagation: str = "graph"
+    memory_budget: int | None = None
+    storage_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no later stage would check before work is done.
+
+        Raises:
+            InputError: names the option, its value and its range.
+        """
+        _among("bits", self.bits, BIT_WIDTHS)
+        _among("device", self.device, ("auto", "cpu", "cuda"))
+        _among("lowering", self.lowering, LOWERINGS)
+        _among("propagation", self.propagation, PROPAGATIONS)
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{_option(name)} is {value}; it must be at least {least}")
+        for name in ("anchor_weight", "retention"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value <= 1.0:
+                raise InputError(f"{_option(name)} is {value}; it must be above 0 and at most 1")
+        for name in ("learning_rate", "finetune_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"{_option(name)} is {value}; it must be above 0")
+        if self.bits == 4 and self.dim % 2:
+            raise InputError(f"--dim is {self.dim}; it must be even with --bits 4")
+
+
+_LEAST: dict[str, float] = {
+    "codes": 1,
+    "dim": 1,
+    "per_entity": 1,
+    "layers": 0,
+    "placeholders": 0,
+    "min_users": 0,
+    "min_items": 0,
+    "edge_budget": 0,
+    "batch": 2,
+    "max_users": 1,
+    "max_k": 1,
+    "epochs": 1,
+    "pretrain_batch": 1,
+    "l2": 0,
+    "finetune_epochs": 0,
+    "seed": 0,
+    "memory_budget": 1,
+    "storage_budget": 1,
+}
+
+
+def _among(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{_option(name)} is {value}; choose one of {', '.join(map(str, known))}")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,274 @@
+"""From interactions to a bundle: every stage in order, and what was found on the way."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder, Manifest, save_state
+from scipy import sparse
+
+from lerg_edge.errors import BudgetError
+from lerg_edge.interactions import Dataset, Interactions
+from lerg_edge.metrics import evaluate_embeddings
+from lerg_edge.options import Pretrained
+from lerg_edge.training import propagated, validation_cut
+from lerg_edge.workdir import WorkDir
+from lerg_exporter import stages
+from lerg_exporter.budget import Plan, choose_plan
+from lerg_exporter.bundling import Draft, draft_bundle, write
+from lerg_exporter.estimate import DataSizes
+from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.options import ExportOptions
+from lerg_exporter.progress import Progress, Silent
+from lerg_exporter.target import check_target
+from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
+
+__all__ = ["ExportReport", "export"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportReport:
+    """What an export has made.
+
+    Attributes:
+        path: the bundle.
+        manifest: what it says; metrics by stage are in `manifest.document["metrics"]`.
+        plan: what was chosen where the options left a choice.
+        pretrained_epochs, best_epoch: of pretraining.
+        tuned: of fine-tuning through the program; None if it was left out.
+    """
+
+    path: Path
+    manifest: Manifest
+    plan: Plan
+    pretrained_epochs: int
+    best_epoch: int
+    tuned: Tuned | None
+
+
+def export(
+    dataset: Dataset,
+    output: str | os.PathLike[str],
+    options: ExportOptions | None = None,
+    *,
+    work_dir: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Train, prune, rewire, trace and fine-tune a model and write its bundle, whole or not at all.
+
+    Args:
+        dataset: training pairs, and test pairs if metrics are wanted.
+        output: the bundle's folder.
+        options: settings.
+        work_dir: where stages are kept for another run; None keeps none.
+        overwrite: replace a bundle that is there.
+        progress: is told how far the work is.
+
+    Raises:
+        lerg_edge.errors.InputError: data or options are not usable.
+        lerg_edge.errors.BudgetError: a budget cannot be met.
+        lerg_runtime.errors.InputError: something is in the way at `output`.
+    """
+    chosen = options or ExportOptions()
+    tell = progress or Silent()
+    check_target(output, overwrite=overwrite)
+    training = stages.training_options(chosen)
+    constraints = stages.constraints_of(dataset.train, chosen)
+    del constraints  # Looked up now so that an unknown id is told before anything is trained.
+    plan = choose_plan(chosen, DataSizes.of(dataset.train))
+    tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
+    with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
+        tell.stage("assigning")
+        assignment = stages.assigned(dataset.train, chosen, training, codes=plan.codes, work=work)
+        tell.stage("pretraining")
+        model = stages.pretrained(dataset.train, assignment, training, work=work, progress=tell)
+        tell.stage("selecting and rewiring")
+        embeddings = propagated(model, dataset.train.matrix())
+        metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
+        pruned = stages.rewired(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        tell.stage("tracing")
+        run = _Run(dataset, chosen, plan, training.l2, model, pruned.summary)
+        draft = draft_bundle(
+            pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
+        )
+        first = Path(scratch) / "rewired"
+        run.write(draft, first, dataset.train)
+        _check_budgets(first, chosen)
+        tell.stage("evaluating")
+        metrics["rewired"] = _bundle_metrics(first, dataset)
+        tuned = None
+        if chosen.finetune_epochs:
+            tell.stage("fine-tuning")
+            tuned = _tune(
+                run,
+                draft,
+                pruned.fit_graph,
+                Path(scratch) / "fit",
+                training=training,
+                work=work,
+                progress=tell,
+            )
+            opened = BundleFolder.open(first)
+            save_state(opened.path, tuned.state(), digest=opened.digest)
+            metrics["finetuned"] = _bundle_metrics(first, dataset)
+        tell.stage("writing")
+        manifest = run.write(draft, output, dataset.train, tuned=tuned, metrics=metrics, overwrite=overwrite)
+    return ExportReport(Path(output), manifest, plan, len(model.history), model.best_epoch, tuned)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What every bundle of one export has in common."""
+
+    dataset: Dataset
+    options: ExportOptions
+    plan: Plan
+    l2: float
+    pretrained: Pretrained
+    summary: Mapping[str, Any]
+
+    @property
+    def limits(self) -> ProgramLimits:
+        return ProgramLimits(self.plan.batch, self.options.max_users, self.options.max_k, self.l2)
+
+    def write(
+        self,
+        draft: Draft,
+        folder: str | os.PathLike[str],
+        interactions: Interactions,
+        *,
+        tuned: Tuned | None = None,
+        metrics: Mapping[str, Mapping[str, float]] | None = None,
+        overwrite: bool = False,
+    ) -> Manifest:
+        return write(
+            draft,
+            folder,
+            interactions=interactions,
+            state=None if tuned is None else tuned.state(),
+            metrics=metrics,
+            training=self._training(tuned),
+            finetune={"learning_rate": self.options.finetune_learning_rate, "batch": self.plan.batch},
+            overwrite=overwrite,
+        )
+
+    def _training(self, tuned: Tuned | None) -> dict[str, Any]:
+        options, train = self.options, self.dataset.train
+        described: dict[str, Any] = {
+            "seed": options.seed,
+            "pairs": train.pair_count,
+            "users_without": train.report.users_without,
+            "items_without": train.report.items_without,
+            "retention": self.plan.retention,
+            "epochs": len(self.pretrained.history),
+            "best_epoch": self.pretrained.best_epoch,
+            **self.summary,
+        }
+        if tuned is not None:
+            described["finetune"] = {
+                "epochs": len(tuned.losses),
+                "best_epoch": tuned.best_epoch,
+                "validation_ndcg@20": list(tuned.scores),
+            }
+        return described
+
+
+def _tune(
+    run: _Run,
+    draft: Draft,
+    fit_graph: sparse.csr_matrix,
+    folder: Path,
+    *,
+    training: Any,
+    work: WorkDir,
+    progress: Progress,
+) -> Tuned:
+    """Fine-tune on a twin of the bundle that has never seen the validation pairs.
+
+    Its graph and its interactions leave them out, so that the score that stops the training is honest; the
+    weights fit the bundle's own program all the same.
+    """
+    train = run.dataset.train
+    split = validation_cut(train.matrix(), training)
+    fit, held_out = _part(train, split.train), _part(train, split.held_out)
+    twin = draft_bundle(
+        replace(draft.model, graph=fit_graph),
+        draft.limits,
+        lowering=draft.lowering,
+        propagation=draft.propagation,
+        with_golden=False,
+    )
+    run.write(twin, folder, fit)
+    tensors, numbers = twin.model.to_stage()
+    return tune(
+        folder,
+        held_out,
+        epochs=run.options.finetune_epochs,
+        seed=run.options.seed,
+        work=work,
+        key=[tensors, numbers, draft.limits, run.options.finetune_learning_rate],
+        progress=progress,
+    )
+
+
+def _full_metrics(embeddings: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+    """Of the unpruned model: all entities propagated over the full graph."""
+    if dataset.test is None:
+        return {}
+    users = dataset.train.user_count
+    found = evaluate_embeddings(
+        embeddings[:users], embeddings[users:], dataset.train.matrix(), dataset.test.matrix(), k=RANKING
+    )
+    return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
+
+
+def _bundle_metrics(bundle: Path, dataset: Dataset) -> dict[str, Any]:
+    if dataset.test is None:
+        return {}
+    with Recommender.open(bundle) as recommender:
+        return evaluate(recommender, dataset.test)
+
+
+def _check_budgets(bundle: Path, options: ExportOptions) -> None:
+    """The budgets once more, with the plan of the bundle itself.
+
+    Raises:
+        BudgetError: the estimate was too low.
+    """
+    with Recommender.open(bundle) as recommender:
+        needed = {
+            "memory": recommender.plan().peak_bytes,
+            "storage": int(recommender.manifest.document["storage"]["bundle_bytes"]),
+        }
+    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
+        if budget is not None and needed[name] > budget:
+            raise BudgetError(
+                f"the {name} budget is {budget} bytes and the bundle came out at {needed[name]}; "
+                f"give --{name}-budget {needed[name]} or a smaller --retention"
+            )
+
+
+def _part(train: Interactions, matrix: sparse.csr_matrix) -> Interactions:
+    """The pairs of `train` that are in `matrix`."""
+    users = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    wanted = users * train.item_count + matrix.indices
+    keys = train.users.astype(np.int64) * train.item_count + train.items
+    return train.subset(np.isin(keys, wanted, assume_unique=True))
+
+
+@contextmanager
+def _work_dir(path: str | os.PathLike[str] | None) -> Iterator[WorkDir]:
+    if path is not None:
+        yield WorkDir.at(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="lerg-work-") as folder:
+        yield WorkDir.at(folder)

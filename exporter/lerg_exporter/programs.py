@@ -1,0 +1,153 @@
+"""Tracing a rewired model into the bytes of one ExecuTorch program, and reading back what it plans.
+
+Inputs and outputs are not in the plan: they are the caller's memory.  The parameters of `finetune`
+(`codebook`, `step`) are tagged as external data, so that the float32 weights never travel; the runtime
+gives its own memory for them, and `parameter_data` writes them for a runtime that reads `.ptd` files.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, ExecutorchProgramManager, to_edge
+from executorch.exir.passes import MemoryPlanningPass
+from executorch.exir.schema import ExecutionPlan, ScalarType
+from executorch.exir.schema import Tensor as PlannedTensor
+from torch.export import ExportedProgram, export
+from torch.export.experimental import _export_forward_backward
+
+from lerg_exporter.methods import Method
+
+__all__ = ["MethodPlan", "Program", "TensorSpec", "trace"]
+
+PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, numpy dtype name and shape at its maximum of one input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodPlan:
+    """What one method asks for, as its program says it.
+
+    Attributes:
+        arena_bytes: the planned memory, one number an arena; kernels' scratch comes on top.
+        operators: names of the operators it calls, sorted.
+    """
+
+    method: str
+    arena_bytes: tuple[int, ...]
+    operators: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One `.pte`: its bytes, its methods' plans, and its external parameters as a `.ptd`, or None."""
+
+    data: bytes
+    plans: tuple[MethodPlan, ...]
+    parameter_data: bytes | None
+
+
+def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> Program:
+    """Trace methods into one program, in the order given.
+
+    The bytes depend on the arguments alone: no path, time or stack trace enters them.
+
+    Args:
+        methods: by name, from `lerg_exporter.methods.methods_of`.
+        embed_parameters: keep the float32 parameters inside the program and plan memory for outputs too: the
+            form that ExecuTorch's own TrainingModule runs from a single file.
+    """
+    with warnings.catch_warnings():
+        # Tracing calls deprecated corners of torch itself; none of it is the caller's to act on.
+        warnings.simplefilter("ignore")
+        exported = {name: _export(method) for name, method in methods.items()}
+        edge = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+        if not embed_parameters:
+            for name, method in methods.items():
+                if method.trains:
+                    _make_parameters_external(edge.exported_program(name))
+        planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=embed_parameters)
+        manager = edge.to_executorch(
+            ExecutorchBackendConfig(memory_planning_pass=planning, emit_stacktrace=False)
+        )
+    plans = {plan.name: plan for plan in manager.executorch_program.execution_plan}
+    return Program(
+        data=bytes(manager.buffer),
+        plans=tuple(_method_plan(plans[name], method) for name, method in methods.items()),
+        parameter_data=_external_data(manager),
+    )
+
+
+def _export(method: Method) -> ExportedProgram:
+    shapes = tuple(dict(method.dynamic.get(name, {})) or None for name in method.inputs)
+    inputs = tuple(method.inputs.values())
+    exported = export(method.module, inputs, strict=False, dynamic_shapes=shapes)
+    return _export_forward_backward(exported) if method.trains else exported
+
+
+def _make_parameters_external(exported: ExportedProgram) -> None:
+    for node in exported.graph.nodes:
+        if node.op == "placeholder" and node.target in exported.graph_signature.inputs_to_parameters:
+            node.meta["constant_tag"] = PARAMETERS
+
+
+def _external_data(manager: ExecutorchProgramManager) -> bytes | None:
+    data: Mapping[str, Any] = manager._tensor_data or {}
+    return bytes(data[PARAMETERS]) if PARAMETERS in data else None
+
+
+def _method_plan(plan: ExecutionPlan, method: Method) -> MethodPlan:
+    outputs = list(method.outputs)
+    if method.trains:
+        names = [name for name, _ in method.module.named_parameters()]
+        outputs += [f"{name}_gradient" for name in names] + names
+    return MethodPlan(
+        method=plan.name,
+        # The first arena is reserved by the format and always empty.
+        arena_bytes=tuple(int(size) for size in plan.non_const_buffer_sizes[1:]),
+        operators=tuple(sorted({_operator_name(op.name, op.overload) for op in plan.operators})),
+        inputs=_specs(plan, plan.inputs, list(method.inputs)),
+        outputs=_specs(plan, plan.outputs, outputs),
+    )
+
+
+def _operator_name(name: str, overload: str) -> str:
+    return f"{name}.{overload}" if overload else name
+
+
+def _specs(plan: ExecutionPlan, indices: list[int], names: list[str]) -> tuple[TensorSpec, ...]:
+    values = [plan.values[index].val for index in indices]
+    if len(values) != len(names) or not all(isinstance(value, PlannedTensor) for value in values):
+        raise RuntimeError(f"method {plan.name} has {len(values)} values where {names} were traced")
+    return tuple(
+        TensorSpec(name=name, dtype=_dtype_name(value.scalar_type), shape=tuple(int(n) for n in value.sizes))
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def _dtype_name(scalar_type: ScalarType) -> str:
+    return _DTYPES[ScalarType(scalar_type)]
+
+
+_DTYPES = {
+    ScalarType.BYTE: "uint8",
+    ScalarType.CHAR: "int8",
+    ScalarType.SHORT: "int16",
+    ScalarType.INT: "int32",
+    ScalarType.LONG: "int64",
+    ScalarType.FLOAT: "float32",
+    ScalarType.BOOL: "bool",
+}

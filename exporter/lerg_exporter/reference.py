@@ -1,0 +1,204 @@
+"""Every lerg operator in plain torch: what the native kernels must compute.
+
+Written to be read and trusted, not to be fast.  Works in the floating-point type of its inputs, so that tests
+can run it in float64.  Codes and indices may be uint8, uint16 or int32.
+
+The graph is four tensors: assignment rows of the retained users [m_u, t] and items [m_i, t], and the rewired
+graph as compressed sparse rows by user, `indptr` [m_u + 1] and `indices` [E].  With S the assignment (first
+code weighted by the anchor weight, the others sharing the rest), Q the codebook, R the graph of ones and
+A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2, the propagated rows are H = 1/(L+1) sum_l A^l S Q
+(LightGCN, arXiv 2002.02126, equations 4 to 6).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "dequantise",
+    "fake_quantise",
+    "fake_quantise_grad_codebook",
+    "fake_quantise_grad_step",
+    "propagate_rows",
+    "propagate_rows_grad",
+    "propagate_table",
+    "score_items",
+    "top_items",
+]
+
+
+def fake_quantise(codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    """step * round(clip(codebook / step, Q_N, Q_P)), halves to even (LSQ, arXiv 1902.08153, equations 1, 2).
+
+    Shapes: codebook [c, d]; step [1] or [c]; returns [c, d].
+    """
+    low, high = _levels(bits)
+    return torch.round(torch.clamp(codebook / step[:, None], low, high)) * step[:, None]
+
+
+def fake_quantise_grad_codebook(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    """Straight-through gradient (LSQ, equation 5): `grad` inside the clip range, 0 outside; [c, d]."""
+    return torch.where(_inside(codebook / step[:, None], bits), grad, 0.0)
+
+
+def fake_quantise_grad_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    """Gradient of the step (LSQ, equations 3 and 4), shaped as `step`.
+
+    Scaled by 1 / sqrt(n * Q_P), n the number of weights that share the step.
+    """
+    low, high = _levels(bits)
+    scaled = codebook / step[:, None]
+    rounded = torch.round(torch.clamp(scaled, low, high))
+    slope = torch.where(_inside(scaled, bits), rounded - scaled, rounded)
+    sharing = codebook.numel() // step.numel()
+    total = (grad * slope).sum(1) if step.numel() > 1 else (grad * slope).sum()[None]
+    return total / math.sqrt(sharing * high)
+
+
+def dequantise(codes: Tensor, step: Tensor, bits: int) -> Tensor:
+    """Stored integers times their step.
+
+    Shapes: codes int8 (8 bits) or int16 (16) [c, d], or uint8 [c, d / 2] for 4 bits, element 2j in the low
+    nibble and 2j + 1 in the high one, two's complement; step [1] or [c]; returns [c, d].
+    """
+    if bits == 4:
+        nibbles = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).to(torch.int16)
+        codes = (nibbles ^ 8) - 8
+    return codes.to(step.dtype) * step[:, None]
+
+
+def propagate_rows(
+    codebook: Tensor,
+    user_codes: Tensor,
+    item_codes: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    placeholders: Tensor,
+    rows: Tensor,
+    side: int,
+    layers: int,
+    anchor_weight: float,
+) -> Tensor:
+    """Propagated rows of the slots `rows` of one side (0 users, 1 items); 0 layers gives rows of S Q.
+
+    Shapes: codebook [c, d]; placeholders [r_side, d], slots m_side and up; rows int64 [B]; returns [B, d].
+    """
+    table = propagate_table(
+        codebook, user_codes, item_codes, indptr, indices, placeholders, side, layers, anchor_weight
+    )
+    return table[rows]
+
+
+def propagate_rows_grad(
+    grad: Tensor,
+    user_codes: Tensor,
+    item_codes: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    rows: Tensor,
+    side: int,
+    layers: int,
+    anchor_weight: float,
+    code_count: int,
+) -> Tensor:
+    """Gradient of the codebook: propagation is linear and A symmetric, so it is S^T (1/(L+1) sum_l A^l) grad.
+
+    Shapes: grad [B, d]; returns [code_count, d].  Placeholder slots give nothing, repeated slots add up.
+    """
+    sides = [grad.new_zeros(len(codes), grad.shape[1]) for codes in (user_codes, item_codes)]
+    retained = rows < len(sides[side])
+    sides[side].index_add_(0, rows[retained], grad[retained])
+    users, items = _propagate(sides[0], sides[1], indptr, indices, layers)
+    result = grad.new_zeros(code_count, grad.shape[1])
+    weights = _code_weights(user_codes.shape[1], anchor_weight)
+    for propagated, codes in ((users, user_codes), (items, item_codes)):
+        for column, weight in enumerate(weights):
+            result.index_add_(0, codes[:, column].long(), weight * propagated)
+    return result
+
+
+def propagate_table(
+    codebook: Tensor,
+    user_codes: Tensor,
+    item_codes: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    placeholders: Tensor,
+    side: int,
+    layers: int,
+    anchor_weight: float,
+) -> Tensor:
+    """Propagated rows of one side by slot, its placeholders last; [m_side + r_side, d]."""
+    composed = [_compose(codebook, codes, anchor_weight) for codes in (user_codes, item_codes)]
+    propagated = _propagate(composed[0], composed[1], indptr, indices, layers)
+    return torch.cat((propagated[side], placeholders))
+
+
+def top_items(
+    user_rows: Tensor, item_table: Tensor, item_slots: Tensor, seen: Tensor, ranks: Tensor
+) -> Tensor:
+    """The K best items of each user that are not `seen`, by score descending, ties by item ascending.
+
+    Shapes: user_rows [B, d]; item_table [S, d]; item_slots int32 [I]; seen bool [B, I]; ranks int64 [K], of
+    which only the length matters; returns int64 [B, K], -1 where fewer candidates than K exist.
+    """
+    nothing = -math.inf
+    scores = (user_rows @ item_table[item_slots.long()].T).masked_fill(seen, nothing)
+    scores = torch.where(scores.isnan(), nothing, scores)
+    values, items = torch.sort(scores, dim=1, descending=True, stable=True)
+    best = torch.where(values > nothing, items, -1)[:, : len(ranks)]
+    return torch.nn.functional.pad(best, (0, len(ranks) - best.shape[1]), value=-1)
+
+
+def score_items(user_rows: Tensor, item_table: Tensor, item_slots: Tensor, items: Tensor) -> Tensor:
+    """Scores of `items` int64 [B, K], [B, K]; -inf where an item is -1."""
+    chosen = item_table[item_slots.long()[items.clamp(min=0)]]
+    return (user_rows[:, None, :] * chosen).sum(2).masked_fill(items < 0, -math.inf)
+
+
+def _levels(bits: int) -> tuple[int, int]:
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def _inside(scaled: Tensor, bits: int) -> Tensor:
+    low, high = _levels(bits)
+    return (scaled >= low) & (scaled <= high)
+
+
+def _code_weights(per_row: int, anchor_weight: float) -> list[float]:
+    if per_row == 1:
+        return [1.0]
+    return [anchor_weight] + [(1.0 - anchor_weight) / (per_row - 1)] * (per_row - 1)
+
+
+def _compose(codebook: Tensor, codes: Tensor, anchor_weight: float) -> Tensor:
+    weights = _code_weights(codes.shape[1], anchor_weight)
+    rows = codebook.new_zeros(len(codes), codebook.shape[1])
+    for column, weight in enumerate(weights):
+        rows += weight * codebook[codes[:, column].long()]
+    return rows
+
+
+def _propagate(
+    users: Tensor, items: Tensor, indptr: Tensor, indices: Tensor, layers: int
+) -> tuple[Tensor, Tensor]:
+    """Mean over layers 0..L of A^l applied to both sides' rows."""
+    size = (len(users), len(items))
+    columns = indices.long()
+    user_degrees = (indptr[1:] - indptr[:-1]).long()
+    item_degrees = torch.bincount(columns, minlength=size[1])
+    # An entity without edges has no entry in which its degree would be divided by.
+    row_of_edge = torch.repeat_interleave(torch.arange(size[0], device=users.device), user_degrees)
+    values = (user_degrees[row_of_edge] * item_degrees[columns]).to(users.dtype).rsqrt()
+    to_users = torch.sparse_coo_tensor(
+        torch.stack((row_of_edge, columns)), values, size, check_invariants=False
+    )
+    to_items = to_users.t()
+    user_sum, item_sum = users, items
+    for _ in range(layers):
+        users, items = to_users @ items, to_items @ users
+        user_sum, item_sum = user_sum + users, item_sum + items
+    return user_sum / (layers + 1), item_sum / (layers + 1)

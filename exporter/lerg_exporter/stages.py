@@ -1,0 +1,226 @@
+"""The stages that make a model, each taken from the work folder when it is still valid.
+
+What a stage's result depends on is its fingerprint.  Another retention leaves the pretrained model as it is;
+another bit width keeps the assignment only if `codes` is stated too, and trains the quantised codebook anew.
+A selector that is not built in is never taken from the folder: its code is not part of the fingerprint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from lerg_edge.assignment import Assignment
+from lerg_edge.interactions import Interactions
+from lerg_edge.model import RewiredModel
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
+from lerg_edge.placeholders import build_placeholders
+from lerg_edge.rewiring import rewire
+from lerg_edge.selection import SELECTORS, Constraints, SelectionProblem, select
+from lerg_edge.training import assign, pretrain, validation_cut
+from lerg_edge.workdir import WorkDir, fingerprint
+from lerg_exporter.budget import Plan
+from lerg_exporter.options import ExportOptions
+from lerg_exporter.progress import Progress
+
+__all__ = ["Rewired", "assigned", "constraints_of", "pretrained", "rewired", "training_options"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewired:
+    """A pruned and rewired model, and the same one as seen without the validation pairs.
+
+    Attributes:
+        model: over all training interactions.
+        fit_graph: the rewired graph [m_u, m_i] of the interactions that validation leaves.
+        summary: how the selection and the rewiring came out, for people.
+    """
+
+    model: RewiredModel
+    fit_graph: sparse.csr_matrix
+    summary: dict[str, Any]
+
+
+def training_options(options: ExportOptions) -> TrainingOptions:
+    """The trainer's settings; what the options leave open is the trainer's own default."""
+    chosen = {
+        "epochs": options.epochs,
+        "batch": options.pretrain_batch,
+        "learning_rate": options.learning_rate,
+        "l2": options.l2,
+    }
+    return TrainingOptions(
+        dim=options.dim,
+        bits=options.bits,
+        layers=options.layers,
+        seed=options.seed,
+        device=options.device,  # type: ignore[arg-type]
+        **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
+    )
+
+
+def assigned(
+    train: Interactions, options: ExportOptions, training: TrainingOptions, *, codes: int, work: WorkDir
+) -> Assignment:
+    """Which codes make up which entity."""
+    settings = {"codes": codes, "per_entity": options.per_entity, "anchor_weight": options.anchor_weight}
+    key = fingerprint(
+        "assignment",
+        graph=train.matrix(),
+        seed=training.seed,
+        validation=[training.validation_share, training.validation_users],
+        **settings,
+    )
+    found = work.load("assignment", key)
+    if found is not None:
+        return Assignment(found[0]["codes"], codes, options.anchor_weight)
+    assignment = assign(train, training, **settings)  # type: ignore[arg-type]
+    work.store("assignment", key, tensors={"codes": assignment.codes}, result=settings)
+    return assignment
+
+
+def pretrained(
+    train: Interactions,
+    assignment: Assignment,
+    training: TrainingOptions,
+    *,
+    work: WorkDir,
+    progress: Progress,
+) -> Pretrained:
+    """The codebook trained on the full graph; an interrupted run goes on after its last whole epoch."""
+    key = fingerprint("pretrained", graph=train.matrix(), assignment=assignment, options=training)
+    found = work.load("pretrained", key)
+    if found is not None:
+        progress.note("pretraining is taken from the work folder")
+        return _pretrained_of(assignment, training, *found)
+    checkpoint = work.checkpoint("pretrained", key)
+
+    def on_epoch(report: EpochReport) -> None:
+        score = "" if report.ndcg is None else f", validation NDCG@20 {report.ndcg:.4f}"
+        progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
+
+    result = pretrain(train, assignment, training, checkpoint=checkpoint, on_epoch=on_epoch)
+    work.store(
+        "pretrained",
+        key,
+        tensors={"codebook": result.codebook, "step": result.step},
+        result={
+            "best_epoch": result.best_epoch,
+            "history": [{**asdict(report), "seconds": 0.0} for report in result.history],
+        },
+    )
+    for leftover in checkpoint.parent.glob(f"{checkpoint.name}*"):
+        leftover.unlink()
+    return result
+
+
+def rewired(
+    train: Interactions,
+    model: Pretrained,
+    embeddings: np.ndarray,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    plan: Plan,
+    work: WorkDir,
+) -> Rewired:
+    """Select whom to keep, re-route the graph around the others and give these placeholders.
+
+    Args:
+        embeddings: float32 [N, d], propagated over all training interactions.
+
+    Raises:
+        InputError: constraints that contradict each other, or a selector that cannot be used.
+        BudgetError: an edge budget that no choice meets.
+    """
+    matrix = train.matrix()
+    settings = {
+        "retention": plan.retention,
+        "selector": options.selector,
+        "constraints": constraints_of(train, options),
+        "placeholders": plan.placeholders,
+        "bits": options.bits,
+        "seed": options.seed,
+    }
+    key = fingerprint("rewired", graph=matrix, codebook=model.codebook, step=model.step, **settings)
+    found = work.load("rewired", key) if options.selector in SELECTORS else None
+    if found is not None:
+        tensors, numbers = found
+        result = RewiredModel.from_stage(tensors, numbers["model"])
+        data = np.ones(len(tensors["fit_indices"]), np.float32)
+        graph = sparse.csr_matrix(
+            (data, tensors["fit_indices"], tensors["fit_indptr"]), shape=result.graph.shape
+        )
+        return Rewired(result, graph, numbers["summary"])
+    problem = SelectionProblem.at_retention(
+        matrix,
+        embeddings,
+        retention=plan.retention,
+        constraints=constraints_of(train, options),
+        seed=options.seed,
+    )
+    selection = select(problem, selector=options.selector)
+    graph = rewire(matrix, selection.retained, embeddings)
+    fit = rewire(validation_cut(matrix, training).train, selection.retained, embeddings)
+    placeholders = build_placeholders(
+        embeddings,
+        selection.retained,
+        user_count=train.user_count,
+        count=plan.placeholders,
+        bits=options.bits,
+        seed=options.seed,
+    )
+    result = RewiredModel(
+        train.user_count,
+        train.item_count,
+        model.assignment.codes,
+        model.assignment.anchor_weight,
+        model.assignment.code_count,
+        model.codebook,
+        model.step.reshape(-1),
+        model.bits,
+        model.layers,
+        selection.retained,
+        graph.matrix,
+        placeholders,
+    )
+    summary = {
+        "selection": asdict(selection.report),
+        "rewiring": {"removed": int(graph.removed), "added": int(graph.added)},
+    }
+    tensors, numbers = result.to_stage()
+    tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
+    work.store("rewired", key, tensors=tensors, result={"model": numbers, "summary": summary})
+    return Rewired(result, fit.matrix, summary)
+
+
+def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:
+    """The side constraints of a selection, raw ids looked up.
+
+    Raises:
+        InputError: an id that is not in the data.
+    """
+    return Constraints(
+        user_floor=options.min_users,
+        item_floor=options.min_items,
+        keep_users=np.array([train.user_ids.index_of(raw) for raw in options.keep_users], np.int64),
+        keep_items=np.array([train.item_ids.index_of(raw) for raw in options.keep_items], np.int64),
+        edge_ceiling=options.edge_budget,
+    )
+
+
+def _pretrained_of(
+    assignment: Assignment, training: TrainingOptions, tensors: dict[str, np.ndarray], result: dict[str, Any]
+) -> Pretrained:
+    return Pretrained(
+        assignment=assignment,
+        codebook=tensors["codebook"],
+        step=tensors["step"],
+        bits=training.bits,
+        layers=training.layers,
+        history=tuple(EpochReport(**report) for report in result["history"]),
+        best_epoch=result["best_epoch"],
+    )

@@ -1,0 +1,129 @@
+"""Fine-tuning through the exported program, as a device does it, stopped by validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lerg_runtime import EpochReport, FineTuneProgress, Recommender
+from lerg_runtime.bundle import State
+
+from lerg_edge.interactions import Interactions
+from lerg_edge.workdir import WorkDir, fingerprint
+from lerg_exporter.progress import Progress
+
+__all__ = ["Tuned", "evaluate", "tune"]
+
+PATIENCE = 3
+RANKING = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuned:
+    """The weights of the best epoch.
+
+    Attributes:
+        codebook: packed integers; step: float32 [1] or [c].
+        best_epoch: 0 when no epoch did better on validation than the weights before fine-tuning.
+        scores: validation NDCG@20 before fine-tuning and after each epoch; empty without validation.
+        losses: of each epoch.
+    """
+
+    codebook: np.ndarray
+    step: np.ndarray
+    best_epoch: int
+    scores: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    def state(self) -> State:
+        """The weights as a bundle stores them."""
+        nothing = np.empty(0, np.int32)
+        return State(self.codebook, self.step, nothing, nothing)
+
+
+def tune(
+    bundle: Path,
+    held_out: Interactions,
+    *,
+    epochs: int,
+    seed: int,
+    work: WorkDir,
+    key: Sequence[object],
+    progress: Progress,
+) -> Tuned:
+    """Fine-tune on all interactions of a bundle and keep the epoch that is best on held-out ones.
+
+    Args:
+        bundle: a bundle whose interactions and graph do not hold `held_out`; it is not written to.
+        held_out: pairs to stop by; without any the last epoch is kept.
+        epochs: at most this many; training ends early after `PATIENCE` that bring nothing.
+        seed: of batches and negatives.
+        key: what the bundle was made from, for the fingerprint.
+
+    Raises:
+        LergRuntimeError: the loss became no number.
+    """
+    name = fingerprint("finetuned", made_from=list(key), held_out=held_out.matrix(), epochs=epochs, seed=seed)
+    found = work.load("finetuned", name)
+    if found is not None:
+        progress.note("fine-tuning is taken from the work folder")
+        tensors, result = found
+        return Tuned(
+            tensors["codebook"],
+            tensors["step"],
+            result["best_epoch"],
+            tuple(result["scores"]),
+            tuple(result["losses"]),
+        )
+    with Recommender.open(bundle) as recommender:
+        tuned = _run(recommender, held_out, epochs=epochs, seed=seed, progress=progress)
+    work.store(
+        "finetuned",
+        name,
+        tensors={"codebook": tuned.codebook, "step": tuned.step},
+        result={"best_epoch": tuned.best_epoch, "scores": tuned.scores, "losses": tuned.losses},
+    )
+    return tuned
+
+
+def evaluate(recommender: Recommender, pairs: Interactions) -> dict[str, Any]:
+    """`recall@20`, `ndcg@20` and `users` through the programs; the ranking is cut at the catalogue's size."""
+    raw = zip(
+        pairs.user_ids.values[pairs.users].tolist(), pairs.item_ids.values[pairs.items].tolist(), strict=True
+    )
+    found = recommender.evaluate(raw, k=min(RANKING, pairs.item_count))
+    return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
+
+
+def _run(
+    recommender: Recommender, held_out: Interactions, *, epochs: int, seed: int, progress: Progress
+) -> Tuned:
+    def score() -> float:
+        return float(evaluate(recommender, held_out)[f"ndcg@{RANKING}"])
+
+    best, best_epoch = recommender.state, 0
+    scores = [score()] if held_out.pair_count else []
+
+    def on_progress(event: FineTuneProgress) -> None:
+        done = (event.epoch - 1) * event.steps + event.step
+        last = f", validation NDCG@20 {scores[-1]:.4f}" if scores else ""
+        progress.advance(
+            done, event.epochs * event.steps, f"epoch {event.epoch}, loss {event.loss:.4f}{last}"
+        )
+
+    def on_epoch(report: EpochReport) -> bool:
+        nonlocal best, best_epoch
+        if not scores:
+            best, best_epoch = recommender.state, report.epoch
+            return True
+        scores.append(score())
+        # Ties go to the earlier epoch: what moved without gain has moved for nothing.
+        if scores[-1] > scores[best_epoch]:
+            best, best_epoch = recommender.state, report.epoch
+        return report.epoch - best_epoch < PATIENCE
+
+    report = recommender.finetune(None, epochs=epochs, seed=seed, on_progress=on_progress, on_epoch=on_epoch)
+    return Tuned(best.codebook, best.step, best_epoch, tuple(scores), report.losses)

@@ -1,0 +1,54 @@
+"""lerg_edge: the method, from interactions to a trained, pruned and rewired recommender.
+
+Names are looked up when they are first used, so that reading data does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lerg_edge.errors import BudgetError, InputError, LergError
+    from lerg_edge.interactions import Dataset, IdMap, Interactions, ReadReport
+    from lerg_edge.readers import BadRow, read_dataset, read_interactions
+    from lerg_edge.splits import split_leave_last_out, split_ratio, split_validation
+    from lerg_edge.synthetic import demo_dataset, demo_interactions, generate
+
+__all__ = [
+    "BadRow",
+    "BudgetError",
+    "Dataset",
+    "IdMap",
+    "InputError",
+    "Interactions",
+    "LergError",
+    "ReadReport",
+    "demo_dataset",
+    "demo_interactions",
+    "generate",
+    "read_dataset",
+    "read_interactions",
+    "split_leave_last_out",
+    "split_ratio",
+    "split_validation",
+]
+
+_MODULES = {
+    "lerg_edge.errors": ("BudgetError", "InputError", "LergError"),
+    "lerg_edge.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
+    "lerg_edge.readers": ("BadRow", "read_dataset", "read_interactions"),
+    "lerg_edge.splits": ("split_leave_last_out", "split_ratio", "split_validation"),
+    "lerg_edge.synthetic": ("demo_dataset", "demo_interactions", "generate"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,50 @@
+"""The model while it is being trained."""
+
+from __future__ import annotations
+
+import torch
+
+from lerg_edge.embedding import CompositionalEmbedding
+from lerg_edge.losses import TripleBatch, bpr, row_penalty
+from lerg_edge.options import FLOAT_BITS
+from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
+from lerg_edge.quantiser import fake_quantise
+
+
+def layer_zero(
+    codebook: torch.Tensor, step: torch.Tensor, embedding: CompositionalEmbedding, *, bits: int
+) -> torch.Tensor:
+    """Layer-0 rows [N, d] of a latent codebook; 32 bits means that nothing is quantised."""
+    return embedding.compose(codebook if bits == FLOAT_BITS else fake_quantise(codebook, step, bits=bits))
+
+
+def training_loss(
+    codebook: torch.Tensor,
+    step: torch.Tensor,
+    embedding: CompositionalEmbedding,
+    graph: BipartiteGraph,
+    batch: TripleBatch,
+    *,
+    bits: int,
+    layers: int,
+    l2: float,
+) -> torch.Tensor:
+    """BPR of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows."""
+    rows = layer_zero(codebook, step, embedding, bits=bits)
+    users, items = propagate(graph, rows[: graph.user_count], rows[graph.user_count :], layers=layers)
+    return bpr(users, items, batch) + l2 * row_penalty(rows, batch)
+
+
+def propagated_rows(
+    codebook: torch.Tensor,
+    step: torch.Tensor,
+    embedding: CompositionalEmbedding,
+    graph: BipartiteGraph,
+    *,
+    bits: int,
+    layers: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Propagated rows [U, d] and [I, d] without a gradient."""
+    with torch.no_grad():
+        rows = layer_zero(codebook, step, embedding, bits=bits)
+        return mean_of_layers(graph, rows[: graph.user_count], rows[graph.user_count :], layers=layers)

@@ -1,0 +1,104 @@
+"""LSQ, the learned-step-size quantiser of the codebook.
+
+Source: LSQ, arXiv 1902.08153, equations 1 to 5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from lerg_edge.errors import InputError
+
+BIT_WIDTHS = (4, 8, 16)
+_SMALLEST_STEP = 1e-8
+
+
+def bounds(bits: int) -> tuple[int, int]:
+    """Give the smallest and the largest integer of a width: (-2^(b-1), 2^(b-1) - 1).
+
+    Raises:
+        InputError: ``bits`` is not 4, 8 or 16.
+    """
+    if bits not in BIT_WIDTHS:
+        raise InputError(f"bits is {bits}; choose one of {', '.join(map(str, BIT_WIDTHS))}")
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+class _FakeQuantise(torch.autograd.Function):
+    """Straight-through estimator with LSQ's gradient for the step."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, step: torch.Tensor, bits: int) -> torch.Tensor:
+        low, high = bounds(bits)
+        scaled = weights / step
+        rounded = torch.round(torch.clamp(scaled, low, high))
+        ctx.save_for_backward(scaled, rounded)
+        ctx.limits = (low, high)
+        ctx.step_shape = step.shape
+        return rounded * step
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        grad = grads[0]
+        scaled, rounded = ctx.saved_tensors
+        low, high = ctx.limits
+        inside = (scaled >= low) & (scaled <= high)
+        # Outside the range `rounded` is Q_N or Q_P, which is the derivative there.
+        per_weight = grad * torch.where(inside, rounded - scaled, rounded)
+        sharing = scaled.numel() // math.prod(ctx.step_shape)
+        total = per_weight.sum(dim=1, keepdim=True) if math.prod(ctx.step_shape) > 1 else per_weight.sum()
+        scale = 1.0 / math.sqrt(sharing * high)
+        return grad * inside, (total * scale).reshape(ctx.step_shape), None
+
+
+def fake_quantise(weights: torch.Tensor, step: torch.Tensor, *, bits: int) -> torch.Tensor:
+    """Round weights to the grid of a learned step and stay differentiable.
+
+    Forward: step * round(clip(weights / step, Q_N, Q_P)), halves to even. Backward: the gradient passes to
+    ``weights`` where weights / step lies in [Q_N, Q_P]; to ``step`` it is multiplied by round(v) - v inside
+    and by the bound outside (v = weights / step), summed over the weights that share a step and scaled by 1 /
+    sqrt(n * Q_P), n their number.
+
+    Args:
+        weights: floating point [c, d].
+        step: [1] for the whole codebook or [c, 1] for one a row; positive.
+        bits: 4, 8 or 16.
+    """
+    return _FakeQuantise.apply(weights, step, bits)
+
+
+def initial_step(weights: torch.Tensor, *, bits: int, per_row: bool = False) -> torch.Tensor:
+    """Start the step at 2 * mean(|v|) / sqrt(Q_P); returns [1], or [c, 1] if ``per_row``."""
+    _, high = bounds(bits)
+    magnitude = weights.detach().abs()
+    mean = magnitude.mean(dim=1, keepdim=True) if per_row else magnitude.mean().reshape(1)
+    return (2.0 * mean / math.sqrt(high)).clamp_min(_SMALLEST_STEP)
+
+
+def quantise(weights: np.ndarray, step: np.ndarray, *, bits: int) -> np.ndarray:
+    """Round latent weights to the integers that are stored.
+
+    Args:
+        weights: float32 [c, d].
+        step: float32 [1], [c] or [c, 1].
+        bits: 4, 8 or 16.
+
+    Returns:
+        [c, d], int8 for 4 and 8 bits, int16 for 16 bits.
+    """
+    low, high = bounds(bits)
+    scaled = np.asarray(weights, np.float32) / _as_column(step)
+    return np.rint(np.clip(scaled, low, high)).astype(np.int16 if bits == 16 else np.int8)
+
+
+def dequantise(codes: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Multiply stored integers [c, d] by their step ([1], [c] or [c, 1]); returns float32 [c, d]."""
+    return codes.astype(np.float32) * _as_column(step)
+
+
+def _as_column(step: np.ndarray) -> np.ndarray:
+    return np.asarray(step, np.float32).reshape(-1, 1)

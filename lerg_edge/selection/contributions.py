@@ -1,0 +1,72 @@
+"""How much an entity contributes: the objective of the selection.
+
+Source: LERG, arXiv 2505.18999, section on pruning, in two readings of "entity-entity similarity". Which of
+the two the paper means is not known here; `along_messages` is this project's default, because the global
+reading keeps no more accuracy than a random choice does (gowalla, retention 0.7).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from lerg_edge.graph import normalised_bipartite
+
+_BLOCK = 1 << 16
+
+
+def unit_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1, float32 [N, d]; a zero row stays zero, so its cosine with anything is 0."""
+    rows = np.asarray(embeddings, np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1.0)
+
+
+def global_similarity(embeddings: np.ndarray) -> np.ndarray:
+    """a_j = sum over i != j of cos(h_i, h_j), exactly, in O(N d).
+
+    The sum of all unit rows times row j counts j itself once, which is taken off again.
+
+    Args:
+        embeddings: float32 [N, d], propagated.
+
+    Returns:
+        float64 [N].
+    """
+    rows = unit_rows(embeddings)
+    total = rows.sum(axis=0, dtype=np.float64)
+    sums = np.empty(len(rows), np.float64)
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK].astype(np.float64)
+        sums[start : start + _BLOCK] = part @ total - np.einsum("ij,ij->i", part, part)
+    return sums
+
+
+def along_messages(matrix: sparse.csr_matrix, embeddings: np.ndarray) -> np.ndarray:
+    """a_j = sum over neighbours i of Â_ij cos(h_i, h_j): similarity weighed by the message that passes.
+
+    Â_ij = 1 / sqrt(deg_i deg_j) in the full graph. Takes O(|E| d) time and, beside its arguments, a table of
+    unit rows and a block of edges.
+
+    Args:
+        matrix: interactions [U, I].
+        embeddings: float32 [U + I, d], propagated, users first.
+
+    Returns:
+        float64 [U + I]; 0 for an entity without interactions.
+    """
+    half = normalised_bipartite(matrix)
+    users, items = half.shape
+    rows = unit_rows(embeddings)
+    user_of_edge = np.repeat(np.arange(users), np.diff(half.indptr))
+    messages = np.empty(half.nnz, np.float64)
+    for start in range(0, half.nnz, _BLOCK):
+        edges = slice(start, start + _BLOCK)
+        cosines = np.einsum("ij,ij->i", rows[user_of_edge[edges]], rows[users + half.indices[edges]])
+        messages[edges] = cosines * half.data[edges]
+    return np.concatenate(
+        [
+            np.bincount(user_of_edge, weights=messages, minlength=users),
+            np.bincount(half.indices, weights=messages, minlength=items),
+        ]
+    )

@@ -1,0 +1,95 @@
+"""Selectors by name, those of other people included."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import cast
+
+import numpy as np
+
+from lerg_edge.errors import InputError
+from lerg_edge.selection.bip import BipSelector
+from lerg_edge.selection.problem import Selection, SelectionProblem, Selector
+from lerg_edge.selection.simple import degree_selector, norm_selector, pagerank_selector, random_selector
+
+SELECTORS: MappingProxyType[str, Callable[[], Selector]] = MappingProxyType(
+    {
+        "bip": BipSelector,
+        "bip-global": lambda: BipSelector(similarity="global"),
+        "random": lambda: random_selector,
+        "degree": lambda: degree_selector,
+        "norm": lambda: norm_selector,
+        "pagerank": lambda: pagerank_selector,
+    }
+)
+"""The built-in selectors; each value makes one with default options."""
+
+
+def find_selector(name: str) -> Selector:
+    """Find a selector by a built-in name or by where it is defined.
+
+    ``package.module:name`` imports a module; ``path/to/file.py:name`` runs one file. So a selector of one's
+    own is a function in a file of one's own, and nothing here has to know of it.
+
+    Raises:
+        InputError: an unknown name, a module or file that cannot be imported, or a thing that cannot be
+        called.
+    """
+    if name in SELECTORS:
+        return SELECTORS[name]()
+    place, colon, attribute = name.rpartition(":")
+    if not (colon and place and attribute):
+        raise InputError(
+            f"selector '{name}' is unknown; choose one of {', '.join(SELECTORS)}, or name your own as "
+            f"'file.py:function' or 'package.module:function'."
+        )
+    selector = getattr(_module(place, name), attribute, None)
+    if not callable(selector):
+        raise InputError(f"selector '{name}' is not usable: '{place}' defines no function '{attribute}'.")
+    return cast(Selector, selector)
+
+
+def select(problem: SelectionProblem, *, selector: str | Selector = "bip") -> Selection:
+    """Run a selector and hold it to its contract.
+
+    Args:
+        selector: a name for :func:`find_selector`, or the selector itself.
+
+    Raises:
+        InputError: an unknown selector, contradicting constraints, or an answer that breaks a rule.
+        BudgetError: the edge ceiling cannot be met.
+    """
+    chosen = find_selector(selector) if isinstance(selector, str) else selector
+    selection = chosen(problem)
+    retained = np.asarray(selection.retained)
+    if retained.dtype != bool or retained.shape != (problem.entity_count,):
+        raise InputError(
+            f"selector '{selection.report.method}' returned {retained.dtype} {retained.shape}; it must "
+            f"return bool {(problem.entity_count,)}."
+        )
+    broken = problem.rules().broken_by(retained)
+    if broken is not None:
+        raise InputError(f"the answer of selector '{selection.report.method}' breaks a rule: {broken}.")
+    return selection
+
+
+def _module(place: str, name: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        if not Path(place).is_file():
+            raise InputError(f"selector '{name}' is not usable: there is no file '{place}'.")
+        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+        if spec is None or spec.loader is None:
+            raise InputError(f"selector '{name}' is not usable: '{place}' is no Python file.")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except (ImportError, SyntaxError) as error:
+        raise InputError(
+            f"selector '{name}' is not usable: importing '{place}' failed with {error}."
+        ) from error

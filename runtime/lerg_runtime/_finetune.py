@@ -1,0 +1,178 @@
+"""Fine-tuning: mini-batches of triples through the program `finetune`, an optimiser between them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lerg_runtime._engine import Engine, native
+from lerg_runtime._optimiser import OptimiserOptions, Updater
+from lerg_runtime._training_set import TrainingSet
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.errors import LergRuntimeError
+
+__all__ = ["EpochReport", "FineTuneProgress", "FineTuneReport", "OnEpoch", "OnProgress", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneProgress:
+    """After one step.
+
+    Attributes:
+        epoch, epochs: from 1, and how many there will be at most.
+        step, steps: within the epoch, from 1.
+        loss: of this step's batch.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}/{self.epochs}, step {self.step}/{self.steps}, loss {self.loss:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """After one epoch.
+
+    Attributes:
+        epoch, epochs: from 1, and how many there will be at most.
+        loss: mean over the triples of the epoch.
+        triples: gone over.
+        seconds: it took.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    triples: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneReport:
+    """What fine-tuning did.
+
+    Attributes:
+        epochs: finished, one report each.
+        new_interactions: given, known by their ids, and not known before as interactions.
+        known_interactions: given and known before; they are trained on, not stored again.
+        untrainable: given, of a pruned user with a pruned item; they count as seen and are stored.
+        unknown: given and skipped because an id is unknown.
+        replayed: earlier interactions in each epoch.
+        steps: of the optimiser.
+        stopped: the caller's `on_epoch` ended it early.
+        seconds: in all.
+        peak_bytes: most that was taken from the budget.
+    """
+
+    epochs: tuple[EpochReport, ...]
+    new_interactions: int
+    known_interactions: int
+    untrainable: int
+    unknown: int
+    replayed: int
+    steps: int
+    stopped: bool
+    seconds: float
+    peak_bytes: int
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Mean loss of each epoch."""
+        return tuple(epoch.loss for epoch in self.epochs)
+
+
+OnProgress = Callable[[FineTuneProgress], object]
+OnEpoch = Callable[[EpochReport], "bool | None"]
+Publish = Callable[[np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What `train` has done: a report per epoch, steps taken, and whether it was ended early."""
+
+    epochs: tuple[EpochReport, ...]
+    steps: int
+    stopped: bool
+
+
+def train(
+    engine: Engine,
+    shape: ModelShape,
+    training_set: TrainingSet,
+    *,
+    codebook: np.ndarray,
+    step: np.ndarray,
+    epochs: int,
+    batch: int,
+    optimiser: OptimiserOptions,
+    seed: int,
+    publish: Publish,
+    on_progress: OnProgress | None,
+    on_epoch: OnEpoch | None,
+) -> TrainingRun:
+    """Run epochs and hand each one's quantised result to `publish`.
+
+    Args:
+        engine: where programs and memory come from.
+        shape: of the model.
+        training_set: what to go over; nothing is done if it is empty.
+        codebook: packed integers to start from.
+        step: float32 [1] or [c] to start from.
+        epochs: at most this many.
+        batch: triples a step.
+        optimiser: what moves the parameters.
+        seed: the same seed gives the same result.
+        publish: takes the packed codebook and the step after each epoch; both are written again later.
+        on_progress: called after each step.
+        on_epoch: called after `publish`; False ends the training.
+
+    Raises:
+        LergRuntimeError: the loss is no number any more.
+        BudgetError: something does not fit the budget.
+    """
+    empty = engine.budget.empty
+    latent: np.ndarray = empty((shape.codes, shape.dim), "float32")
+    latent_step: np.ndarray = empty((shape.step_count,), "float32")
+    packed: np.ndarray = empty(shape.packed_shape, shape.packed_dtype)
+    native().dequantise(codebook, step, shape.bits, latent)
+    latent_step[:] = step
+    loss: np.ndarray = empty((), "float32")
+    gradients = [empty(latent.shape, "float32"), empty(latent_step.shape, "float32")]
+    updater = Updater(optimiser, latent, latent_step, allocate=empty)
+    method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
+    random = np.random.default_rng(seed)
+    reports: list[EpochReport] = []
+    steps, stopped = 0, False
+    steps_per_epoch = math.ceil(len(training_set) / batch)
+    for epoch in range(1, epochs + 1 if len(training_set) else 1):
+        began = time.monotonic()
+        total, triples = 0.0, 0
+        for number, inputs in enumerate(training_set.batches(batch, random), start=1):
+            method.execute(*inputs, outputs=[loss, *gradients, None, None])
+            value = float(loss[()])
+            if not math.isfinite(value):
+                raise LergRuntimeError(
+                    f"the loss is {value} in epoch {epoch}, step {number}; "
+                    f"fine-tune with a learning rate below {optimiser.learning_rate:g}"
+                )
+            updater.update(*gradients)
+            total, triples, steps = total + value * len(inputs[0]), triples + len(inputs[0]), steps + 1
+            if on_progress is not None:
+                on_progress(FineTuneProgress(epoch, epochs, number, steps_per_epoch, value))
+        native().quantise(latent, latent_step, shape.bits, packed)
+        publish(packed, latent_step)
+        seconds = time.monotonic() - began
+        reports.append(EpochReport(epoch, epochs, total / max(1, triples), triples, seconds))
+        if on_epoch is not None and on_epoch(reports[-1]) is False:
+            stopped = epoch < epochs
+            break
+    return TrainingRun(tuple(reports), steps, stopped)

@@ -1,0 +1,149 @@
+"""`Recommender.finetune`, from raw pairs to new weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lerg_runtime._core import OpenBundle
+from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress, train
+from lerg_runtime._optimiser import OptimiserOptions
+from lerg_runtime._pairs import ResolvedPairs
+from lerg_runtime._plan import check_phase, finetune_changes
+from lerg_runtime._training_set import TrainingSet
+from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._state import State
+from lerg_runtime.errors import InputError
+
+__all__ = ["FineTuneOptions", "finetune"]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneOptions:
+    """Checked arguments of fine-tuning.
+
+    Attributes:
+        epochs: 1 or more.
+        batch: triples a step.
+        optimiser: what moves the weights.
+        replay: earlier interactions in an epoch, None for the default.
+        seed: the same seed gives the same result.
+    """
+
+    epochs: int
+    batch: int
+    optimiser: OptimiserOptions
+    replay: int | None
+    seed: int
+
+
+def finetune(
+    bundle: OpenBundle,
+    pairs: ResolvedPairs | None,
+    options: FineTuneOptions,
+    *,
+    on_progress: OnProgress | None,
+    on_epoch: OnEpoch | None,
+) -> FineTuneReport:
+    """Train on new pairs beside earlier ones, or with None on all earlier ones.
+
+    Raises:
+        InputError: too many local interactions.
+        BudgetError: it does not fit; nothing large has been allocated.
+        LergRuntimeError: the loss became no number; the weights are as before.
+    """
+    began = time.monotonic()
+    users, items = (np.empty(0, np.int32),) * 2 if pairs is None else (pairs.users, pairs.items)
+    added = bundle.interactions.find(users, items) < 0
+    replay = _replay(options, len(users), everything=pairs is None)
+    total = len(bundle.state.users) + int(added.sum())
+    if total > MAX_LOCAL_INTERACTIONS:
+        raise InputError(
+            f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
+            "export a new one"
+        )
+    _check_budget(bundle, options, new=len(users), replay=replay)
+    shape = bundle.folder.manifest.model
+    empty = bundle.engine.budget.empty
+    with bundle.restored_on_failure():
+        bundle.drop_serving()
+        if added.any():
+            bundle.interactions = bundle.interactions.with_pairs(users[added], items[added], allocate=empty)
+            bundle.state = _with_pairs(bundle.state, users[added], items[added], item_count=shape.items)
+        new = bundle.interactions.find(users, items)
+        training_set = TrainingSet(
+            bundle.interactions, bundle.entities, shape, new=new, replay=replay, allocate=empty
+        )
+
+        def publish(codebook: np.ndarray, step: np.ndarray) -> None:
+            bundle.state = replace(bundle.state, codebook=codebook, step=step.copy())
+            bundle.drop_serving()
+
+        def epoch_ended(report: object) -> bool | None:
+            goes_on = None if on_epoch is None else on_epoch(report)  # type: ignore[arg-type]
+            bundle.drop_serving()
+            return goes_on
+
+        run = train(
+            bundle.engine,
+            shape,
+            training_set,
+            codebook=bundle.state.codebook,
+            step=bundle.state.step,
+            epochs=options.epochs,
+            batch=options.batch,
+            optimiser=options.optimiser,
+            seed=options.seed,
+            publish=publish,
+            on_progress=on_progress,
+            on_epoch=epoch_ended,
+        )
+    return FineTuneReport(
+        epochs=run.epochs,
+        new_interactions=int(added.sum()),
+        known_interactions=len(users) - int(added.sum()),
+        untrainable=len(users) - training_set.new,
+        unknown=0 if pairs is None else pairs.unknown,
+        replayed=training_set.replayed,
+        steps=run.steps,
+        stopped=run.stopped,
+        seconds=time.monotonic() - began,
+        peak_bytes=int(bundle.engine.budget.peak),
+    )
+
+
+def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | None:
+    """Earlier interactions in an epoch; None stands for all of them."""
+    if options.replay is not None:
+        return options.replay
+    return None if everything else max(4 * new, options.batch)
+
+
+def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, replay: int | None) -> None:
+    if bundle.budget_bytes is None:
+        return
+    workload = bundle.workload(
+        batch=options.batch,
+        optimiser=options.optimiser.name,
+        momentum=options.optimiser.momentum > 0,
+        new_interactions=new,
+        replayed=replay,
+    )
+    changes = finetune_changes(
+        bundle.folder.manifest,
+        bundle.sizes,
+        local=len(bundle.state.users),
+        workload=workload,
+        budget_bytes=bundle.budget_bytes,
+    )
+    phase = bundle.plan(workload).phase("finetune")
+    check_phase(phase, bundle.budget_bytes, doing="fine-tuning", changes=changes)
+
+
+def _with_pairs(state: State, users: np.ndarray, items: np.ndarray, *, item_count: int) -> State:
+    """The state with more local interactions, sorted as before."""
+    users, items = np.concatenate((state.users, users)), np.concatenate((state.items, items))
+    order = np.argsort(users.astype(np.int64) * item_count + items, kind="stable")
+    return replace(state, users=users[order], items=items[order])

@@ -1,0 +1,76 @@
+"""Ranking metrics over the whole catalogue, binary relevance.
+
+Recall@K = hits / |test items|; NDCG@K = DCG / ideal DCG with 1 / log2(rank + 1) and the ideal over
+min(K, |test items|); both averaged over the users that have test items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Metrics", "RankingSums"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Averages over users.
+
+    Attributes:
+        recall, ndcg: at k.
+        users: that have test items.
+        k: length of a ranking.
+    """
+
+    recall: float
+    ndcg: float
+    users: int
+    k: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """`recall@K`, `ndcg@K` and `users`."""
+        return {f"recall@{self.k}": self.recall, f"ndcg@{self.k}": self.ndcg, "users": self.users}
+
+
+class RankingSums:
+    """Adds up the metrics of rankings that come in batches.
+
+    Args:
+        users, items: int32 [n], test pairs sorted by (user, item), unique.
+        item_count: I.
+        k: length of a ranking.
+    """
+
+    def __init__(self, users: np.ndarray, items: np.ndarray, *, item_count: int, k: int) -> None:
+        self._keys = users.astype(np.int64) * item_count + items
+        self._item_count = item_count
+        self._k = k
+        self._discounts = 1.0 / np.log2(np.arange(2, k + 2))
+        self._ideal = np.concatenate(([0.0], np.cumsum(self._discounts)))
+        self._recall = self._ndcg = 0.0
+        self._users = 0
+
+    def add(self, users: np.ndarray, top: np.ndarray) -> None:
+        """Count rankings.
+
+        Args:
+            users: int32 [B], each with at least one test item and added once.
+            top: int64 [B, k], item indices from best to worst, -1 for none.
+        """
+        base = users.astype(np.int64) * self._item_count
+        low, high = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._item_count)
+        wanted = base[:, None] + top
+        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        hits = (self._keys[at] == wanted) & (top >= 0)
+        relevant = high - low
+        self._recall += float((hits.sum(axis=1) / relevant).sum())
+        self._ndcg += float(
+            ((hits * self._discounts).sum(axis=1) / self._ideal[np.minimum(relevant, self._k)]).sum()
+        )
+        self._users += len(users)
+
+    def averages(self) -> Metrics:
+        """The metrics of all rankings so far."""
+        count = max(1, self._users)
+        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k)

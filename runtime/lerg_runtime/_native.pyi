@@ -1,0 +1,180 @@
+"""The native half of the runtime: programs under a memory budget, optimiser steps, sampling and quantisation.
+
+Arrays are numpy's, dense and row-major; none is copied. Sizes are bytes unless said otherwise.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+class BuildInfo(TypedDict):
+    """What `build_info` tells."""
+
+    executorch: str
+    isa: str
+    threads: int
+
+class Budget:
+    """Counts what is allocated and refuses to pass a limit. Blocks are aligned to and counted in 64 bytes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """limit_bytes: the most that may be held at one time; 0 counts without bounding."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes, 0 for none."""
+
+    @property
+    def used(self) -> int:
+        """Bytes held now."""
+
+    @property
+    def peak(self) -> int:
+        """Most bytes held at one time."""
+
+    def empty(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
+        """A writable array of unspecified content, counted until it and every view of it are gone.
+
+        Raises:
+            lerg_runtime.errors.BudgetError: over the limit; nothing is allocated then.
+            ValueError: a dtype that programs do not have, or a negative size.
+        """
+
+class Program:
+    """A program file (`.pte`), verified and mapped into memory; nothing else is held before a load."""
+
+    def __init__(self, path: str, budget: Budget) -> None:
+        """
+        Raises:
+            lerg_runtime.errors.BundleError: the file is missing, truncated, altered or of another format.
+        """
+
+    def methods(self) -> list[str]:
+        """Names in file order, ExecuTorch's `__et_training_*` bookkeeping included."""
+
+    def arena_bytes(self, method: str) -> list[int]:
+        """Planned working memory of a method, buffer by buffer, before anything is allocated."""
+
+    def operators(self, method: str) -> list[str]:
+        """Operators that a method calls ("aten::mul.out"), each once, in order of first use."""
+
+    def load(
+        self,
+        method: str,
+        parameters: dict[str, NDArray[np.float32]] = ...,
+        scratch_bytes: int = 0,
+        trace: bool = False,
+    ) -> Method:
+        """Load a method; all of its memory comes from the budget.
+
+        Args:
+            parameters: external parameters by name. The arrays are used in place: writing to one changes
+                what the next run reads. They are kept alive by the method.
+            scratch_bytes: bound of one operator's scratch, taken at once. 0 takes scratch from the budget
+                as it is asked for, which is how `Method.scratch_peak` is measured.
+            trace: time each operator, for `Method.events`.
+
+        Raises:
+            lerg_runtime.errors.BudgetError: its memory does not fit the budget.
+            lerg_runtime.errors.BundleError: damaged, or it needs an operator or backend that is not here.
+            ValueError: no such method, or a parameter that is missing or does not fit.
+        """
+
+class Method:
+    """A loaded method. Runs one at a time: a second thread waits."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_specs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(dtype, largest shape) of each input."""
+
+    @property
+    def output_specs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(dtype, largest shape) of each output."""
+
+    @property
+    def arena_bytes(self) -> list[int]: ...
+    @property
+    def scratch_peak(self) -> int:
+        """Most scratch that one operator has held, while loading and in all runs so far."""
+
+    def execute(
+        self, *inputs: NDArray[Any], outputs: Sequence[NDArray[Any] | None] | None = None
+    ) -> list[NDArray[Any]]:
+        """Run once, without the interpreter lock.
+
+        Args:
+            inputs: as `input_specs`; where the program is dynamic, a dimension may be smaller, down to 1.
+            outputs: arrays to write to, each with room for the largest shape; None allocates from the budget.
+
+        Returns:
+            One array an output: the given or allocated one, or a view of its first elements in the shape
+            that the run gave. For an output that is an external parameter, the parameter's array; what was
+            given for it in `outputs` is not used.
+
+        Raises:
+            ValueError: an input or output that does not fit; names the method, the array and the rule.
+            lerg_runtime.errors.BudgetError: outputs or scratch pass the budget, or scratch its bound.
+            lerg_runtime.errors.LergRuntimeError: an operator failed; names the method and ExecuTorch's error.
+        """
+
+    def events(self) -> list[tuple[str, float]]:
+        """(operator, milliseconds) of the last run, call by call in order; empty unless loaded with trace."""
+
+def adam_step(
+    param: NDArray[np.float32],
+    grad: NDArray[np.float32],
+    m: NDArray[np.float32],
+    v: NDArray[np.float32],
+    *,
+    step: int,
+    learning_rate: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Adam (arXiv 1412.6980) in place, as torch.optim.Adam takes it; step counts from 1."""
+
+def sgd_step(
+    param: NDArray[np.float32],
+    grad: NDArray[np.float32],
+    velocity: NDArray[np.float32] | None,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+) -> None:
+    """velocity = momentum * velocity + grad; param -= learning_rate * velocity, in place."""
+
+def quantise(weights: NDArray[np.float32], step: NDArray[np.float32], bits: int, out: NDArray[Any]) -> None:
+    """out = round(clip(weights / step)), ties to even, to 4, 8 or 16 bits (LSQ, arXiv 1902.08153, eq. 1).
+
+    weights float32 [c, d]; step float32 [1] or [c], positive. out int8 [c, d], int16 [c, d], or for 4 bits
+    uint8 [c, d / 2] with the even element in the low nibble.
+    """
+
+def dequantise(packed: NDArray[Any], step: NDArray[np.float32], bits: int, out: NDArray[np.float32]) -> None:
+    """The inverse of `quantise`: out float32 [c, d] = packed * step."""
+
+def sample_negatives(
+    users: NDArray[np.int32],
+    indptr: NDArray[Any],
+    indices: NDArray[Any],
+    item_count: int,
+    seed: int,
+    out: NDArray[np.int32],
+) -> None:
+    """out[i] = an item that users[i] has not touched, uniform over those; -1 where there is none.
+
+    indptr int32 or int64 [users + 1] and indices uint8, uint16 or int32 are interactions by user, items
+    ascending and unique in each row. Draw i depends on the seed (0 to 2^64 - 1) and i alone.
+    """
+
+def build_info() -> BuildInfo:
+    """ExecuTorch's version, the instruction set ("avx512", "avx2", "neon", "generic") and the threads."""
+
+def set_threads(count: int) -> None:
+    """Number of threads that kernels run on, for the whole process; waits until no method is running."""

@@ -1,0 +1,241 @@
+"""How much memory a bundle needs, item by item, known before any of it is taken.
+
+The items are what the runtime takes from its budget: arrays, ExecuTorch's arenas and scratch. Python, numpy,
+the native libraries and the mapped program file are not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lerg_runtime.bundle._csr import index_dtype
+from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.errors import BudgetError
+from lerg_runtime.sizes import format_size
+
+__all__ = ["MemoryPlan", "Phase", "PlanItem", "Workload", "check_phase", "plan_memory"]
+
+_ALIGNMENT = 64  # the native allocator counts every block in units of this
+_STRUCTURE_BYTES = 64 * 1024  # what ExecuTorch builds when a method is loaded, apart from its arenas
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One thing that takes memory."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """All that is in memory at the same time during one kind of work."""
+
+    name: str
+    items: tuple[PlanItem, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum of the items."""
+        return sum(item.size_bytes for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What opening, encoding, recommending and fine-tuning need.
+
+    Attributes:
+        phases: `open`, `encode`, `recommend`, `finetune`; one is in progress at a time.
+    """
+
+    phases: tuple[Phase, ...]
+
+    def phase(self, name: str) -> Phase:
+        """One phase by name; raises KeyError if there is none."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        raise KeyError(name)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that any phase needs."""
+        return max(phase.total_bytes for phase in self.phases)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the size of some items depends on.
+
+    Attributes:
+        users_at_once: users ranked by one call of the program.
+        batch: triples in one step of fine-tuning.
+        optimiser: `adam` or `sgd`.
+        momentum: SGD keeps a velocity.
+        new_interactions: given to fine-tuning.
+        replayed: earlier interactions that an epoch goes over again; None for all.
+    """
+
+    users_at_once: int
+    batch: int
+    optimiser: str = "adam"
+    momentum: bool = True
+    new_interactions: int = 0
+    replayed: int | None = None
+
+
+def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload) -> MemoryPlan:
+    """The plan of one bundle.
+
+    Args:
+        manifest: of the bundle.
+        sizes: of its arrays.
+        local: interactions in its state.
+        workload: what is asked of it.
+    """
+    resident = _resident(manifest, sizes, local)
+    reading = PlanItem("interactions while they are read", _reading_bytes(manifest, sizes, local))
+    encode, recommend, finetune = (
+        PlanItem(f"program {method}", _program_bytes(manifest, method))
+        for method in ("encode", "recommend", "finetune")
+    )
+    tables = _tables(manifest)
+    ranking = PlanItem(
+        f"{workload.users_at_once} users at once", _ranking_bytes(manifest, workload.users_at_once)
+    )
+    return MemoryPlan(
+        (
+            Phase("open", (*resident, reading)),
+            Phase("encode", (*resident, *tables, encode)),
+            Phase("recommend", (*resident, *tables, recommend, ranking)),
+            Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), finetune)),
+        )
+    )
+
+
+def check_phase(
+    phase: Phase, budget_bytes: int | None, *, doing: str, changes: Iterable[tuple[str, Phase]] = ()
+) -> None:
+    """Refuse a phase that does not fit.
+
+    Args:
+        phase: what is about to start.
+        budget_bytes: the budget, None for none.
+        doing: how to call it, such as `opening this bundle`.
+        changes: the phase as it would be after a change, smallest change first.
+
+    Raises:
+        BudgetError: it does not fit; names each item and the first change that does.
+    """
+    if budget_bytes is None or phase.total_bytes <= budget_bytes:
+        return
+    listed = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
+    remedy = f"give at least {phase.total_bytes} bytes ({format_size(phase.total_bytes)})"
+    fitting = next((name for name, changed in changes if changed.total_bytes <= budget_bytes), None)
+    raise BudgetError(
+        f"{doing} needs {phase.total_bytes} bytes and the memory budget is {budget_bytes}: {listed}; "
+        + (f"{fitting} would fit, or {remedy}" if fitting else remedy),
+        items=tuple((item.name, item.size_bytes) for item in phase.items),
+        needed_bytes=phase.total_bytes,
+        budget_bytes=budget_bytes,
+    )
+
+
+def finetune_changes(
+    manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, budget_bytes: int
+) -> Iterable[tuple[str, Phase]]:
+    """The fine-tune phase after ever larger changes: fewer triples, a smaller optimiser, both."""
+
+    def phase(changed: Workload) -> Phase:
+        return plan_memory(manifest, sizes, local=local, workload=changed).phase("finetune")
+
+    lean = replace(workload, optimiser="sgd", momentum=False)
+    for name, candidate in (("", workload), ("optimiser 'sgd' with momentum 0", lean)):
+        if name:
+            yield name, phase(candidate)
+        spare = budget_bytes - phase(replace(candidate, batch=2)).total_bytes
+        batch = min(candidate.batch, 2 + spare // _TRIPLE_BYTES)
+        if 2 <= batch < candidate.batch:
+            changed = replace(candidate, batch=batch)
+            yield " and ".join(filter(None, (name, f"batch {batch}"))), phase(changed)
+
+
+_TRIPLE_BYTES = 64  # slots int64, indices and masks of one triple
+
+
+def _blocks(*sizes: int) -> int:
+    """Bytes that blocks of these sizes are counted as."""
+    return sum(max(1, -(-size // _ALIGNMENT)) * _ALIGNMENT for size in sizes)
+
+
+def _packed_bytes(manifest: Manifest) -> int:
+    shape = manifest.model
+    rows, columns = shape.packed_shape
+    return _blocks(rows * columns * np.dtype(shape.packed_dtype).itemsize, 4 * shape.step_count)
+
+
+def _rows_bytes(manifest: Manifest, pairs: int) -> int:
+    """Interactions by user."""
+    shape = manifest.model
+    return _blocks(4 * (shape.users + 1), pairs * np.dtype(index_dtype(shape.items)).itemsize)
+
+
+def _resident(manifest: Manifest, sizes: StoredSizes, local: int) -> tuple[PlanItem, ...]:
+    shape = manifest.model
+    return (
+        PlanItem("user ids", sizes.user_id_bytes + 2 * _ALIGNMENT),
+        PlanItem("item ids", sizes.item_id_bytes + 2 * _ALIGNMENT),
+        PlanItem("slots", _blocks(4 * shape.users, 4 * shape.items)),
+        PlanItem("interactions", _rows_bytes(manifest, sizes.pairs + local)),
+        PlanItem("codebook", _packed_bytes(manifest)),
+    )
+
+
+def _reading_bytes(manifest: Manifest, sizes: StoredSizes, local: int) -> int:
+    before_merging = _rows_bytes(manifest, sizes.pairs) if local else 0
+    return max(_blocks(4 * manifest.model.users, sizes.gap_bytes), before_merging)
+
+
+def _program_bytes(manifest: Manifest, method: str) -> int:
+    spec = manifest.program(method)
+    return _blocks(*spec.arena_bytes, spec.scratch_bytes) + _STRUCTURE_BYTES
+
+
+def _tables(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
+    shape = manifest.model
+    return (
+        PlanItem("user table", _blocks(4 * shape.user_slots * shape.dim)),
+        PlanItem("item table", _blocks(4 * shape.item_slots * shape.dim)),
+    )
+
+
+def _ranking_bytes(manifest: Manifest, users: int) -> int:
+    shape = manifest.model
+    inputs = _blocks(users * shape.dim * 4, users * shape.items, 8 * shape.max_k)
+    return inputs + _blocks(shape.max_users * shape.max_k * 8, shape.max_users * shape.max_k * 4)
+
+
+def _training(manifest: Manifest, sizes: StoredSizes, local: int, workload: Workload) -> tuple[PlanItem, ...]:
+    shape = manifest.model
+    latent = _blocks(4 * shape.codes * shape.dim, 4 * shape.step_count)
+    moments = {"adam": 2, "sgd": int(workload.momentum)}[workload.optimiser]
+    known = sizes.pairs + local
+    pairs = known + workload.new_interactions
+    replayed = known if workload.replayed is None else min(known, workload.replayed)
+    items = [
+        PlanItem("latent codebook", latent),
+        PlanItem("gradients", latent + _ALIGNMENT),
+        PlanItem("quantised result", _packed_bytes(manifest)),
+        PlanItem("training order", _blocks(4 * pairs, 4 * (replayed + workload.new_interactions))),
+        PlanItem(f"batch of {workload.batch}", workload.batch * _TRIPLE_BYTES + 8 * _ALIGNMENT),
+    ]
+    if moments:
+        items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))
+    if workload.new_interactions:
+        new = _blocks(4 * workload.new_interactions) * 3
+        items.append(PlanItem("new interactions", new + _rows_bytes(manifest, pairs)))
+    return tuple(items)

@@ -1,0 +1,124 @@
+"""Entity tables and the program `recommend`: what answers requests while weights stand still."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lerg_runtime._engine import Engine
+from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._reader import Entities
+from lerg_runtime.bundle._shape import ModelShape
+
+__all__ = ["Serving"]
+
+
+class Serving:
+    """Ranks items for users, and items by likeness, over tables that `encode` made.
+
+    Args:
+        engine: where programs and memory come from.
+        shape: of the model.
+        entities: slots of both sides.
+        codebook: packed integers, as `encode` takes them.
+        step: float32 [1] or [c].
+        users_at_once: most users in one call of the program.
+
+    Raises:
+        BudgetError: tables or program do not fit the budget.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        shape: ModelShape,
+        entities: Entities,
+        *,
+        codebook: np.ndarray,
+        step: np.ndarray,
+        users_at_once: int,
+    ) -> None:
+        empty = engine.budget.empty
+        self._shape = shape
+        self._entities = entities
+        self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
+        self.item_table: np.ndarray = empty((shape.item_slots, shape.dim), "float32")
+        encode = engine.load("encode")
+        encode.execute(codebook, step, outputs=[self.user_table, self.item_table])
+        del encode  # its arenas must be free before those of recommend are taken
+        self._method = engine.load("recommend")
+        self.users_at_once = users_at_once
+        self._rows: np.ndarray = empty((users_at_once, shape.dim), "float32")
+        self._seen: np.ndarray = empty((users_at_once, shape.items), "bool")
+        self._ranks: np.ndarray = empty((shape.max_k,), "int64")
+        self._ranks[:] = np.arange(shape.max_k)
+
+    def rank(
+        self, users: np.ndarray, interactions: Interactions, *, k: int, include_seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items of each user, by descending score and then ascending item index.
+
+        Args:
+            users: integer [B] user indices.
+            interactions: what each user has seen, which is left out.
+            k: 1 .. I.
+            include_seen: leave out nothing.
+
+        Returns:
+            int64 [B, k] item indices, -1 where there are no more, and float32 [B, k] scores, -inf there.
+        """
+        items = np.empty((len(users), k), dtype=np.int64)
+        scores = np.empty((len(users), k), dtype=np.float32)
+        for start in range(0, len(users), self.users_at_once):
+            batch = users[start : start + self.users_at_once]
+            rows = slice(start, start + len(batch))
+            self._rank_batch(batch, interactions, include_seen, items[rows], scores[rows])
+        return items, scores
+
+    def _rank_batch(
+        self,
+        users: np.ndarray,
+        interactions: Interactions,
+        include_seen: bool,
+        items: np.ndarray,
+        scores: np.ndarray,
+    ) -> None:
+        count, k = items.shape
+        rows, seen = self._rows[:count], self._seen[:count]
+        np.take(self.user_table, self._entities.user_slots[users], axis=0, out=rows, mode="clip")
+        seen[:] = False
+        if not include_seen:
+            for row, user in enumerate(users.tolist()):
+                seen[row, interactions.of_user(user)] = True
+        for start in range(0, k, self._shape.max_k):
+            ranks = self._ranks[: min(self._shape.max_k, k - start)]
+            found, points = self._method.execute(
+                rows, self.item_table, self._entities.item_slots, seen, ranks
+            )
+            end = start + len(ranks)
+            items[:, start:end], scores[:, start:end] = found, points
+            if end < k:
+                # More than the program gives at once: what it gave counts as seen for the next call.
+                given = np.nonzero(found >= 0)
+                seen[given[0], found[given]] = True
+
+    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The items nearest to `item` by cosine of their embeddings, itself left out.
+
+        Args:
+            item: item index.
+            k: 1 .. I - 1.
+
+        Returns:
+            int64 [k] item indices, by descending cosine and then ascending index, and float32 [k] cosines.
+        """
+        # Once a slot, so that items that share a placeholder have equal cosines to the last bit.
+        norms = np.sqrt(np.einsum("sd,sd->s", self.item_table, self.item_table))
+        row = self.item_table[self._entities.item_slots[item]]
+        products = np.einsum("sd,d->s", self.item_table, row)
+        cosines = products / np.maximum(
+            norms * norms[self._entities.item_slots[item]], np.finfo(np.float32).tiny
+        )
+        of_items = cosines[self._entities.item_slots].astype(np.float32)
+        of_items[item] = -np.inf
+        order = np.argsort(-of_items, kind="stable")[:k]
+        return order.astype(np.int64), of_items[order]

@@ -1,0 +1,115 @@
+"""Which interactions an epoch goes over, and the triples of its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lerg_runtime._engine import native
+from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._reader import Entities
+from lerg_runtime.bundle._shape import ModelShape
+
+__all__ = ["TrainingSet"]
+
+_CHUNK = 1 << 16
+
+_Allocate = Callable[[tuple[int, ...], str], np.ndarray]
+
+
+class TrainingSet:
+    """New interactions, and earlier ones of which some are gone over again so that they are not forgotten.
+
+    An interaction of a pruned user with a pruned item has no gradient and is left out.
+
+    Args:
+        interactions: all of them, the new ones included.
+        entities: slots of both sides.
+        shape: of the model.
+        new: int64 [n], positions of the new ones in `interactions`, ascending.
+        replay: how many of the others an epoch takes; None for all.
+        allocate: memory of the order.
+
+    Attributes:
+        new: new interactions that can be trained on.
+        replayed: earlier interactions in an epoch.
+    """
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        entities: Entities,
+        shape: ModelShape,
+        *,
+        new: np.ndarray,
+        replay: int | None,
+        allocate: _Allocate,
+    ) -> None:
+        self._interactions = interactions
+        self._entities = entities
+        self._shape = shape
+        fresh = new[self._trainable(new)]
+        self._earlier: np.ndarray = allocate((len(interactions),), "int32")
+        count = 0
+        for start in range(0, len(interactions), _CHUNK):
+            positions = np.arange(start, min(start + _CHUNK, len(interactions)), dtype=np.int64)
+            keep = self._trainable(positions)
+            keep[new[(new >= start) & (new < start + _CHUNK)] - start] = False
+            kept = positions[keep]
+            self._earlier[count : count + len(kept)] = kept
+            count += len(kept)
+        self._earlier = self._earlier[:count]
+        self.new = len(fresh)
+        self.replayed = count if replay is None else min(count, replay)
+        self._fresh = fresh
+        self._order: np.ndarray = allocate((self.new + self.replayed,), "int32")
+
+    def __len__(self) -> int:
+        """Interactions in an epoch."""
+        return len(self._order)
+
+    def batches(self, size: int, random: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """One epoch of (user slots, positive item slots, negative item slots), int64 [B], 2 <= B <= size.
+
+        Args:
+            size: triples of a batch; only the last may have fewer.
+            random: numpy Generator; decides which earlier ones, their order, and the negatives.
+        """
+        random.shuffle(self._earlier)
+        self._order[: self.new] = self._fresh
+        self._order[self.new :] = self._earlier[: self.replayed]
+        random.shuffle(self._order)
+        slots = self._entities.user_slots, self._entities.item_slots
+        negatives = np.empty(size, dtype=np.int32)
+        for start in range(0, len(self._order), size):
+            positions = self._order[start : start + size]
+            users = self._interactions.users_of(positions)
+            items = self._interactions.items[positions]
+            drawn = negatives[: len(users)]
+            native().sample_negatives(
+                users,
+                self._interactions.indptr,
+                self._interactions.items,
+                self._shape.items,
+                int(random.integers(2**63)),
+                drawn,
+            )
+            # Someone who has touched every item has no negative.
+            keep = drawn >= 0
+            count = int(keep.sum())
+            if count == 0:
+                continue
+            # The program takes two or more; the mean over a triple and its copy is that of the triple.
+            copies = 2 if count == 1 else 1
+            user_slots, positive_slots, negative_slots = (
+                np.repeat(table[indices[keep]].astype(np.int64), copies)
+                for table, indices in ((slots[0], users), (slots[1], items), (slots[1], drawn))
+            )
+            yield user_slots, positive_slots, negative_slots
+
+    def _trainable(self, positions: np.ndarray) -> np.ndarray:
+        users = self._entities.user_slots[self._interactions.users_of(positions)]
+        items = self._entities.item_slots[self._interactions.items[positions]]
+        return (users < self._shape.retained_users) | (items < self._shape.retained_items)

@@ -1,0 +1,36 @@
+"""The bundle format: reading and writing it. `docs/bundle-format.md` is its specification."""
+
+from __future__ import annotations
+
+from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
+from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
+from lerg_runtime.bundle._packing import pack, unpack
+from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
+from lerg_runtime.bundle._reader import BundleFolder, Entities
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._state import State, save_state
+from lerg_runtime.bundle._writer import copy_bundle, write_bundle
+
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "BundleFolder",
+    "Entities",
+    "FineTuneDefaults",
+    "IdMap",
+    "IntegerIds",
+    "Interactions",
+    "Manifest",
+    "ModelShape",
+    "ProgramSpec",
+    "State",
+    "TensorSpec",
+    "TextIds",
+    "copy_bundle",
+    "ids_from_values",
+    "pack",
+    "save_state",
+    "unpack",
+    "write_bundle",
+]

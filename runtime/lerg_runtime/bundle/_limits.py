@@ -1,0 +1,27 @@
+"""Bounds that a reader holds a bundle to before it uses any size that the bundle states."""
+
+from __future__ import annotations
+
+__all__ = [
+    "MAX_CHECKSUMS_BYTES",
+    "MAX_CODES",
+    "MAX_DIM",
+    "MAX_ENTITIES",
+    "MAX_ID_BYTES",
+    "MAX_LAYERS",
+    "MAX_LOCAL_INTERACTIONS",
+    "MAX_MANIFEST_BYTES",
+    "MAX_PAIRS",
+    "MAX_PROGRAM_BYTES",
+]
+
+MAX_CHECKSUMS_BYTES = 64 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_ENTITIES = 2**31 - 1  # users and items together; indices are int32
+MAX_PAIRS = 2**31 - 1  # interactions; positions are int32
+MAX_LOCAL_INTERACTIONS = 2**22  # added by fine-tuning on one device
+MAX_CODES = 2**24
+MAX_DIM = 4096
+MAX_LAYERS = 64
+MAX_ID_BYTES = 4096  # one id, UTF-8
+MAX_PROGRAM_BYTES = 2**40  # any one memory figure of a program

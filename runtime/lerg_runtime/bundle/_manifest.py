@@ -1,0 +1,138 @@
+"""`manifest.json` as frozen values, every one checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lerg_runtime.bundle._fields import Fields, parse_json
+from lerg_runtime.bundle._limits import MAX_PROGRAM_BYTES
+from lerg_runtime.bundle._programs import PROGRAM_FILE, ProgramSpec, parse_programs
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.errors import BundleError
+
+__all__ = ["FORMAT", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
+
+FORMAT = "lerg-bundle"
+VERSION = 1
+DATA_FILES = ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneDefaults:
+    """`finetune` of a manifest: what a device uses unless told otherwise.
+
+    Attributes:
+        learning_rate: of Adam on the codebook.
+        step_learning_rate: of Adam on the step; None scales `learning_rate` by step / mean |codebook|.
+        sgd_learning_rate: of SGD; None means that the caller must give one.
+        batch: triples a step.
+        beta1, beta2, eps: of Adam.
+        momentum: of SGD.
+    """
+
+    learning_rate: float
+    step_learning_rate: float | None
+    sgd_learning_rate: float | None
+    batch: int
+    beta1: float
+    beta2: float
+    eps: float
+    momentum: float
+
+    @classmethod
+    def parse(cls, fields: Fields, shape: ModelShape) -> FineTuneDefaults:
+        def rate(name: str) -> float | None:
+            return fields.number(name, least=0.0, above=True) if name in fields else None
+
+        def number(name: str, default: float, most: float) -> float:
+            return fields.number(name, least=0.0, most=most) if name in fields else default
+
+        batch = (
+            fields.integer("batch", least=2, most=shape.max_batch) if "batch" in fields else shape.max_batch
+        )
+        return cls(
+            learning_rate=fields.number("learning_rate", least=0.0, above=True),
+            step_learning_rate=rate("step_learning_rate"),
+            sgd_learning_rate=rate("sgd_learning_rate"),
+            batch=batch,
+            beta1=number("beta1", 0.9, 1.0),
+            beta2=number("beta2", 0.999, 1.0),
+            eps=number("eps", 1e-8, 1.0),
+            momentum=number("momentum", 0.9, 1.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle is.
+
+    Attributes:
+        model: sizes of the model.
+        programs: the methods, sorted by name.
+        files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
+        executorch: release series that the programs need, such as `1.5`.
+        finetune: defaults of fine-tuning.
+        document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
+    """
+
+    model: ModelShape
+    programs: tuple[ProgramSpec, ...]
+    files: Mapping[str, int]
+    executorch: str
+    finetune: FineTuneDefaults
+    document: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str = "manifest.json") -> Manifest:
+        """Checked manifest from the file's bytes.
+
+        Raises:
+            BundleError: not a manifest, of a newer version, or with a value that cannot be.
+        """
+        fields = Fields.of(parse_json(data, where=where), where)
+        if fields.values.get("format") != FORMAT:
+            raise BundleError(f"{where} is not the manifest of a bundle: its format is not {FORMAT!r}")
+        version = fields.integer("version", least=1, most=2**31)
+        if version > VERSION:
+            raise BundleError(
+                f"{where} has format version {version} and this package reads up to {VERSION}; "
+                "upgrade lerg-edge"
+            )
+        fields.text("lowering", among=("native",))
+        fields.text("propagation", among=("graph",))
+        shape = ModelShape.parse(fields.inner("model"))
+        files = fields.inner("files")
+        if tuple(sorted(files.values)) != DATA_FILES:
+            raise BundleError(f"{files.where} must name {', '.join(DATA_FILES)} and nothing else")
+        fields.inner("storage").integer("bundle_bytes", most=MAX_PROGRAM_BYTES)
+        for name in ("created_with", "metrics", "macs", "training"):
+            fields.inner(name)
+        return cls(
+            model=shape,
+            programs=parse_programs(fields, shape),
+            files={name: files.integer(name, least=1, most=MAX_PROGRAM_BYTES) for name in DATA_FILES},
+            executorch=_series(fields.inner("requires")),
+            finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
+            document=fields.values,
+        )
+
+    def program(self, method: str) -> ProgramSpec:
+        """The entry of a method that `parse` has found to be there."""
+        return next(spec for spec in self.programs if spec.method == method)
+
+
+def render_manifest(document: Mapping[str, Any]) -> bytes:
+    """The bytes of a manifest: sorted keys, UTF-8, no NaN; equal objects give equal bytes."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _series(fields: Fields) -> str:
+    text = fields.text("executorch")
+    parts = text.split(".")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise BundleError(f"{fields.where}.executorch must be a release series such as '1.5', not {text!r}")
+    return text

@@ -1,0 +1,125 @@
+"""What a manifest says about the programs, and what the runtime needs them to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lerg_runtime.bundle._fields import Fields
+from lerg_runtime.bundle._limits import MAX_PROGRAM_BYTES
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.errors import BundleError
+
+__all__ = ["METHODS", "ProgramSpec", "TensorSpec", "parse_programs"]
+
+METHODS = ("encode", "finetune", "recommend")
+PROGRAM_FILE = "model.pte"
+
+_Signature = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output: its name, dtype and largest shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """One method of a program.
+
+    Attributes:
+        method: `finetune`, `encode` or `recommend`.
+        file: the file that holds it.
+        planned_bytes: sum of `arena_bytes` and `scratch_bytes`.
+        arena_bytes: memory planned by ExecuTorch, an arena each.
+        scratch_bytes: most that kernels take for themselves at a time.
+        operators: names of the operators it calls.
+        inputs, outputs: tensors in call order.
+    """
+
+    method: str
+    file: str
+    planned_bytes: int
+    arena_bytes: tuple[int, ...]
+    scratch_bytes: int
+    operators: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def parse_programs(fields: Fields, shape: ModelShape) -> tuple[ProgramSpec, ...]:
+    """Checked `programs` of a manifest, sorted by method; tensors must be those that `shape` asks for.
+
+    Raises:
+        BundleError: a method is absent, repeated or unknown, or its figures do not agree.
+    """
+    entries = [
+        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), shape)
+        for index, value in enumerate(fields.listed("programs", most=16))
+    ]
+    methods = tuple(sorted(entry.method for entry in entries))
+    if methods != METHODS:
+        raise BundleError(
+            f"{fields.where}.programs must be {', '.join(METHODS)}, not {', '.join(methods) or 'none'}"
+        )
+    return tuple(sorted(entries, key=lambda entry: entry.method))
+
+
+def _parse(fields: Fields, shape: ModelShape) -> ProgramSpec:
+    spec = ProgramSpec(
+        method=fields.text("method", among=METHODS),
+        file=fields.text("file", among=(PROGRAM_FILE,)),
+        planned_bytes=fields.integer("planned_bytes", most=MAX_PROGRAM_BYTES),
+        arena_bytes=fields.integers("arena_bytes", most=MAX_PROGRAM_BYTES),
+        scratch_bytes=fields.integer("scratch_bytes", most=MAX_PROGRAM_BYTES),
+        operators=fields.texts("operators"),
+        inputs=_tensors(fields, "inputs"),
+        outputs=_tensors(fields, "outputs"),
+    )
+    if spec.planned_bytes != sum(spec.arena_bytes) + spec.scratch_bytes:
+        raise BundleError(f"{fields.where}.planned_bytes is not the sum of arena_bytes and scratch_bytes")
+    for kind, wanted in zip(("inputs", "outputs"), _signatures(shape)[spec.method], strict=True):
+        found = tuple((tensor.dtype, tensor.shape) for tensor in getattr(spec, kind))
+        if found != wanted:
+            raise BundleError(
+                f"{fields.where}.{kind} of {spec.method} do not fit the model: {found}, not {wanted}"
+            )
+    return spec
+
+
+def _tensors(fields: Fields, name: str) -> tuple[TensorSpec, ...]:
+    tensors = []
+    for index, value in enumerate(fields.listed(name, most=16)):
+        tensor = Fields.of(value, f"{fields.where}.{name}[{index}]")
+        tensors.append(
+            TensorSpec(
+                tensor.text("name"), tensor.text("dtype"), tensor.integers("shape", most=2**31, count=4)
+            )
+        )
+    return tuple(tensors)
+
+
+def _signatures(shape: ModelShape) -> dict[str, tuple[_Signature, _Signature]]:
+    """Inputs and outputs of each method, as (dtype, largest shape)."""
+    triples = ("int64", (shape.max_batch,))
+    codebook = ("float32", (shape.codes, shape.dim))
+    step = ("float32", (shape.step_count,))
+    user_table = ("float32", (shape.user_slots, shape.dim))
+    item_table = ("float32", (shape.item_slots, shape.dim))
+    return {
+        "finetune": ((triples, triples, triples), (("float32", ()), codebook, step, codebook, step)),
+        "encode": (((shape.packed_dtype, shape.packed_shape), step), (user_table, item_table)),
+        "recommend": (
+            (
+                ("float32", (shape.max_users, shape.dim)),
+                item_table,
+                ("int32", (shape.items,)),
+                ("bool", (shape.max_users, shape.items)),
+                ("int64", (shape.max_k,)),
+            ),
+            (("int64", (shape.max_users, shape.max_k)), ("float32", (shape.max_users, shape.max_k))),
+        ),
+    }

@@ -1,0 +1,244 @@
+"""Opening a bundle: nothing is used before it is bounded, and nothing is run before it is hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lerg_runtime.bundle._checksums import file_digest, parse_checksums, read_bounded
+from lerg_runtime.bundle._csr import Interactions, decode_interactions
+from lerg_runtime.bundle._files import open_regular
+from lerg_runtime.bundle._ids import IntegerIds, TextIds
+from lerg_runtime.bundle._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
+from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._npz import Allocate, NpzReader
+from lerg_runtime.bundle._state import STATE_FILE, State, read_state
+from lerg_runtime.errors import BundleError, InputError
+
+__all__ = ["CHECKSUMS_FILE", "MANIFEST_FILE", "BundleFolder", "Entities", "StoredSizes"]
+
+CHECKSUMS_FILE = "SHA256SUMS"
+MANIFEST_FILE = "manifest.json"
+ENTITIES_FILE = "entities.npz"
+INTERACTIONS_FILE = "interactions.npz"
+GOLDEN_FILE = "golden.npz"
+
+_UNSIGNED = ("uint8", "uint16", "uint32")
+_MAX_GOLDEN_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """Ids and slots of both sides.
+
+    A slot is a row of a side's table: a retained entity's rank among the retained, or for a pruned one the
+    number of retained entities plus its placeholder.
+
+    Attributes:
+        user_ids, item_ids: raw ids in index order.
+        user_slots: int32 [U]; item_slots: int32 [I].
+    """
+
+    user_ids: IntegerIds | TextIds
+    item_ids: IntegerIds | TextIds
+    user_slots: np.ndarray
+    item_slots: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSizes:
+    """Sizes that are not in the manifest, from array headers alone.
+
+    Attributes:
+        user_id_bytes, item_id_bytes: of the id maps in memory.
+        pairs: interactions of the bundle.
+        gap_bytes: of the stored gaps, which are in memory while interactions are decoded.
+    """
+
+    user_id_bytes: int
+    item_id_bytes: int
+    pairs: int
+    gap_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFolder:
+    """A folder whose manifest was checked and whose files match their SHA-256.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says it is.
+        digest: SHA-256 of `SHA256SUMS`, 32 bytes: the identity of all that does not change.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: bytes
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> BundleFolder:
+        """Check everything but the state, which `read_state` checks.
+
+        Raises:
+            InputError: no such folder.
+            BundleError: not a bundle, damaged, or of a newer version.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}; give the path of a bundle")
+        listing = read_bounded(folder, CHECKSUMS_FILE, limit=MAX_CHECKSUMS_BYTES)
+        digests = parse_checksums(listing, where=str(folder / CHECKSUMS_FILE))
+        data = read_bounded(folder, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
+        if digests.get(MANIFEST_FILE) != hashlib.sha256(data).hexdigest():
+            raise _altered(folder, MANIFEST_FILE)
+        manifest = Manifest.parse(data, where=str(folder / MANIFEST_FILE))
+        if set(digests) != {MANIFEST_FILE, *manifest.files}:
+            raise BundleError(
+                f"{folder / CHECKSUMS_FILE} and the manifest name different files; copy it again"
+            )
+        for name, size in manifest.files.items():
+            if file_digest(folder, name, size=size) != digests[name]:
+                raise _altered(folder, name)
+        return cls(folder, manifest, hashlib.sha256(listing).digest())
+
+    def file_sizes(self) -> dict[str, int]:
+        """Bytes of every file of the bundle as it is now, its changing state included."""
+        names = (*self.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE, STATE_FILE)
+        return {name: (self.path / name).stat().st_size for name in sorted(names)}
+
+    def program_path(self) -> str:
+        """Path of the programs' file, which `open` has hashed."""
+        return str(self.path / self.manifest.programs[0].file)
+
+    def stored_sizes(self) -> StoredSizes:
+        """Sizes that a memory plan needs, without reading an array.
+
+        Raises:
+            BundleError: an array file is not what the manifest says.
+        """
+        with self._arrays(ENTITIES_FILE) as entities:
+            id_bytes = [
+                _id_bytes(entities, side, count)
+                for side, count in (("user", self.manifest.model.users), ("item", self.manifest.model.items))
+            ]
+        with self._arrays(INTERACTIONS_FILE) as interactions:
+            dtype, shape = interactions.header("gaps")
+        count = shape[0] if len(shape) == 1 else 0
+        return StoredSizes(id_bytes[0], id_bytes[1], count, count * np.dtype(dtype).itemsize)
+
+    def read_entities(self, *, allocate: Allocate = np.empty) -> Entities:
+        """Ids and slots, checked against the manifest.
+
+        Raises:
+            BundleError: an array is absent or does not fit.
+        """
+        shape = self.manifest.model
+        with self._arrays(ENTITIES_FILE) as arrays:
+            sides = [
+                (
+                    _read_ids(arrays, side, count, allocate),
+                    _read_slots(arrays, side, count, retained, placeholders, allocate),
+                )
+                for side, count, retained, placeholders in (
+                    ("user", shape.users, shape.retained_users, shape.user_placeholders),
+                    ("item", shape.items, shape.retained_items, shape.item_placeholders),
+                )
+            ]
+        (user_ids, user_slots), (item_ids, item_slots) = sides
+        return Entities(user_ids, item_ids, user_slots, item_slots)
+
+    def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
+        """The interactions that the model was trained on, by user.
+
+        Raises:
+            BundleError: an array is absent or does not fit.
+        """
+        shape = self.manifest.model
+        with self._arrays(INTERACTIONS_FILE) as arrays:
+            degrees = arrays.read("degrees", dtypes=_UNSIGNED, shape=(shape.users,), allocate=allocate)
+            gaps = arrays.read("gaps", dtypes=_UNSIGNED, shape=(None,), allocate=allocate)
+        where = str(self.path / INTERACTIONS_FILE)
+        return decode_interactions(degrees, gaps, item_count=shape.items, where=where, allocate=allocate)
+
+    def read_state(self) -> State:
+        """What the device has learnt.
+
+        Raises:
+            BundleError: missing, damaged, or of another bundle.
+        """
+        return read_state(self.path, self.manifest.model, digest=self.digest)
+
+    def read_golden(self) -> dict[str, np.ndarray]:
+        """Inputs and sampled outputs of the programs, by name.
+
+        Raises:
+            BundleError: damaged or far too large.
+        """
+        with self._arrays(GOLDEN_FILE) as arrays:
+            headers = {name: arrays.header(name) for name in arrays.names}
+            sizes = (
+                int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+                for dtype, shape in headers.values()
+            )
+            if sum(sizes) > _MAX_GOLDEN_BYTES:
+                raise BundleError(f"{self.path / GOLDEN_FILE} holds more than {_MAX_GOLDEN_BYTES} bytes")
+            return {
+                name: arrays.read(name, dtypes=(dtype,), shape=shape)
+                for name, (dtype, shape) in headers.items()
+            }
+
+    @contextmanager
+    def _arrays(self, name: str) -> Iterator[NpzReader]:
+        handle, _ = open_regular(self.path, name)
+        with os.fdopen(handle, "rb") as stream:
+            yield NpzReader(stream, str(self.path / name))
+
+
+def _id_bytes(arrays: NpzReader, side: str, count: int) -> int:
+    if f"{side}_ids" in arrays.names:
+        return 8 * count
+    shape: tuple[Any, ...] = arrays.header(f"{side}_id_bytes")[1]
+    blob = shape[0] if len(shape) == 1 else 0
+    if blob > count * MAX_ID_BYTES:
+        raise BundleError(f"the {side} ids take {blob} bytes, more than {count} ids may")
+    return blob + 8 * (count + 1)
+
+
+def _read_ids(arrays: NpzReader, side: str, count: int, allocate: Allocate) -> IntegerIds | TextIds:
+    if f"{side}_ids" in arrays.names:
+        return IntegerIds(arrays.read(f"{side}_ids", dtypes=("int64",), shape=(count,), allocate=allocate))
+    _id_bytes(arrays, side, count)
+    blob = arrays.read(f"{side}_id_bytes", dtypes=("uint8",), shape=(None,), allocate=allocate)
+    lengths = arrays.read(f"{side}_id_lengths", dtypes=("uint32",), shape=(count,))
+    return TextIds.from_lengths(blob, lengths, offsets=allocate((count + 1,), "int64"))
+
+
+def _read_slots(
+    arrays: NpzReader, side: str, count: int, retained: int, placeholders: int, allocate: Allocate
+) -> np.ndarray:
+    packed = arrays.read(f"retained_{side}s", dtypes=("uint8",), shape=((count + 7) // 8,))
+    kept = np.unpackbits(packed, count=count).view(np.bool_)
+    if int(kept.sum()) != retained:
+        raise BundleError(
+            f"{int(kept.sum())} {side}s are marked as retained and the manifest says {retained}"
+        )
+    index = arrays.read(f"{side}_placeholder", dtypes=_UNSIGNED, shape=(count - retained,))
+    if len(index) and int(index.max()) >= placeholders:
+        raise BundleError(f"a pruned {side} has placeholder {int(index.max())} and there are {placeholders}")
+    slots = allocate((count,), "int32")
+    slots[kept] = np.arange(retained, dtype=np.int32)
+    slots[~kept] = index.astype(np.int32) + retained
+    return slots
+
+
+def _altered(folder: Path, name: str) -> BundleError:
+    return BundleError(
+        f"{folder / name} does not match its SHA-256 in {CHECKSUMS_FILE}; copy the bundle again"
+    )

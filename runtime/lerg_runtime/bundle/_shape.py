@@ -1,0 +1,113 @@
+"""The sizes of a model, from which the shape of every array and tensor of a bundle follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lerg_runtime.bundle._fields import Fields
+from lerg_runtime.bundle._limits import MAX_CODES, MAX_DIM, MAX_ENTITIES, MAX_LAYERS, MAX_PAIRS
+from lerg_runtime.bundle._packing import PACKED_DTYPES, packed_shape
+from lerg_runtime.errors import BundleError
+
+__all__ = ["ModelShape"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """`model` of a manifest.
+
+    Attributes:
+        users, items: U and I.
+        dim: d, length of an embedding.
+        bits: 4, 8 or 16, of a codebook element.
+        codes: c, rows of the codebook.
+        per_entity: t, codes that make up an entity.
+        anchor_weight: weight of the first of them.
+        layers: L of propagation.
+        retained_users, retained_items: m_u and m_i.
+        edges: of the rewired graph.
+        user_placeholders, item_placeholders: r_u and r_i.
+        step_count: 1, or c for one step a row.
+        max_batch, max_users, max_k: largest inputs of the programs.
+        l2: weight of the squared layer-0 rows in the loss.
+    """
+
+    users: int
+    items: int
+    dim: int
+    bits: int
+    codes: int
+    per_entity: int
+    anchor_weight: float
+    layers: int
+    retained_users: int
+    retained_items: int
+    edges: int
+    user_placeholders: int
+    item_placeholders: int
+    step_count: int
+    max_batch: int
+    max_users: int
+    max_k: int
+    l2: float
+
+    @classmethod
+    def parse(cls, fields: Fields) -> ModelShape:
+        """Checked `model` object of a manifest.
+
+        Raises:
+            BundleError: a value is absent, out of bounds, or does not agree with another.
+        """
+        users = fields.integer("users", least=1, most=MAX_ENTITIES)
+        items = fields.integer("items", least=1, most=MAX_ENTITIES - users)
+        codes = fields.integer("codes", least=1, most=MAX_CODES)
+        steps = fields.integers("step_shape", most=MAX_CODES, count=1)
+        if steps not in ((1,), (codes,)):
+            raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
+        shape = cls(
+            users=users,
+            items=items,
+            dim=fields.integer("dim", least=1, most=MAX_DIM),
+            bits=fields.integer("bits", least=4, most=16),
+            codes=codes,
+            per_entity=fields.integer("per_entity", least=1, most=codes),
+            anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0),
+            layers=fields.integer("layers", most=MAX_LAYERS),
+            retained_users=fields.integer("retained_users", most=users),
+            retained_items=fields.integer("retained_items", most=items),
+            edges=fields.integer("edges", most=MAX_PAIRS),
+            user_placeholders=fields.integer("user_placeholders", most=users),
+            item_placeholders=fields.integer("item_placeholders", most=items),
+            step_count=steps[0],
+            max_batch=fields.integer("max_batch", least=2, most=2**24),
+            max_users=fields.integer("max_users", least=1, most=2**16),
+            max_k=fields.integer("max_k", least=1, most=items),
+            l2=fields.number("l2", least=0.0),
+        )
+        if shape.bits not in PACKED_DTYPES or (shape.bits == 4 and shape.dim % 2):
+            raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")
+        for side in ("user", "item"):
+            pruned = getattr(shape, f"{side}s") - getattr(shape, f"retained_{side}s")
+            if pruned and not getattr(shape, f"{side}_placeholders"):
+                raise BundleError(f"{fields.where}.{side}_placeholders is 0 but {pruned} {side}s are pruned")
+        return shape
+
+    @property
+    def user_slots(self) -> int:
+        """Rows of the user table, m_u + r_u."""
+        return self.retained_users + self.user_placeholders
+
+    @property
+    def item_slots(self) -> int:
+        """Rows of the item table, m_i + r_i."""
+        return self.retained_items + self.item_placeholders
+
+    @property
+    def packed_dtype(self) -> str:
+        """Dtype of the packed codebook."""
+        return PACKED_DTYPES[self.bits]
+
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Shape of the packed codebook."""
+        return packed_shape(self.codes, self.dim, bits=self.bits)

@@ -1,0 +1,174 @@
+"""Writing a bundle: whole or not at all, and the same bytes for the same content."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lerg_runtime.bundle._checksums import render_checksums
+from lerg_runtime.bundle._csr import encode_interactions
+from lerg_runtime.bundle._fields import Fields
+from lerg_runtime.bundle._files import new_folder, write_synced
+from lerg_runtime.bundle._ids import IntegerIds, RawId, ids_from_values
+from lerg_runtime.bundle._manifest import DATA_FILES, FORMAT, VERSION, Manifest, render_manifest
+from lerg_runtime.bundle._npz import npz_bytes, smallest_unsigned
+from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.bundle._reader import CHECKSUMS_FILE, MANIFEST_FILE, BundleFolder
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
+from lerg_runtime.errors import BundleError, InputError
+
+__all__ = ["copy_bundle", "write_bundle"]
+
+
+def write_bundle(
+    folder: str | os.PathLike[str],
+    *,
+    manifest: Mapping[str, Any],
+    program: bytes,
+    user_ids: np.ndarray | list[RawId],
+    item_ids: np.ndarray | list[RawId],
+    retained_users: np.ndarray,
+    retained_items: np.ndarray,
+    user_placeholder: np.ndarray,
+    item_placeholder: np.ndarray,
+    interactions: tuple[np.ndarray, np.ndarray],
+    codebook: np.ndarray,
+    step: np.ndarray,
+    golden: Mapping[str, np.ndarray],
+    overwrite: bool = False,
+) -> Manifest:
+    """Write a new bundle and read it back.
+
+    Args:
+        folder: where; must not exist unless `overwrite`, and then must be a bundle.
+        manifest: the JSON object without `files` and `storage.bundle_bytes`, which are filled in here, as are
+            `format` and `version` when absent.
+        program: the bytes of `model.pte`.
+        user_ids, item_ids: raw ids in index order; int64 [n], or texts.
+        retained_users: bool [U]; retained_items: bool [I].
+        user_placeholder: integers, one per pruned user in index order; item_placeholder likewise.
+        interactions: users and items, integers [n], sorted by (user, item), unique.
+        codebook: packed integers as `encode` takes them.
+        step: float32 [1] or [c].
+        golden: arrays for the bundle's check of its own programs.
+        overwrite: replace a bundle that is there.
+
+    Returns:
+        The manifest as a reader sees it.
+
+    Raises:
+        InputError: `folder` is in the way.
+        BundleError: the parts do not fit each other.
+    """
+    target = Path(folder)
+    if overwrite and target.is_dir() and any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
+        raise InputError(
+            f"cannot replace {target}: it is not a bundle; name another folder or remove it first"
+        )
+    document = {"format": FORMAT, "version": VERSION, **copy.deepcopy(dict(manifest))}
+    shape = ModelShape.parse(_model_fields(document))
+    users, items = interactions
+    contents = {
+        "entities.npz": npz_bytes(
+            {
+                **_id_arrays("user", user_ids),
+                **_id_arrays("item", item_ids),
+                "retained_users": np.packbits(np.asarray(retained_users, dtype=bool)),
+                "retained_items": np.packbits(np.asarray(retained_items, dtype=bool)),
+                "user_placeholder": _smallest(user_placeholder),
+                "item_placeholder": _smallest(item_placeholder),
+            }
+        ),
+        "golden.npz": npz_bytes(golden),
+        "interactions.npz": npz_bytes(
+            encode_interactions(users, items, user_count=shape.users, item_count=shape.items)
+        ),
+        PROGRAM_FILE: program,
+    }
+    fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
+    data = _render(
+        document,
+        {name: len(contents[name]) for name in DATA_FILES},
+        len(encode_state(fresh, digest=bytes(32))),
+    )
+    digests = {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in (*contents.items(), (MANIFEST_FILE, data))
+    }
+    listing = render_checksums(digests)
+    state = encode_state(fresh, digest=hashlib.sha256(listing).digest())
+    with new_folder(target, overwrite=overwrite) as beside:
+        for name, content in (
+            *contents.items(),
+            (MANIFEST_FILE, data),
+            (CHECKSUMS_FILE, listing),
+            (STATE_FILE, state),
+        ):
+            write_synced(beside / name, content)
+        written = BundleFolder.open(beside)
+        written.read_entities()
+        written.read_interactions()
+        written.read_state()
+    return written.manifest
+
+
+def copy_bundle(source: BundleFolder, target: str | os.PathLike[str], state: State) -> None:
+    """A new bundle with the files of `source` and another state, whole or not at all.
+
+    Raises:
+        InputError: `target` is in the way.
+        BundleError: a file of `source` has changed since it was opened.
+    """
+    with new_folder(Path(target)) as beside:
+        for name in (*source.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE):
+            shutil.copyfile(source.path / name, beside / name, follow_symlinks=False)
+            with open(beside / name, "rb") as stream:
+                os.fsync(stream.fileno())
+        write_synced(beside / STATE_FILE, encode_state(state, digest=source.digest))
+        if BundleFolder.open(beside).digest != source.digest:
+            raise BundleError(f"{source.path} has changed since it was opened; open it again")
+
+
+def _render(document: dict[str, Any], files: dict[str, int], state_bytes: int) -> bytes:
+    """The manifest's bytes, with sizes that count the manifest itself."""
+    document["files"] = files
+    storage = document.setdefault("storage", {})
+    listing = render_checksums(dict.fromkeys((*files, MANIFEST_FILE), "0" * 64))
+    others = sum(files.values()) + len(listing) + state_bytes
+    storage["bundle_bytes"] = 0
+    # Its own length depends on the digits of the figure in it: a second round settles that.
+    while True:
+        data = render_manifest(document)
+        if storage["bundle_bytes"] == others + len(data):
+            return data
+        storage["bundle_bytes"] = others + len(data)
+
+
+def _model_fields(document: dict[str, Any]) -> Any:
+    return Fields.of(document, MANIFEST_FILE).inner("model")
+
+
+def _id_arrays(side: str, values: np.ndarray | list[RawId]) -> dict[str, np.ndarray]:
+    ids = ids_from_values(values)
+    if isinstance(ids, IntegerIds):
+        return {f"{side}_ids": ids.values}
+    return {f"{side}_id_bytes": ids.blob, f"{side}_id_lengths": np.diff(ids.offsets).astype(np.uint32)}
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size and int(array.min()) < 0:
+        raise BundleError("a placeholder index is negative")
+    return array.astype(smallest_unsigned(int(array.max(initial=0))))
+
+
+def _no_pairs() -> tuple[np.ndarray, np.ndarray]:
+    return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)

@@ -1,0 +1,68 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lerg_runtime.errors import InputError
+from lerg_runtime.sizes import parse_size
+
+__all__ = ["bundle_argument", "input_file", "json_option", "k_option", "memory_budget_option", "skip_options"]
+
+
+class _Size(click.ParamType):
+    """A size in bytes, such as `64MiB`."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_size(value, name="the size")
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+bundle_argument = click.argument(
+    "bundle", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="BUNDLE"
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+k_option = click.option(
+    "-k", "k", type=click.IntRange(min=1), default=20, show_default=True, help="Length of a ranking."
+)
+
+memory_budget_option = click.option(
+    "--memory-budget",
+    type=_Size(),
+    metavar="SIZE",
+    help="Most memory to take beside Python's own, such as 64MiB; refused at once if it is too small.",
+)
+
+
+def input_file(name: str, help_text: str) -> Any:
+    """A required option that names a file of interactions."""
+    return click.option(
+        name,
+        "file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        required=True,
+        metavar="FILE",
+        help=f"{help_text}: CSV or TSV with a header (user, item), or lines of `user item item ...`.",
+    )
+
+
+def skip_options(command: Any) -> Any:
+    """--skip-unknown, --skip-bad-rows and --rating-threshold."""
+    command = click.option(
+        "--skip-unknown", is_flag=True, help="Leave out users and items that are unknown."
+    )(command)
+    command = click.option("--skip-bad-rows", is_flag=True, help="Go on after rows that cannot be read.")(
+        command
+    )
+    return click.option(
+        "--rating-threshold", type=float, metavar="RATING", help="Leave out rows of a table rated below this."
+    )(command)

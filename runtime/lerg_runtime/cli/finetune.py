@@ -1,0 +1,119 @@
+"""`lerg-edge finetune`: learn from a file of interactions and save."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lerg_runtime._finetune import FineTuneProgress, FineTuneReport
+from lerg_runtime._optimiser import OPTIMISERS
+from lerg_runtime.cli._options import (
+    bundle_argument,
+    input_file,
+    json_option,
+    memory_budget_option,
+    skip_options,
+)
+from lerg_runtime.cli._output import note, print_json, progress
+from lerg_runtime.interactions_file import InteractionsFile
+from lerg_runtime.recommender import Recommender
+from lerg_runtime.sizes import format_size
+
+__all__ = ["finetune"]
+
+
+@click.command(short_help="Learn from a file of interactions and save.")
+@bundle_argument
+@input_file("--interactions", "What happened here")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="Times to go over it."
+)
+@click.option("--optimiser", type=click.Choice(OPTIMISERS), default="adam", show_default=True)
+@click.option("--learning-rate", type=float, metavar="RATE", help="Default: the bundle's.")
+@click.option("--momentum", type=float, metavar="SHARE", help="Of sgd; 0 needs the least memory.")
+@click.option(
+    "--batch", type=click.IntRange(min=2), metavar="N", help="Triples in a step; default: the bundle's."
+)
+@click.option("--replay", type=click.IntRange(min=0), metavar="N", help="Earlier interactions in an epoch.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@memory_budget_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Save as a new bundle; by default BUNDLE itself is updated.",
+)
+@skip_options
+@json_option
+def finetune(
+    bundle: Path,
+    file: Path,
+    epochs: int,
+    optimiser: str,
+    learning_rate: float | None,
+    momentum: float | None,
+    batch: int | None,
+    replay: int | None,
+    seed: int,
+    memory_budget: int | None,
+    output: Path | None,
+    skip_unknown: bool,
+    skip_bad_rows: bool,
+    rating_threshold: float | None,
+    as_json: bool,
+) -> None:
+    """Learn from interactions, going over earlier ones beside them, and save. A failure changes nothing.
+
+    \b
+    lerg-edge finetune bundle --interactions new.csv --epochs 3
+    lerg-edge finetune bundle --interactions new.csv --memory-budget 64MiB --output tuned
+    """
+    if output is not None and output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise click.UsageError(f"--output {output} exists already; name another folder or remove it first")
+    interactions = InteractionsFile(
+        file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
+    )
+    with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("fine-tune") as show:
+
+        def on_progress(event: FineTuneProgress) -> None:
+            done = (event.epoch - 1) * event.steps + event.step
+            show(done, event.epochs * event.steps, f"epoch {event.epoch}, loss {event.loss:.4f}")
+
+        report = recommender.finetune(
+            interactions,
+            epochs=epochs,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            batch=batch,
+            replay=replay,
+            seed=seed,
+            on_progress=on_progress,
+            on_unknown="skip" if skip_unknown else "raise",
+        )
+        recommender.save(output)
+    saved = bundle if output is None else output
+    if as_json:
+        extra = {"losses": report.losses, "bad_rows": interactions.bad_rows_skipped, "saved": str(saved)}
+        print_json({**asdict(report), **extra})
+    else:
+        _print(report, saved, bad_rows=interactions.bad_rows_skipped)
+
+
+def _print(report: FineTuneReport, saved: Path, *, bad_rows: int) -> None:
+    skipped = f", {report.unknown} with an unknown id and {bad_rows} bad rows skipped"
+    click.echo(
+        f"{report.new_interactions} new and {report.known_interactions} known interactions"
+        + (skipped if report.unknown or bad_rows else "")
+        + f", {report.replayed} earlier ones gone over again in each epoch"
+    )
+    if report.untrainable:
+        click.echo(
+            f"{report.untrainable} join a pruned user and a pruned item: they count as seen and teach nothing"
+        )
+    for epoch in report.epochs:
+        click.echo(f"  epoch {epoch.epoch}: loss {epoch.loss:.4f}, {epoch.seconds:.1f} s")
+    click.echo(f"{report.steps} steps, at most {format_size(report.peak_bytes)} in use; saved in {saved}")

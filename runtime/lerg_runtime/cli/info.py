@@ -1,0 +1,110 @@
+"""`lerg-edge info`: what a bundle is, and what opening and fine-tuning it will need in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
+from lerg_runtime.bundle import BundleFolder, State
+from lerg_runtime.cli._options import bundle_argument, json_option
+from lerg_runtime.cli._output import print_json, print_table
+from lerg_runtime.sizes import format_size
+
+__all__ = ["info"]
+
+
+@click.command(short_help="What a bundle is and the memory it needs.")
+@bundle_argument
+@json_option
+def info(bundle: Path, as_json: bool) -> None:
+    """Check BUNDLE and tell what it is and what opening and fine-tuning it will need in memory.
+
+    \b
+    lerg-edge info bundle
+    lerg-edge info bundle --json
+    """
+    folder = BundleFolder.open(bundle)
+    state = folder.read_state()
+    defaults = folder.manifest.finetune
+    workload = Workload(
+        users_at_once=folder.manifest.model.max_users, batch=defaults.batch, momentum=defaults.momentum > 0
+    )
+    sizes = folder.stored_sizes()
+    plan = plan_memory(folder.manifest, sizes, local=len(state.users), workload=workload)
+    description = _describe(folder, state, plan, pairs=sizes.pairs)
+    if as_json:
+        print_json(description)
+    else:
+        _print(description)
+
+
+def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: int) -> dict[str, Any]:
+    document = folder.manifest.document
+    sizes = folder.file_sizes()
+    return {
+        "bundle": str(folder.path),
+        **{name: document[name] for name in ("format", "version", "created_with", "requires", "model")},
+        "lowering": document["lowering"],
+        "propagation": document["propagation"],
+        "interactions": pairs,
+        "state": {"saves": state.generation, "local_interactions": len(state.users)},
+        "metrics": document["metrics"],
+        "files": sizes,
+        "bundle_bytes": sum(sizes.values()),
+        "storage": document["storage"],
+        "programs": document["programs"],
+        "finetune": document["finetune"],
+        "memory": {
+            "peak_bytes": plan.peak_bytes,
+            **{
+                phase.name: {
+                    "total_bytes": phase.total_bytes,
+                    "items": {item.name: item.size_bytes for item in phase.items},
+                }
+                for phase in plan.phases
+            },
+        },
+    }
+
+
+def _print(description: dict[str, Any]) -> None:
+    model = description["model"]
+    click.echo(f"{description['bundle']}: {description['format']} version {description['version']}")
+    print_table(
+        [
+            ("users", f"{model['users']}, {model['retained_users']} retained"),
+            ("items", f"{model['items']}, {model['retained_items']} retained"),
+            (
+                "interactions",
+                f"{description['interactions']} + {description['state']['local_interactions']} local",
+            ),
+            ("codebook", f"{model['codes']} x {model['dim']}, {model['bits']} bits"),
+            (
+                "propagation",
+                f"{description['propagation']}, {model['layers']} layers, {model['edges']} edges",
+            ),
+            ("saves", str(description["state"]["saves"])),
+        ]
+    )
+    if description["metrics"]:
+        click.echo("\nQuality measured at export")
+        for stage, values in description["metrics"].items():
+            shown = ", ".join(
+                f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in values.items()
+            )
+            click.echo(f"  {stage.replace('_', ' ')}: {shown}")
+    click.echo("\nFiles")
+    rows = [(name, format_size(size)) for name, size in description["files"].items()]
+    print_table([*rows, ("all", format_size(description["bundle_bytes"]))])
+    memory = description["memory"]
+    for name, phase in memory.items():
+        if name == "peak_bytes":
+            continue
+        click.echo(f"\nMemory to {name}: {format_size(phase['total_bytes'])}")
+        print_table([(item, format_size(size)) for item, size in phase["items"].items()])
+    peak = memory["peak_bytes"]
+    click.echo(f"\nA --memory-budget of {peak} bytes ({format_size(peak)}) is enough.")

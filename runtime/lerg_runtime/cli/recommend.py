@@ -1,0 +1,134 @@
+"""`lerg-edge recommend`: the best items of some users or of all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import numpy as np
+
+from lerg_runtime._pairs import index_of
+from lerg_runtime.cli._options import bundle_argument, json_option, k_option, memory_budget_option
+from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
+from lerg_runtime.recommender import Recommender
+
+__all__ = ["recommend"]
+
+_USERS_AT_ONCE = 64
+
+Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
+"""A user's raw id, and raw item ids with scores, best first."""
+
+
+@click.command(short_help="The best items of some users or of all.")
+@bundle_argument
+@click.option("--user", "users", multiple=True, metavar="ID", help="A user; may be given several times.")
+@click.option("--all-users", is_flag=True, help="Every user of the bundle.")
+@k_option
+@click.option("--include-seen", is_flag=True, help="Items that a user has touched may come too.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write CSV: user,item,rank,score."
+)
+@memory_budget_option
+@json_option
+def recommend(
+    bundle: Path,
+    users: tuple[str, ...],
+    all_users: bool,
+    k: int,
+    include_seen: bool,
+    output: Path | None,
+    memory_budget: int | None,
+    as_json: bool,
+) -> None:
+    """Rank the items of BUNDLE for users, leaving out what they have seen.
+
+    \b
+    lerg-edge recommend bundle --user alice --user bob -k 10
+    lerg-edge recommend bundle --all-users --output top.csv
+    """
+    if all_users == bool(users):
+        raise click.UsageError("give --user ID, once or more, or --all-users")
+    with Recommender.open(bundle, memory_budget=memory_budget) as recommender:
+        total = len(recommender.user_ids) if all_users else len(users)
+        with progress("recommend") as show:
+            rankings = _rankings(
+                recommender,
+                None if all_users else users,
+                k=k,
+                include_seen=include_seen,
+                on_progress=lambda done: show(done, total) if all_users else None,
+            )
+            if output is not None:
+                with whole_file(output) as stream:
+                    rows = _write_csv(stream, rankings)
+                report = {"output": str(output), "users": total, "rows": rows, "k": k}
+                print_json(report) if as_json else note(f"{rows} rows for {total} users written to {output}")
+            elif as_json:
+                _stream_json(rankings, k=k)
+            elif all_users:
+                _write_csv(sys.stdout, rankings)
+            else:
+                _print(rankings)
+
+
+def _rankings(
+    recommender: Recommender,
+    users: tuple[str, ...] | None,
+    *,
+    k: int,
+    include_seen: bool,
+    on_progress: Callable[[int], object],
+) -> Rankings:
+    count = len(recommender.user_ids) if users is None else len(users)
+    if users is not None:
+        # Nothing is printed before every id has been found.
+        indices = [index_of(recommender.user_ids, user, kind="user") for user in users]
+    for start in range(0, count, _USERS_AT_ONCE):
+        end = min(start + _USERS_AT_ONCE, count)
+        block = np.arange(start, end) if users is None else np.array(indices[start:end])
+        raw = recommender.user_ids.take(block).tolist()
+        items, scores = recommender.recommend(raw, k=k, include_seen=include_seen)
+        on_progress(end)
+        for user, row, points in zip(raw, items.tolist(), scores, strict=True):
+            # Nine digits give a float32 back exactly.
+            best = [
+                (item, float(f"{point:.9g}"))
+                for item, point in zip(row, points, strict=True)
+                if point > -np.inf
+            ]
+            yield user, best
+
+
+def _write_csv(stream: TextIO, rankings: Rankings) -> int:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("user", "item", "rank", "score"))
+    rows = 0
+    for user, best in rankings:
+        writer.writerows((user, item, rank, score) for rank, (item, score) in enumerate(best, start=1))
+        rows += len(best)
+    return rows
+
+
+def _stream_json(rankings: Rankings, *, k: int) -> None:
+    """One object, written as it comes: all users of a large bundle do not fit in memory."""
+    before = f'{{"k": {k}, "users": ['
+    for user, best in rankings:
+        items = [
+            {"item": item, "rank": rank, "score": score} for rank, (item, score) in enumerate(best, start=1)
+        ]
+        click.echo(before + json.dumps({"user": user, "items": items}, ensure_ascii=False), nl=False)
+        before = ",\n"
+    click.echo("]}")
+
+
+def _print(rankings: Rankings) -> None:
+    for user, best in rankings:
+        click.echo(f"user {user}")
+        rows = [(str(rank), str(item), f"{score:.4f}") for rank, (item, score) in enumerate(best, start=1)]
+        print_table([("rank", "item", "score"), *rows] if rows else [("no items left",)])

@@ -1,0 +1,348 @@
+"""The device's API: open a bundle, recommend, fine-tune on what happened here, save."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from lerg_runtime import _evaluate, _learning, _profile
+from lerg_runtime._core import OpenBundle
+from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
+from lerg_runtime._memory import resident_bytes
+from lerg_runtime._metrics import Metrics
+from lerg_runtime._optimiser import OptimiserOptions
+from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of, resolve_pairs, unknown_id
+from lerg_runtime._plan import MemoryPlan
+from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
+from lerg_runtime.bundle._ids import RawId
+from lerg_runtime.errors import InputError, LergRuntimeError
+from lerg_runtime.sizes import parse_size
+
+__all__ = ["Recommender"]
+
+
+class Recommender:
+    """One open bundle. Use it from one thread at a time; several processes may open the same bundle.
+
+    Make one with `Recommender.open`. Attributes: `manifest`, and `user_ids` and `item_ids`, the raw ids in
+    index order.
+    """
+
+    def __init__(self, bundle: OpenBundle, *, baseline_rss_bytes: int) -> None:
+        self._bundle: OpenBundle | None = bundle
+        self._baseline_rss_bytes = baseline_rss_bytes
+        self._busy = False
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, memory_budget: str | int | None = None) -> Recommender:
+        """Open a bundle after checking every byte of it.
+
+        Args:
+            path: the bundle's folder.
+            memory_budget: bytes, or a text such as `64MiB`: the most that opening, recommending and
+                fine-tuning may take together, over what Python and its libraries need.
+
+        Raises:
+            InputError: no such folder, or the budget is not a size.
+            BundleError: the bundle is damaged, foreign, or too new.
+            BudgetError: opening it and recommending for one user need more; nothing has been allocated.
+        """
+        budget = None if memory_budget is None else parse_size(memory_budget, name="memory budget")
+        baseline = resident_bytes()
+        return cls(OpenBundle(BundleFolder.open(path), budget_bytes=budget), baseline_rss_bytes=baseline)
+
+    def close(self) -> None:
+        """Give all memory back; the object cannot be used afterwards."""
+        self._bundle = None
+
+    def __enter__(self) -> Recommender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle is."""
+        return self._open.folder.manifest
+
+    @property
+    def user_ids(self) -> IdMap:
+        """Raw user ids in index order."""
+        return self._open.entities.user_ids
+
+    @property
+    def item_ids(self) -> IdMap:
+        """Raw item ids in index order."""
+        return self._open.entities.item_ids
+
+    @property
+    def state(self) -> State:
+        """A copy of the weights and local interactions as they are now."""
+        now = self._open.state
+        return replace(now, codebook=np.array(now.codebook), step=np.array(now.step))
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes taken from the budget now, and the most so far."""
+        budget = self._open.engine.budget
+        return int(budget.used), int(budget.peak)
+
+    def plan(
+        self, *, batch: int | None = None, optimiser: str = "adam", new_interactions: int = 0
+    ) -> MemoryPlan:
+        """Bytes that opening, encoding, recommending and fine-tuning need, item by item.
+
+        Args:
+            batch: triples in a step of fine-tuning, None for the bundle's default.
+            optimiser: `adam` or `sgd`.
+            new_interactions: that fine-tuning would be given.
+
+        Raises:
+            InputError: a value that cannot be.
+        """
+        options = OptimiserOptions.choose(
+            optimiser, learning_rate=1.0, momentum=None, defaults=self.manifest.finetune
+        )
+        changes: dict[str, Any] = {"optimiser": options.name, "batch": self._batch(batch)}
+        return self._open.plan(self._open.workload(**changes, new_interactions=new_interactions))
+
+    def recommend(
+        self,
+        users: RawId | Sequence[RawId] | np.ndarray,
+        *,
+        k: int = 20,
+        include_seen: bool = False,
+        on_unknown: OnUnknown = "raise",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items, by descending score and then ascending item index.
+
+        Args:
+            users: one raw id, or several.
+            k: 1 .. number of items.
+            include_seen: items that the user has touched may come too.
+            on_unknown: `skip` gives an unknown user no items instead of raising.
+
+        Returns:
+            Raw item ids (int64, or objects of type str) and scores float32, best first: of one user one
+            dimension and as many as there are, at most k; of several [users, k], and where the items run
+            out the score is -inf and the id -1, or None among ids that are text.
+
+        Raises:
+            UnknownIdError: a user is unknown.
+            InputError: k is out of range.
+        """
+        bundle = self._open
+        single = isinstance(users, (str, int, np.integer))
+        wanted: Sequence[Any] = [users] if single else list(users)  # type: ignore[arg-type]
+        check_on_unknown(on_unknown)
+        self._check_k(k, most=len(self.item_ids), of="items")
+        indices = self.user_ids.find_many(wanted)
+        if on_unknown == "raise" and bool((indices < 0).any()):
+            raise unknown_id(self.user_ids, wanted[int(np.argmax(indices < 0))], kind="user")
+        known = indices >= 0
+        items = np.full((len(wanted), k), -1, dtype=np.int64)
+        scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
+        if known.any():
+            items[known], scores[known] = bundle.serving().rank(
+                indices[known], bundle.interactions, k=k, include_seen=include_seen
+            )
+        if single:
+            items, scores = items[0][items[0] >= 0], scores[0][items[0] >= 0]
+        return self._raw_items(items), scores
+
+    def similar_items(self, item: RawId, *, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The items whose embeddings are nearest to that of `item` by cosine, itself left out.
+
+        Args:
+            item: raw id.
+            k: 1 .. number of items - 1.
+
+        Returns:
+            Raw item ids and cosines float32, best first; ties by item index.
+
+        Raises:
+            UnknownIdError: the item is unknown.
+            InputError: k is out of range.
+        """
+        self._check_k(k, most=len(self.item_ids) - 1, of="other items")
+        index = index_of(self.item_ids, item, kind="item")
+        items, cosines = self._open.serving().similar(index, k=k)
+        return self._raw_items(items), cosines
+
+    def finetune(
+        self,
+        interactions: Pairs | None = None,
+        *,
+        epochs: int = 3,
+        optimiser: str = "adam",
+        learning_rate: float | None = None,
+        momentum: float | None = None,
+        batch: int | None = None,
+        replay: int | None = None,
+        seed: int = 0,
+        on_progress: OnProgress | None = None,
+        on_epoch: OnEpoch | None = None,
+        on_unknown: OnUnknown = "raise",
+    ) -> FineTuneReport:
+        """Learn from interactions that happened here; they count as seen from now on.
+
+        Only the codebook and its step move. If anything fails, all is as before. What is recommended
+        afterwards is what `save` stores: the quantised weights.
+
+        Args:
+            interactions: (user, item) raw ids, or an `InteractionsFile`; None trains on all that the
+                bundle has, as the workstation does.
+            epochs: 1 or more.
+            optimiser: `adam` or `sgd`.
+            learning_rate, momentum, batch: None for the bundle's defaults.
+            replay: earlier interactions that each epoch goes over again; None for four times the new ones,
+                at least a batch.
+            seed: the same seed gives the same result.
+            on_progress: called with a `FineTuneProgress` after each step.
+            on_epoch: called with an `EpochReport` after each epoch, when this object answers with the
+                weights of that epoch; returning False ends the training.
+            on_unknown: `skip` leaves out interactions with an unknown id.
+
+        Raises:
+            UnknownIdError: an id is unknown.
+            InputError: an argument or an interaction is not usable.
+            BudgetError: it does not fit the memory budget; nothing has been allocated.
+            LergRuntimeError: the loss is no number any more.
+        """
+        bundle = self._open
+        options = _learning.FineTuneOptions(
+            epochs=_whole(epochs, "epochs", least=1),
+            batch=self._batch(batch),
+            optimiser=OptimiserOptions.choose(
+                optimiser, learning_rate=learning_rate, momentum=momentum, defaults=self.manifest.finetune
+            ),
+            replay=None if replay is None else _whole(replay, "replay", least=0),
+            seed=_whole(seed, "seed", least=0),
+        )
+        check_on_unknown(on_unknown)
+        if self._busy:
+            raise LergRuntimeError("this Recommender is being fine-tuned; wait until that has returned")
+        pairs = (
+            None
+            if interactions is None
+            else resolve_pairs(interactions, bundle.entities, on_unknown=on_unknown)
+        )
+        self._busy = True
+        try:
+            return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
+        finally:
+            self._busy = False
+
+    def evaluate(
+        self,
+        test: Pairs,
+        *,
+        k: int = 20,
+        on_unknown: OnUnknown = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Metrics:
+        """Recall and NDCG at k over the whole catalogue, seen items left out.
+
+        Args:
+            test: held-out (user, item) raw ids, or an `InteractionsFile`.
+            k: 1 .. number of items.
+            on_unknown: `skip` leaves out interactions with an unknown id.
+            on_progress: called with users done and users in all.
+
+        Raises:
+            UnknownIdError: an id is unknown.
+            InputError: k is out of range, or there is no interaction.
+        """
+        self._check_k(k, most=len(self.item_ids), of="items")
+        pairs = resolve_pairs(test, self._open.entities, on_unknown=on_unknown)
+        return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
+
+    def profile(
+        self,
+        *,
+        k: int = 20,
+        runs: int = 100,
+        seconds: float = 5.0,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> _profile.Profile:
+        """Time and memory of each program here; weights and interactions stay as they are.
+
+        Args:
+            k: items of a recommendation, capped at what one call of the program gives.
+            runs: timed runs of a program at most.
+            seconds: for which a program is timed at most, beyond its first few runs.
+            on_progress: called with programs done and programs in all.
+
+        Raises:
+            InputError: an argument is out of range.
+            BudgetError: a program does not fit the memory budget.
+        """
+        self._check_k(k, most=len(self.item_ids), of="items")
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise InputError(f"seconds is {seconds}; it must be above 0")
+        return _profile.profile(
+            self._open,
+            baseline_rss_bytes=self._baseline_rss_bytes,
+            k=min(k, self.manifest.model.max_k),
+            runs=_whole(runs, "runs", least=1),
+            seconds=seconds,
+            on_progress=on_progress,
+        )
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Store the weights and local interactions; a crash leaves the old state or the new one.
+
+        Args:
+            path: None replaces the state of the bundle that was opened; a path gets a whole new bundle,
+                and must not exist.
+
+        Raises:
+            InputError: something is in the way.
+            OSError: the disk is full or not writable; what was there stays.
+        """
+        bundle = self._open
+        saved = replace(bundle.state, generation=bundle.state.generation + 1)
+        if path is None or Path(path).resolve() == bundle.folder.path.resolve():
+            save_state(bundle.folder.path, saved, digest=bundle.folder.digest)
+            bundle.state = saved
+        else:
+            copy_bundle(bundle.folder, path, saved)
+
+    @property
+    def _open(self) -> OpenBundle:
+        if self._bundle is None:
+            raise LergRuntimeError("this Recommender is closed; open the bundle again")
+        return self._bundle
+
+    def _raw_items(self, items: np.ndarray) -> np.ndarray:
+        ids = self.item_ids.take(np.maximum(items, 0))
+        ids[items < 0] = None if ids.dtype == object else -1
+        return ids
+
+    def _batch(self, batch: int | None) -> int:
+        largest = self.manifest.model.max_batch
+        if batch is None:
+            return self.manifest.finetune.batch
+        if _whole(batch, "batch", least=2) > largest:
+            raise InputError(f"batch is {batch}; this bundle's program takes up to {largest}")
+        return batch
+
+    def _check_k(self, k: int, *, most: int, of: str) -> None:
+        if _whole(k, "k", least=1) > most:
+            raise InputError(f"k is {k} and there are {most} {of}; ask for at most {most}")
+
+
+def _whole(value: object, name: str, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    return int(value)

@@ -1,0 +1,68 @@
+// The Python module lerg_runtime._native. Signatures and documentation for readers: runtime/lerg_runtime/_native.pyi.
+#include "bindings.h"
+
+#include <nanobind/stl/string.h>
+
+#include <stdexcept>
+
+#include "kernels/isa.h"
+#include "session_engine.h"
+#include "session_threads.h"
+
+namespace lerg::python {
+namespace {
+
+// The classes live in Python, where they need no native module; they are looked up when one is raised.
+nb::object error_class(const char* name) { return nb::module_::import_("lerg_runtime.errors").attr(name); }
+
+void raise_as(const char* name, const std::exception& cause) {
+  PyErr_SetObject(error_class(name).ptr(), text(cause.what()).ptr());
+}
+
+void raise_budget_error(const BudgetExceeded& exceeded) {
+  const nb::object error = error_class("BudgetError")(
+      exceeded.what(), nb::arg("items") = nb::make_tuple(nb::make_tuple(exceeded.purpose, exceeded.requested)),
+      nb::arg("needed_bytes") = exceeded.needed, nb::arg("budget_bytes") = exceeded.limit);
+  PyErr_SetObject(error.type().ptr(), error.ptr());
+}
+
+void translate(const std::exception_ptr& pointer, void*) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const BudgetExceeded& exceeded) {
+    raise_budget_error(exceeded);
+  } catch (const ProgramFault& fault) {
+    raise_as("BundleError", fault);
+  } catch (const ExecutionFault& fault) {
+    raise_as("LergRuntimeError", fault);
+  } catch (const std::invalid_argument& rule) {
+    PyErr_SetObject(PyExc_ValueError, text(rule.what()).ptr());
+  }
+}
+
+nb::dict build_info() {
+  nb::dict info;
+  info["executorch"] = LERG_EXECUTORCH_VERSION;
+  info["isa"] = isa_name();
+  info["threads"] = thread_count();
+  return info;
+}
+
+void set_threads(int64_t count) {
+  if (count < 1 || count > 1024) throw std::invalid_argument("count must be from 1 to 1024");
+  const nb::gil_scoped_release unlocked;
+  set_thread_count(static_cast<size_t>(count));
+}
+
+}  // namespace
+}  // namespace lerg::python
+
+NB_MODULE(_native, module) {
+  using namespace lerg::python;
+  nb::register_exception_translator(translate);
+  bind_budget(module);
+  bind_session(module);
+  bind_numeric(module);
+  module.def("build_info", &build_info);
+  module.def("set_threads", &set_threads, nb::arg("count"));
+}

@@ -1,0 +1,21 @@
+// AVX-512 F, BW, VL and DQ. The build gives this file its instruction set; see CMakeLists.txt.
+#if defined(__x86_64__)
+#define LERG_LANES 16
+#include "loops_impl.h"
+
+namespace lerg {
+
+const Loops kAvx512Loops = {
+    LERG_EACH_TYPE(compose),
+    LERG_EACH_TYPE(gather),
+    LERG_EACH_TYPE(push),
+    LERG_EACH_TYPE(scatter_codes),
+    LERG_EACH_TYPE(collect),
+    {score<8, 1>, score<8, 2>},
+    dot,
+    {16, 32},
+    "avx512",
+};
+
+}  // namespace lerg
+#endif

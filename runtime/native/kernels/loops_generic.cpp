@@ -1,0 +1,23 @@
+// The baseline of the architecture: SSE2 on x86-64, NEON on arm64.
+#define LERG_LANES 4
+#include "loops_impl.h"
+
+namespace lerg {
+
+const Loops kGenericLoops = {
+    LERG_EACH_TYPE(compose),
+    LERG_EACH_TYPE(gather),
+    LERG_EACH_TYPE(push),
+    LERG_EACH_TYPE(scatter_codes),
+    LERG_EACH_TYPE(collect),
+    {score<8, 1>, score<4, 2>},
+    dot,
+    {4, 8},
+#if defined(__aarch64__)
+    "neon",
+#else
+    "generic",
+#endif
+};
+
+}  // namespace lerg

@@ -1,0 +1,247 @@
+#include "propagation.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "isa.h"
+
+namespace lerg {
+namespace {
+
+constexpr int64_t kNarrowColumns = kBlockColumns[kNarrow];
+constexpr int64_t kWideColumns = kBlockColumns[kWide];
+
+// Boundary of equal shares of `count` things.
+int64_t share(int64_t count, int part, int parts) { return count * part / parts; }
+
+}  // namespace
+
+void Propagation::lay_out(Scratch& scratch) {
+  const int side = shape_.side;
+  const int32_t rows[2] = {graph_.rows(0), graph_.rows(1)};
+  if (!shape_.whole()) requests_.lay_out(scratch, rows, shape_.requests, side, shape_.layers, shape_.adjoint);
+  const bool few = shape_.layers == 0 && !shape_.whole();
+  const int64_t requested = few ? std::min<int64_t>(shape_.requests, rows[side]) : rows[side];
+  const int64_t width = shape_.dim > kNarrowColumns ? kWideColumns : kNarrowColumns;
+  const int lanes = shape_.dim > kWideColumns ? kMostLanes : 1;
+  for (Lane* lane = lanes_; lane < lanes_ + lanes; ++lane) {
+    lane->codebook = scratch.take<float>(shape_.codes * width);
+    lane->table[side] = scratch.take<float>(requested * width);
+    if (shape_.layers > 0) lane->table[1 - side] = scratch.take<float>(rows[1 - side] * width);
+  }
+  if (shape_.layers == 0) return;
+  item_indptr_ = scratch.take<int32_t>(int64_t(rows[1]) + 1);
+  item_indices_ = scratch.take<uint8_t>(graph_.edges * index_bytes(row_type(rows[0])));
+  for (int s = 0; s < 2; ++s) {
+    inverse_root_[s] = scratch.take<float>(rows[s]);
+    if (!shape_.adjoint) continue;
+    root_[s] = scratch.take<float>(rows[s]);
+    list_indptr_[s] = scratch.take<int32_t>(2 * shape_.codes + 1);
+    list_entities_[s] =
+        scratch.take<uint8_t>(int64_t(rows[s]) * graph_.side[s].per_row * index_bytes(row_type(rows[s])));
+  }
+}
+
+void Propagation::prepare(const int64_t* slots) {
+  const int side = shape_.side;
+  const int32_t rows[2] = {graph_.rows(0), graph_.rows(1)};
+  if (shape_.layers == 0) {
+    find_distinct(slots);
+    return;
+  }
+  adjacency_[0] = graph_.by_user;
+  adjacency_[1] = {item_indptr_, {item_indices_, row_type(rows[0])}};
+  const auto describe = [&](int s) {
+    parts_[s] = split_rows(adjacency_[s].indptr, rows[s]);
+    degree_roots(adjacency_[s].indptr, rows[s], inverse_root_[s], root_[s]);
+  };
+  // The transpose is the longest by far; what does not need it goes beside it.
+  run_parts(2, graph_.edges + kSerialWork, [&](int part) {
+    if (part == 0) {
+      transpose(graph_, item_indptr_, item_indices_);
+      describe(1);
+      return;
+    }
+    describe(0);
+    find_distinct(slots);
+    for (int s = 0; shape_.adjoint && s < 2; ++s)
+      list_by_code(graph_.side[s], shape_.codes, list_indptr_[s], list_entities_[s]);
+  });
+  if (!shape_.whole()) find_hops(adjacency_, parts_, rows, side, shape_.layers, &requests_);
+  if (!shape_.adjoint) return;
+  for (int part = 0; part <= kPushParts; ++part)
+    push_bound_[part] = parts_[1 - side].bound[part * kParts / kPushParts];
+  split_pushes(adjacency_[side], push_bound_, &requests_);
+}
+
+void Propagation::find_distinct(const int64_t* slots) {
+  if (shape_.whole()) return;
+  lerg::find_distinct(slots, shape_.requests, graph_.rows(shape_.side), shape_.side, &requests_);
+}
+
+template <class Body>
+void Propagation::each_group(const Body& body) {
+  for (int64_t first = 0; first < shape_.dim;) {
+    for (active_ = 0; active_ < kMostLanes && first < shape_.dim; ++active_) {
+      Lane& lane = lanes_[active_];
+      const int64_t left = shape_.dim - first;
+      lane.width = left > kNarrowColumns ? kWide : kNarrow;
+      lane.first = first;
+      lane.count = std::min(left, lane.stride());
+      first += lane.count;
+    }
+    body();
+  }
+}
+
+template <class Body>
+void Propagation::each_part(int parts, int64_t floats, const Body& body) const {
+  run_lanes(active_, parts, floats * kWideColumns * active_, [&](int lane, int part) { body(lanes_[lane], part); });
+}
+
+void Propagation::pack(const float* codebook, const Lane& lane) const {
+  const int64_t stride = lane.stride();
+  for (int64_t code = 0; code < shape_.codes; ++code) {
+    float* row = lane.codebook + code * stride;
+    std::memcpy(row, codebook + code * shape_.dim + lane.first, lane.count * sizeof(float));
+    std::fill(row + lane.count, row + stride, 0.0f);
+  }
+}
+
+void Propagation::forward(const float* codebook, const float* placeholders, const int64_t* slots, float* out) {
+  each_group([&] {
+    each_part(1, shape_.codes, [&](const Lane& lane, int) { pack(codebook, lane); });
+    for (int level = shape_.layers; level >= 0; --level) forward_level(level);
+    write_rows(placeholders, slots, out);
+  });
+}
+
+void Propagation::forward_level(int level) const {
+  const int here = shape_.side ^ (level & 1);
+  const Assignment& assignment = graph_.side[here];
+  const Adjacency& adjacency = adjacency_[here];
+  const bool last = level == 0;  // of the rows asked for; this table holds T itself and not D^-1/2 T
+  const bool by_edges = !last || (shape_.whole() && shape_.layers > 0);
+  const int64_t count = shape_.whole() ? graph_.rows(here) : requests_.count;
+  each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
+    RowRange range{last ? requests_.distinct : nullptr, last ? nullptr : requests_.hops[here], level, 0, 0};
+    range.begin = by_edges ? parts_[here].bound[part] : static_cast<int32_t>(share(count, part, kParts));
+    range.end = by_edges ? parts_[here].bound[part + 1] : static_cast<int32_t>(share(count, part + 1, kParts));
+    const ComposeArgs own{assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, lane.codebook,
+                          last ? nullptr : inverse_root_[here], lane.table[here]};
+    loops().compose[assignment.codes.type][lane.width](own, range);
+    if (level == shape_.layers) return;
+    const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
+                                !last, true, lane.table[here]};
+    loops().gather[adjacency.indices.type][lane.width](neighbours, range);
+  });
+}
+
+void Propagation::write_rows(const float* placeholders, const int64_t* slots, float* out) const {
+  const int64_t retained = graph_.rows(shape_.side);
+  const int64_t count = shape_.whole() ? retained : shape_.requests;
+  const float mean = 1.0f / static_cast<float>(shape_.layers + 1);
+  each_part(kParts, count, [&](const Lane& lane, int part) {
+    for (int64_t b = share(count, part, kParts); b < share(count, part + 1, kParts); ++b) {
+      float* to = out + b * shape_.dim + lane.first;
+      const int64_t place = shape_.whole() ? b : requests_.place[b];
+      if (place < 0) {
+        const float* centroid = placeholders + (slots[b] - retained) * shape_.dim + lane.first;
+        std::memcpy(to, centroid, lane.count * sizeof(float));
+        continue;
+      }
+      const float* from = lane.table[shape_.side] + place * lane.stride();
+      for (int64_t j = 0; j < lane.count; ++j) to[j] = from[j] * mean;
+    }
+  });
+}
+
+void Propagation::adjoint(const float* grad, float* out) {
+  each_group([&] {
+    gather_grad(grad);
+    scatter_grad();
+    for (int level = 1; level <= shape_.layers; ++level) {
+      if (level == 1) push_level();
+      else gather_level(level);
+      collect(shape_.side ^ (level & 1));
+    }
+    each_part(1, shape_.codes, [&](const Lane& lane, int) {
+      for (int64_t code = 0; code < shape_.codes; ++code)
+        std::memcpy(out + code * shape_.dim + lane.first, lane.codebook + code * lane.stride(),
+                    lane.count * sizeof(float));
+    });
+  });
+}
+
+// Sums the gradients of each distinct requested row, divided by the number of terms.
+void Propagation::gather_grad(const float* grad) const {
+  const float mean = 1.0f / static_cast<float>(shape_.layers + 1);
+  each_part(kPushParts, shape_.requests, [&](const Lane& lane, int part) {
+    const int64_t stride = lane.stride();
+    const int64_t begin = share(requests_.count, part, kPushParts);
+    const int64_t end = share(requests_.count, part + 1, kPushParts);
+    float* table = lane.table[shape_.side];
+    std::fill(table + begin * stride, table + end * stride, 0.0f);
+    for (int64_t b = 0; b < shape_.requests; ++b) {
+      const int64_t place = requests_.place[b];
+      if (place < begin || place >= end) continue;
+      const float* from = grad + b * shape_.dim + lane.first;
+      float* to = table + place * stride;
+      for (int64_t j = 0; j < lane.count; ++j) to[j] += from[j] * mean;
+    }
+  });
+}
+
+// The codebook's gradient from the requested rows themselves, level 0.
+void Propagation::scatter_grad() const {
+  const Assignment& assignment = graph_.side[shape_.side];
+  each_part(1, shape_.codes + requests_.count, [&](const Lane& lane, int) {
+    std::fill(lane.codebook, lane.codebook + shape_.codes * lane.stride(), 0.0f);
+    loops().scatter_codes[assignment.codes.type][lane.width](
+        {assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, requests_.distinct,
+         requests_.count, lane.table[shape_.side], lane.codebook});
+  });
+}
+
+// Level 1 of the adjoint starts from few rows: each adds itself to its neighbours.
+void Propagation::push_level() const {
+  const int from = shape_.side, to = 1 - shape_.side;
+  const Integers& indices = adjacency_[from].indices;
+  each_part(kPushParts, edge_work(), [&](const Lane& lane, int part) {
+    const PushArgs args{indices.data, requests_.distinct, requests_.splits + part, requests_.splits + part + 1,
+                        kPushParts + 1, requests_.count, lane.table[from], inverse_root_[from], inverse_root_[to],
+                        lane.table[to]};
+    loops().push[indices.type][lane.width](args, push_bound_[part], push_bound_[part + 1]);
+  });
+}
+
+void Propagation::gather_level(int level) const {
+  const int here = shape_.side ^ (level & 1);
+  const Adjacency& adjacency = adjacency_[here];
+  each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
+    const RowRange range{nullptr, requests_.hops[here], level, parts_[here].bound[part],
+                         parts_[here].bound[part + 1]};
+    const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
+                                true, false, lane.table[here]};
+    loops().gather[adjacency.indices.type][lane.width](neighbours, range);
+  });
+}
+
+// Adds S^T w of one side's table, which holds D^-1/2 w, to the codebook's gradient.
+void Propagation::collect(int side) const {
+  const int32_t per_row = graph_.side[side].per_row;
+  const IndexType type = row_type(graph_.rows(side));
+  each_part(kParts, int64_t(graph_.rows(side)) * per_row, [&](const Lane& lane, int part) {
+    const int32_t begin = static_cast<int32_t>(share(shape_.codes, part, kParts));
+    const int32_t end = static_cast<int32_t>(share(shape_.codes, part + 1, kParts));
+    CollectArgs args{list_indptr_[side], list_entities_[side], lane.table[side], root_[side],
+                     graph_.anchor, begin, end, lane.codebook};
+    loops().collect[type][lane.width](args);
+    if (per_row == 1) return;
+    args.indptr += shape_.codes;
+    args.weight = graph_.other;
+    loops().collect[type][lane.width](args);
+  });
+}
+
+}  // namespace lerg

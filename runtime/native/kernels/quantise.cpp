@@ -1,0 +1,194 @@
+// lerg::fake_quantise, its two gradients and lerg::dequantise: learned step sizes (LSQ, arXiv 1902.08153,
+// equations 1 to 3 and 5). One step for the whole codebook, or one a row.
+#include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "checks.h"
+#include "parallel.h"
+#include "scratch.h"
+
+namespace lerg {
+namespace {
+
+// Rounds to the nearest integer, ties to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits for
+// a fraction. Unlike a call of rintf it vectorises on every instruction set.
+inline float round_even(float value) {
+  constexpr float kShift = 12582912.0f;
+  return (value + kShift) - kShift;
+}
+
+struct Levels {
+  float lowest;
+  float highest;
+  explicit Levels(int64_t bits)
+      : lowest(-static_cast<float>(int64_t(1) << (bits - 1))),
+        highest(static_cast<float>((int64_t(1) << (bits - 1)) - 1)) {}
+  // Written so that a NaN stays one.
+  float clip(float value) const {
+    value = value < lowest ? lowest : value;
+    return value > highest ? highest : value;
+  }
+};
+
+constexpr int64_t kRowParts = 16;
+
+// Runs body(row) over all rows, in parallel parts.
+template <class Body>
+void each_row(int64_t rows, int64_t dim, const Body& body) {
+  run_parts(kRowParts, rows * dim, [&](int64_t part) {
+    for (int64_t row = rows * part / kRowParts; row < rows * (part + 1) / kRowParts; ++row) body(row);
+  });
+}
+
+bool good_bits(int64_t bits) { return bits == 4 || bits == 8 || bits == 16; }
+
+bool good_step(const Tensor& step, int64_t rows) {
+  return is_floats(step, 1) && (step.size(0) == 1 || step.size(0) == rows);
+}
+
+bool same_shape(const Tensor& a, const Tensor& b) { return a.size(0) == b.size(0) && a.size(1) == b.size(1); }
+
+// d(fake_quantise)/d(step) of one row, weighted by the incoming gradient and summed.
+double step_gradient(const float* grad, const float* weights, float step, const Levels& levels, int64_t dim) {
+  constexpr int kLanes = 16;  // independent sums, so that the loop vectorises
+  float sums[kLanes] = {0};
+  const auto term = [&](int64_t j) {
+    const float ratio = weights[j] / step;
+    const float clipped = levels.clip(ratio);
+    return grad[j] * (ratio == clipped ? round_even(clipped) - ratio : clipped);
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= dim; j += kLanes)
+    for (int lane = 0; lane < kLanes; ++lane) sums[lane] += term(j + lane);
+  double total = 0;
+  for (; j < dim; ++j) total += term(j);
+  for (float sum : sums) total += sum;
+  return total;
+}
+
+template <class Code>
+void dequantise_rows(const Code* codes, const float* step, bool per_row, int64_t rows, int64_t dim, float* out) {
+  each_row(rows, dim, [&](int64_t row) {
+    const float scale = step[per_row ? row : 0];
+    for (int64_t j = 0; j < dim; ++j) out[row * dim + j] = static_cast<float>(codes[row * dim + j]) * scale;
+  });
+}
+
+// Two to a byte: element 2j in the low nibble, 2j + 1 in the high one, two's complement.
+void dequantise_nibbles(const uint8_t* codes, const float* step, bool per_row, int64_t rows, int64_t dim,
+                        float* out) {
+  each_row(rows, dim, [&](int64_t row) {
+    const float scale = step[per_row ? row : 0];
+    const uint8_t* packed = codes + row * (dim / 2);
+    for (int64_t j = 0; j < dim / 2; ++j) {
+      out[row * dim + 2 * j] = static_cast<float>(((packed[j] & 15) ^ 8) - 8) * scale;
+      out[row * dim + 2 * j + 1] = static_cast<float>(((packed[j] >> 4) ^ 8) - 8) * scale;
+    }
+  });
+}
+
+}  // namespace
+
+Tensor& fake_quantise_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& step, int64_t bits,
+                          Tensor& out) {
+  LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
+  LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  const Levels levels(bits);
+  const float* weights = codebook.const_data_ptr<float>();
+  const float* steps = step.const_data_ptr<float>();
+  float* result = out.mutable_data_ptr<float>();
+  const int64_t dim = codebook.size(1);
+  const bool per_row = step.size(0) > 1;
+  each_row(codebook.size(0), dim, [&](int64_t row) {
+    const float scale = steps[per_row ? row : 0];
+    for (int64_t j = row * dim; j < (row + 1) * dim; ++j)
+      result[j] = round_even(levels.clip(weights[j] / scale)) * scale;
+  });
+  return out;
+}
+
+Tensor& fake_quantise_grad_codebook_out(KernelRuntimeContext& context, const Tensor& grad, const Tensor& codebook,
+                                        const Tensor& step, int64_t bits, Tensor& out) {
+  LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
+  LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
+  LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  const Levels levels(bits);
+  const float* weights = codebook.const_data_ptr<float>();
+  const float* incoming = grad.const_data_ptr<float>();
+  const float* steps = step.const_data_ptr<float>();
+  float* result = out.mutable_data_ptr<float>();
+  const int64_t dim = codebook.size(1);
+  const bool per_row = step.size(0) > 1;
+  each_row(codebook.size(0), dim, [&](int64_t row) {
+    const float scale = steps[per_row ? row : 0];
+    for (int64_t j = row * dim; j < (row + 1) * dim; ++j) {
+      const float ratio = weights[j] / scale;
+      const float passed = incoming[j];  // read in either case, so that the choice is a vector select
+      result[j] = levels.clip(ratio) == ratio ? passed : 0.0f;
+    }
+  });
+  return out;
+}
+
+Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor& grad, const Tensor& codebook,
+                                    const Tensor& step, int64_t bits, Tensor& out) {
+  LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
+  LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
+  LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, resize(out, {step.size(0)}), out, "out cannot hold the step's gradient");
+  const Levels levels(bits);
+  const float* weights = codebook.const_data_ptr<float>();
+  const float* incoming = grad.const_data_ptr<float>();
+  const float* steps = step.const_data_ptr<float>();
+  const int64_t rows = codebook.size(0), dim = codebook.size(1);
+  const bool per_row = step.size(0) > 1;
+  double* sums = nullptr;
+  if (!allocate_scratch(context, [&](Scratch& scratch) { sums = scratch.take<double>(rows); })) return out;
+  each_row(rows, dim, [&](int64_t row) {
+    const int64_t first = row * dim;
+    sums[row] = step_gradient(incoming + first, weights + first, steps[per_row ? row : 0], levels, dim);
+  });
+  // g = 1 / sqrt(n * Q_P), n the weights that share the step.
+  const double shared = static_cast<double>(per_row ? dim : rows * dim);
+  const double scale = 1.0 / std::sqrt(shared * levels.highest);
+  float* result = out.mutable_data_ptr<float>();
+  if (per_row) {
+    for (int64_t row = 0; row < rows; ++row) result[row] = static_cast<float>(sums[row] * scale);
+  } else {
+    double total = 0;
+    for (int64_t row = 0; row < rows; ++row) total += sums[row];
+    result[0] = static_cast<float>(total * scale);
+  }
+  return out;
+}
+
+Tensor& dequantise_out(KernelRuntimeContext& context, const Tensor& codes, const Tensor& step, int64_t bits,
+                       Tensor& out) {
+  const ScalarType stored = bits == 4 ? ScalarType::Byte : bits == 8 ? ScalarType::Char : ScalarType::Short;
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, is_array(codes, stored, 2), out, "codes must be uint8 (4 bits), int8 (8) or int16 (16)");
+  LERG_CHECK(context, good_step(step, codes.size(0)), out, "step must be float32, one or one a row of codes");
+  const int64_t rows = codes.size(0), dim = codes.size(1) * (bits == 4 ? 2 : 1);
+  LERG_CHECK(context, resize(out, {rows, dim}), out, "out cannot hold the rows");
+  const float* steps = step.const_data_ptr<float>();
+  const bool per_row = step.size(0) > 1;
+  float* result = out.mutable_data_ptr<float>();
+  if (bits == 4) dequantise_nibbles(codes.const_data_ptr<uint8_t>(), steps, per_row, rows, dim, result);
+  else if (bits == 8) dequantise_rows(codes.const_data_ptr<int8_t>(), steps, per_row, rows, dim, result);
+  else dequantise_rows(codes.const_data_ptr<int16_t>(), steps, per_row, rows, dim, result);
+  return out;
+}
+
+}  // namespace lerg
+
+EXECUTORCH_LIBRARY(lerg, "fake_quantise.out", lerg::fake_quantise_out);
+EXECUTORCH_LIBRARY(lerg, "fake_quantise_grad_codebook.out", lerg::fake_quantise_grad_codebook_out);
+EXECUTORCH_LIBRARY(lerg, "fake_quantise_grad_step.out", lerg::fake_quantise_grad_step_out);
+EXECUTORCH_LIBRARY(lerg, "dequantise.out", lerg::dequantise_out);

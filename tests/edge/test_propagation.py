@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from lerg_edge.assignment import Assignment, metis_assignment
+from lerg_edge.embedding import CompositionalEmbedding, compose_rows
+from lerg_edge.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
+
+USERS, ITEMS = 23, 17
+
+
+def _matrix() -> sparse.csr_matrix:
+    dense = np.random.default_rng(0).random((USERS, ITEMS)) < 0.2
+    dense[4], dense[:, 6] = False, False
+    return sparse.csr_matrix(dense.astype(np.float32))
+
+
+def _dense(rows: np.ndarray, layers: int) -> np.ndarray:
+    """The sum over powers, written out in float64."""
+    adjacency = full_adjacency(normalised_bipartite(_matrix())).toarray().astype(np.float64)
+    powers = [np.linalg.matrix_power(adjacency, layer) for layer in range(layers + 1)]
+    return sum(powers) @ rows / (layers + 1)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-7)])
+@pytest.mark.parametrize("dim", [1, 7, 64])
+def test_matches_dense_powers(layers: int, dtype: torch.dtype, tolerance: float, dim: int) -> None:
+    rows = np.random.default_rng(1).normal(size=(USERS + ITEMS, dim))
+    graph = BipartiteGraph.from_interactions(_matrix(), dtype=dtype)
+    table = torch.from_numpy(rows).to(dtype)
+    users, items = mean_of_layers(graph, table[:USERS], table[USERS:], layers=layers)
+    found = torch.cat([users, items]).numpy()
+    np.testing.assert_allclose(found, _dense(rows, layers), rtol=tolerance, atol=tolerance)
+
+
+def test_inputs_stay_untouched() -> None:
+    graph = BipartiteGraph.from_interactions(_matrix())
+    table = torch.ones(USERS + ITEMS, 4)
+    mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)
+    assert (table == 1).all()
+
+
+def test_isolated_entities_keep_a_share_of_their_own_row_only() -> None:
+    graph = BipartiteGraph.from_interactions(_matrix())
+    table = torch.randn(USERS + ITEMS, 4)
+    users, items = mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)
+    torch.testing.assert_close(users[4], table[4] / 4)
+    torch.testing.assert_close(items[6], table[USERS + 6] / 4)
+
+
+def test_gradient_is_the_adjoint() -> None:
+    graph = BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64)
+    users = torch.randn(USERS, 3, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(ITEMS, 3, dtype=torch.float64, requires_grad=True)
+
+    def run(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return propagate(graph, first, second, layers=3)
+
+    assert torch.autograd.gradcheck(run, (users, items))
+
+
+def test_gradient_of_one_half_alone() -> None:
+    graph = BipartiteGraph.from_interactions(_matrix())
+    users = torch.randn(USERS, 3, requires_grad=True)
+    items = torch.randn(ITEMS, 3, requires_grad=True)
+    propagate(graph, users, items, layers=1)[0].sum().backward()
+    half = normalised_bipartite(_matrix()).toarray()
+    np.testing.assert_allclose(items.grad.numpy(), np.repeat(half.sum(0)[:, None], 3, 1) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("per_entity", [1, 2, 3])
+def test_composition_and_its_gradient_are_products_with_the_assignment(per_entity: int) -> None:
+    assignment = metis_assignment(_matrix(), codes=11, per_entity=per_entity, anchor_weight=0.7, seed=0)
+    dense = assignment.matrix().toarray().astype(np.float64)
+    embedding = CompositionalEmbedding.from_assignment(assignment, dtype=torch.float64)
+    codebook = torch.randn(11, 5, dtype=torch.float64, requires_grad=True)
+    np.testing.assert_allclose(
+        embedding.compose(codebook).detach().numpy(), dense @ codebook.detach().numpy()
+    )
+    assert torch.autograd.gradcheck(embedding.compose, (codebook,))
+
+
+def test_codes_that_nobody_has_get_no_gradient() -> None:
+    assignment = Assignment(np.array([[0, 2], [2, 0]], np.int32), 4, 0.9)
+    codebook = torch.randn(4, 3, requires_grad=True)
+    CompositionalEmbedding.from_assignment(assignment).compose(codebook).sum().backward()
+    np.testing.assert_allclose(codebook.grad.numpy()[:, 0], [1.0, 0.0, 1.0, 0.0], rtol=1e-6)
+
+
+def test_compose_rows_from_numpy() -> None:
+    assignment = Assignment(np.array([[0, 1], [2, 1]], np.int32), 3, 0.75)
+    codebook = np.array([[4, 8], [0, 4], [8, 0]], np.float32)
+    np.testing.assert_allclose(compose_rows(assignment, codebook), [[3, 7], [6, 1]])
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    graph = BipartiteGraph.from_interactions(_matrix())
+    table = torch.randn(USERS + ITEMS, 64)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)

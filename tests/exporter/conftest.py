@@ -1,0 +1,84 @@
+"""Random models of any shape, and one small exported bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from lerg_edge.model import RewiredModel
+from lerg_edge.placeholders import Placeholders
+
+ModelFactory = Callable[..., RewiredModel]
+
+
+def random_model(
+    *,
+    users: int = 60,
+    items: int = 50,
+    kept_users: int = 40,
+    kept_items: int = 35,
+    edges: int = 300,
+    dim: int = 8,
+    codes: int = 16,
+    per_entity: int = 2,
+    bits: int = 8,
+    layers: int = 3,
+    placeholders: tuple[int, int] = (4, 3),
+    row_steps: bool = False,
+    seed: int = 0,
+) -> RewiredModel:
+    """A model with random weights, graph and selection; some retained entities have no edge."""
+    rng = np.random.default_rng(seed)
+    retained = np.zeros(users + items, bool)
+    retained[rng.permutation(users)[:kept_users]] = True
+    retained[users + rng.permutation(items)[:kept_items]] = True
+    index = np.full(users + items, -1, np.int32)
+    for side, count in zip((slice(0, users), slice(users, None)), placeholders, strict=True):
+        pruned = ~retained[side]
+        index[side][pruned] = rng.integers(0, max(count, 1), int(pruned.sum()))
+    high = 2 ** (bits - 1) - 1
+    kind = np.int16 if bits == 16 else np.int8
+    pairs = rng.choice(kept_users * kept_items, min(edges, kept_users * kept_items), replace=False)
+    graph = sparse.csr_matrix(
+        (np.ones(len(pairs), np.float32), np.divmod(pairs, kept_items)), shape=(kept_users, kept_items)
+    )
+    graph.sort_indices()
+    rows = [rng.permutation(codes)[:per_entity] for _ in range(users + items)]
+    return RewiredModel(
+        users,
+        items,
+        np.array(rows, np.int32),
+        0.6,
+        codes,
+        (rng.standard_normal((codes, dim)) / 10).astype(np.float32),
+        rng.uniform(0.2, 0.4, codes if row_steps else 1).astype(np.float32) / high,
+        bits,
+        layers,
+        retained,
+        graph,
+        Placeholders(
+            rng.integers(-high, high + 1, (sum(placeholders), dim)).astype(kind),
+            np.array([0.5 / high], np.float32),
+            placeholders[0],
+            bits,
+            index,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model() -> ModelFactory:
+    """Builds random models, see `random_model`."""
+    return random_model
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with test metrics and one epoch of fine-tuning; do not write to it."""
+    from lerg_exporter import build_bundle
+
+    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", text_ids=True, finetune_epochs=1)

@@ -1,0 +1,273 @@
+"""The reference operators against dense float64 matrices, finite differences and formulas written out."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+ops = pytest.importorskip("lerg_exporter.ops")
+
+LERG = torch.ops.lerg
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small graph with an isolated user and item, placeholders on both sides, and requests that repeat."""
+
+    codebook: torch.Tensor
+    graph: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    placeholders: tuple[torch.Tensor, torch.Tensor]
+    rows: tuple[torch.Tensor, torch.Tensor]
+    anchor_weight: float
+    adjacency: np.ndarray  # [N, N], normalised
+    assignment: np.ndarray  # [N, codes]
+
+    def dense(self, layers: int) -> np.ndarray:
+        """P = 1/(L+1) sum_l A^l S, [N, codes]."""
+        terms = [
+            np.linalg.matrix_power(self.adjacency, layer) @ self.assignment for layer in range(layers + 1)
+        ]
+        return sum(terms) / (layers + 1)
+
+
+USERS, ITEMS, CODES, DIM = 7, 9, 5, 6
+
+
+def make(per_row: int, index: torch.dtype = torch.uint8, dtype: torch.dtype = torch.float64) -> Case:
+    rng = np.random.default_rng(per_row)
+    edges = rng.random((USERS, ITEMS)) < 0.4
+    edges[3, :] = edges[:, 5] = False
+    codes = np.stack([rng.permutation(CODES)[:per_row] for _ in range(USERS + ITEMS)])
+    anchor_weight = 0.7
+    weights = [1.0] if per_row == 1 else [anchor_weight] + [0.3 / (per_row - 1)] * (per_row - 1)
+    assignment = np.zeros((USERS + ITEMS, CODES))
+    for entity, row in enumerate(codes):
+        assignment[entity, row] = weights
+    adjacency = np.zeros((USERS + ITEMS, USERS + ITEMS))
+    adjacency[:USERS, USERS:] = edges
+    adjacency[USERS:, :USERS] = edges.T
+    degrees = adjacency.sum(1)
+    roots = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0)
+    return Case(
+        codebook=torch.tensor(rng.normal(size=(CODES, DIM)), dtype=dtype),
+        graph=(
+            torch.tensor(codes[:USERS]).to(index),
+            torch.tensor(codes[USERS:]).to(index),
+            torch.tensor(np.concatenate([[0], edges.sum(1).cumsum()]), dtype=torch.int32),
+            torch.tensor(np.nonzero(edges)[1]).to(index),
+        ),
+        placeholders=(
+            torch.tensor(rng.normal(size=(2, DIM)), dtype=dtype),
+            torch.tensor(rng.normal(size=(3, DIM)), dtype=dtype),
+        ),
+        rows=(torch.tensor([0, 3, USERS + 1, 6, 0, USERS]), torch.tensor([5, 8, 8, ITEMS + 2, 1])),
+        anchor_weight=anchor_weight,
+        adjacency=adjacency * roots[:, None] * roots,
+        assignment=assignment,
+    )
+
+
+def slot_table(case: Case, propagated: np.ndarray, side: int) -> np.ndarray:
+    own = propagated[:USERS] if side == 0 else propagated[USERS:]
+    return np.concatenate([own, case.placeholders[side].numpy()])
+
+
+@pytest.mark.parametrize("index", [torch.uint8, torch.uint16, torch.int32])
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("per_row", [1, 2, 3])
+def test_propagation_equals_dense_matrices(per_row: int, side: int, layers: int, index: torch.dtype) -> None:
+    case = make(per_row, index)
+    arguments = (case.codebook, *case.graph, case.placeholders[side])
+    table = LERG.propagate_table(*arguments, side, layers, case.anchor_weight)
+    rows = LERG.propagate_rows(*arguments, case.rows[side], side, layers, case.anchor_weight)
+    expected = slot_table(case, case.dense(layers) @ case.codebook.numpy(), side)
+    np.testing.assert_allclose(table, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows, expected[case.rows[side]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("per_row", [1, 2, 3])
+def test_gradient_is_the_dense_transpose(per_row: int, side: int, layers: int) -> None:
+    case = make(per_row)
+    rows = case.rows[side]
+    grad = torch.tensor(np.random.default_rng(9).normal(size=(len(rows), DIM)))
+    result = LERG.propagate_rows_grad(grad, *case.graph, rows, side, layers, case.anchor_weight, CODES)
+    count, first = ((USERS, 0), (ITEMS, USERS))[side]
+    retained = rows.numpy() < count
+    matrix = case.dense(layers)[first + rows.numpy()[retained]]
+    np.testing.assert_allclose(result, matrix.T @ grad.numpy()[retained], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_autograd_agrees_with_finite_differences(side: int) -> None:
+    case = make(2)
+
+    def forward(codebook: torch.Tensor) -> torch.Tensor:
+        return LERG.propagate_rows(
+            codebook, *case.graph, case.placeholders[side], case.rows[side], side, 3, case.anchor_weight
+        )
+
+    assert torch.autograd.gradcheck(forward, (case.codebook.clone().requires_grad_(),))
+
+
+def lsq(weights: np.ndarray, steps: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, slope by weight and slope by step, one weight at a time, as the paper's cases read."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    value, by_weight, by_step = (np.zeros(weights.shape) for _ in range(3))
+    for place, weight in np.ndenumerate(weights):
+        step = steps[place[0] % len(steps)]
+        ratio = weight / step
+        if ratio < low:
+            value[place], by_step[place] = low * step, low
+        elif ratio > high:
+            value[place], by_step[place] = high * step, high
+        else:
+            nearest = round(float(ratio))  # halves to even, as torch does
+            value[place], by_weight[place], by_step[place] = nearest * step, 1, nearest - ratio
+    return value, by_weight, by_step
+
+
+def quantiser_inputs(bits: int, steps: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(bits + steps)
+    high = 2 ** (bits - 1) - 1
+    step = torch.tensor(rng.uniform(0.5, 2, steps))
+    # About a sixth of the weights are clipped at each end, and one sits on each tie and bound.
+    codebook = torch.tensor(rng.uniform(-1.5, 1.5, (4, 7))) * high * step[:, None]
+    codebook[0, :4] = torch.tensor([0.5, 1.5, high, -high - 1], dtype=torch.float64) * step[0]
+    return codebook, step, torch.tensor(rng.normal(size=(4, 7)))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_quantiser_follows_lsq_formula(bits: int, steps: int) -> None:
+    codebook, step, grad = quantiser_inputs(bits, steps)
+    value, by_weight, by_step = lsq(codebook.numpy(), step.numpy(), bits)
+    contributions = grad.numpy() * by_step
+    total = contributions.sum(1) if steps > 1 else contributions.sum(keepdims=True).ravel()
+    total = total / math.sqrt(codebook.numel() / steps * (2 ** (bits - 1) - 1))
+
+    codebook.requires_grad_()
+    step.requires_grad_()
+    result = LERG.fake_quantise(codebook, step, bits)
+    np.testing.assert_allclose(result.detach(), value, rtol=1e-12)
+    result.backward(grad)
+    np.testing.assert_allclose(codebook.grad, grad.numpy() * by_weight, rtol=1e-12)
+    np.testing.assert_allclose(step.grad, total, rtol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantiser_gradients_agree_with_finite_differences(bits: int, steps: int) -> None:
+    """Straight through: of step * (clip(v / step) + r), the residue r of rounding held fixed."""
+    codebook, step, grad = quantiser_inputs(bits, steps)
+    codebook[0, :4] *= 0.9  # off the bounds, where there is no derivative
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    clipped = (codebook / step[:, None]).clamp(low, high)
+    residue = clipped.round() - clipped
+
+    def surrogate(weights: torch.Tensor, steps: torch.Tensor) -> float:
+        return float((grad * steps[:, None] * ((weights / steps[:, None]).clamp(low, high) + residue)).sum())
+
+    scale = math.sqrt(codebook.numel() / steps * high)
+    by_step = LERG.fake_quantise_grad_step(grad, codebook, step, bits) * scale
+    by_weight = LERG.fake_quantise_grad_codebook(grad, codebook, step, bits)
+    width = 1e-6
+    for place in range(steps):
+        nudge = torch.zeros(steps, dtype=torch.float64)
+        nudge[place] = width
+        slope = (surrogate(codebook, step + nudge) - surrogate(codebook, step - nudge)) / (2 * width)
+        assert float(by_step[place]) == pytest.approx(slope, rel=1e-5, abs=1e-5)
+    for place in np.ndindex(*codebook.shape):
+        nudge = torch.zeros_like(codebook)
+        nudge[place] = width
+        slope = (surrogate(codebook + nudge, step) - surrogate(codebook - nudge, step)) / (2 * width)
+        assert float(by_weight[place]) == pytest.approx(slope, rel=1e-5, abs=1e-5)
+
+
+def test_quantiser_equals_the_one_that_trains() -> None:
+    quantiser = pytest.importorskip("lerg_edge.quantiser")
+    codebook, step, grad = quantiser_inputs(8, 4)
+    results = []
+    for function in (
+        lambda weights, steps: LERG.fake_quantise(weights, steps, 8),
+        lambda weights, steps: quantiser.fake_quantise(weights, steps[:, None], bits=8),
+    ):
+        leaves = codebook.clone().requires_grad_(), step.clone().requires_grad_()
+        function(*leaves).backward(grad)
+        results.append([leaf.grad.numpy() for leaf in leaves])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_dequantise_unpacks_low_nibble_first() -> None:
+    packed = torch.tensor([[0x80, 0xF7], [0x10, 0x29]], dtype=torch.uint8)
+    assert LERG.dequantise(packed, torch.tensor([1.0, 2.0]), 4).tolist() == [[0, -8, 7, -1], [0, 2, -14, 4]]
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, torch.int8), (16, torch.int16)])
+def test_dequantise_multiplies_by_the_step(bits: int, dtype: torch.dtype) -> None:
+    codes = torch.tensor([[-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 3]], dtype=dtype)
+    assert LERG.dequantise(codes, torch.tensor([0.5]), bits).tolist() == [
+        [-(2.0 ** (bits - 2)), 2.0 ** (bits - 2) - 0.5, 1.5]
+    ]
+
+
+def test_top_items_breaks_ties_by_item_and_marks_what_is_missing() -> None:
+    user_rows = torch.tensor([[1.0], [-1.0], [math.nan]])
+    item_table = torch.tensor([[2.0], [1.0], [3.0]])
+    item_slots = torch.tensor([1, 0, 2, 0, 1], dtype=torch.int32)  # scores 1 2 3 2 1
+    seen = torch.zeros(3, 5, dtype=torch.bool)
+    seen[0, 2] = True
+    items = LERG.top_items(user_rows, item_table, item_slots, seen, torch.arange(6))
+    assert items.tolist() == [[1, 3, 0, 4, -1, -1], [0, 4, 1, 3, 2, -1], [-1] * 6]
+    scores = LERG.score_items(user_rows[:2], item_table, item_slots, items[:2])
+    nothing = -math.inf
+    assert scores.tolist() == [[2, 2, 1, 1, nothing, nothing], [-1, -1, -2, -2, -3, nothing]]
+
+
+def operator_inputs() -> dict[str, tuple[object, ...]]:
+    case = make(2, torch.uint16, torch.float32)
+    trained = case.codebook.clone().requires_grad_()
+    step = torch.tensor([0.1], requires_grad=True)
+    grad = torch.ones(CODES, DIM)
+    where = (0, 2, case.anchor_weight)
+    catalogue = (torch.randn(3, 4), torch.randn(5, 4), torch.arange(5, dtype=torch.int32))
+    return {
+        "fake_quantise": (trained, step, 8),
+        "fake_quantise_grad_codebook": (grad, case.codebook, step.detach(), 8),
+        "fake_quantise_grad_step": (grad, case.codebook, step.detach(), 8),
+        "dequantise": (torch.ones(3, 2, dtype=torch.uint8), step.detach(), 4),
+        "propagate_rows": (trained, *case.graph, case.placeholders[0], case.rows[0], *where),
+        "propagate_rows_grad": (torch.ones(6, DIM), *case.graph, case.rows[0], *where, CODES),
+        "propagate_table": (case.codebook, *case.graph, case.placeholders[0], *where),
+        "top_items": (*catalogue, torch.zeros(3, 5, dtype=torch.bool), torch.arange(2)),
+        "score_items": (*catalogue, torch.tensor([[0, 4, -1]] * 3)),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(operator_inputs()))
+def test_operator_traces_with_its_true_shape(name: str) -> None:
+    inputs = operator_inputs()[name]
+    torch.library.opcheck(getattr(LERG, name).default, inputs)
+    detached = tuple(value.detach() if isinstance(value, torch.Tensor) else value for value in inputs)
+    result = getattr(LERG, name)(*detached)
+    out = torch.empty(0, dtype=result.dtype)
+    assert torch.equal(getattr(LERG, name).out(*detached, out=out), result)
+    assert torch.equal(out, result)
+
+
+def test_operators_are_all_of_the_contract() -> None:
+    assert set(ops.OPERATORS) == set(operator_inputs())
+
+
+def test_importing_again_leaves_the_operators_alone() -> None:
+    before = LERG.propagate_rows.default
+    importlib.reload(ops)
+    assert torch.ops.lerg.propagate_rows.default is before

@@ -1,0 +1,124 @@
+"""Tiny programs of one operator each, and the graphs to run them on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator applied to tensors, which become the program's inputs, and numbers, which it carries."""
+
+    operator: str
+    tensors: tuple[torch.Tensor, ...]
+    numbers: tuple[float, ...] = ()
+
+    def arrays(self) -> list[np.ndarray]:
+        return [tensor.numpy() for tensor in self.tensors]
+
+    def expected(self) -> np.ndarray:
+        """What the reference gives, worked out in float64."""
+        wide = [tensor.double() if tensor.dtype == torch.float32 else tensor for tensor in self.tensors]
+        return getattr(torch.ops.lerg, self.operator)(*wide, *self.numbers).numpy()
+
+
+class _Apply(torch.nn.Module):
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.operator = getattr(torch.ops.lerg, call.operator)
+        self.numbers = call.numbers
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.operator(*tensors, *self.numbers)
+
+
+def write_program(path: Path, calls: Mapping[str, Call], *, dynamic: bool = False) -> Path:
+    """One method for each call, memory of inputs and outputs the caller's.
+
+    With `dynamic` every dimension of every input may have another size when the program runs, up to `MOST`.
+    """
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
+    from executorch.exir.passes import MemoryPlanningPass
+
+    methods = {}
+    for name, call in calls.items():
+        shapes = (tuple(_any_size(i, tensor) for i, tensor in enumerate(call.tensors)),) if dynamic else None
+        methods[name] = torch.export.export(_Apply(call), call.tensors, dynamic_shapes=shapes, strict=False)
+    edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+    planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
+    path.write_bytes(edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning)).buffer)
+    return path
+
+
+MOST = (70_000, 128)
+
+
+def _any_size(place: int, tensor: torch.Tensor) -> dict[int, Any]:
+    return {
+        axis: torch.export.Dim(f"size_{place}_{axis}", min=1, max=MOST[axis]) for axis in range(tensor.dim())
+    }
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Sizes of a generated graph, and the types of what is stored."""
+
+    users: int
+    items: int
+    dim: int
+    edges: int
+    codes: int = 11
+    per_row: int = 2
+    code_type: torch.dtype = torch.uint16
+    index_type: torch.dtype = torch.uint16
+    requests: int = 9
+
+    def tensors(self) -> dict[str, Any]:
+        """Rows without edges are common; the last user and the last item are joined, whatever the sizes."""
+        rng = np.random.default_rng(self.users * 31 + self.items * 7 + self.dim)
+        cells = np.unique(rng.integers(0, self.users * self.items, self.edges))
+        if self.edges:
+            cells = np.union1d(cells, [self.users * self.items - 1])
+        indptr = np.searchsorted(cells, np.arange(self.users + 1) * self.items)
+        counts, centroids = (self.users, self.items), 3
+
+        def floats(*shape: int) -> torch.Tensor:
+            return torch.tensor(rng.normal(size=shape), dtype=torch.float32)
+
+        requests = [rng.integers(0, count + centroids, self.requests) for count in counts]
+        for side, count in enumerate(counts):
+            # A row twice, the last row, and the last placeholder are always among them.
+            requests[side][:4] = [requests[side][-1], count - 1, count, count + centroids - 1]
+        return {
+            "codebook": floats(self.codes, self.dim),
+            "graph": (
+                torch.tensor(rng.integers(0, self.codes, (self.users, self.per_row))).to(self.code_type),
+                torch.tensor(rng.integers(0, self.codes, (self.items, self.per_row))).to(self.code_type),
+                torch.tensor(indptr, dtype=torch.int32),
+                torch.tensor(cells % self.items).to(self.index_type),
+            ),
+            "placeholders": [floats(centroids, self.dim) for _ in counts],
+            "rows": [torch.tensor(rows) for rows in requests],
+            "grads": [floats(self.requests, self.dim) for _ in counts],
+        }
+
+    def calls(self, layers: int, *, anchor_weight: float = 0.8) -> dict[str, Call]:
+        """Rows, gradient and table of both sides."""
+        made = self.tensors()
+        codebook, graph = made["codebook"], made["graph"]
+        calls = {}
+        for side, (placeholders, rows, grad) in enumerate(
+            zip(made["placeholders"], made["rows"], made["grads"], strict=True)
+        ):
+            where = (side, layers, anchor_weight)
+            forward = (codebook, *graph, placeholders)
+            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), where)
+            calls[f"grad{side}"] = Call("propagate_rows_grad", (grad, *graph, rows), (*where, self.codes))
+            calls[f"table{side}"] = Call("propagate_table", forward, where)
+        return calls

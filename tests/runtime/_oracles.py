@@ -1,0 +1,61 @@
+"""What several tests compare with, and how they tamper with bundles."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _tiny import TinyModel, tiny_manifest
+from lerg_runtime.bundle import pack
+from lerg_runtime.bundle._checksums import render_checksums
+from lerg_runtime.bundle._npz import npz_bytes
+
+
+def by_definition(top: list[list[int]], relevant: list[set[int]], k: int) -> tuple[float, float]:
+    """Recall and NDCG at k, averaged over users, one ranking at a time."""
+    recalls, gains = [], []
+    for row, wanted in zip(top, relevant, strict=True):
+        hits = [position for position, item in enumerate(row[:k]) if item in wanted]
+        recalls.append(len(hits) / len(wanted))
+        ideal = sum(1 / math.log2(position + 2) for position in range(min(k, len(wanted))))
+        gains.append(sum(1 / math.log2(position + 2) for position in hits) / ideal)
+    return sum(recalls) / len(recalls), sum(gains) / len(gains)
+
+
+def reseal(folder: Path) -> None:
+    """Make sizes, checksums and state fit changed files, as a hostile maker of bundles would."""
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"] = {name: (folder / name).stat().st_size for name in manifest["files"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    names = (*manifest["files"], "manifest.json")
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    listing = render_checksums(digests)
+    (folder / "SHA256SUMS").write_bytes(listing)
+    with np.load(io.BytesIO((folder / "state.bin").read_bytes()[32:])) as arrays:
+        state = {name: arrays[name] for name in arrays}
+    state["bundle"] = np.frombuffer(hashlib.sha256(listing).digest(), np.uint8)
+    content = npz_bytes(state)
+    (folder / "state.bin").write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def parts(model: TinyModel) -> dict[str, Any]:
+    """Arguments of `write_bundle` whose program is none."""
+    return {
+        "manifest": tiny_manifest(model),
+        "program": b"program",
+        "user_ids": list(range(model.users)),
+        "item_ids": list(range(model.items)),
+        "retained_users": model.retained_users,
+        "retained_items": model.retained_items,
+        "user_placeholder": model.user_placeholder,
+        "item_placeholder": model.item_placeholder,
+        "interactions": model.pairs,
+        "codebook": pack(model.codebook, bits=8),
+        "step": model.step,
+        "golden": {},
+    }

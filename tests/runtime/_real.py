@@ -1,0 +1,82 @@
+"""A bundle with a traced program, of a small model that was not trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _tiny import raw_ids
+
+CODES, DIM, PLACES = 60, 16, 6
+
+
+@dataclass(frozen=True)
+class RealBundle:
+    """A folder, the model that it was made from, and the training pairs."""
+
+    folder: Path
+    model: Any
+    users: np.ndarray
+    items: np.ndarray
+
+
+def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, Any]:
+    """A rewired model of generated interactions, and these; four fifths of each side are retained."""
+    from lerg_edge.model import RewiredModel
+    from lerg_edge.placeholders import Placeholders
+    from lerg_edge.synthetic import generate
+
+    random = np.random.default_rng(seed)
+    interactions = generate(120, 90, 1_500, communities=6, seed=7)
+    users, items = interactions.user_count, interactions.item_count
+    retained = np.arange(users + items) % 5 != 4
+    anchors = np.concatenate([np.arange(users), np.arange(items)]) % CODES
+    half = 1 << (bits - 1)
+    index = np.where(retained, -1, random.integers(0, PLACES // 2, users + items))
+    model = RewiredModel(
+        user_count=users,
+        item_count=items,
+        assignment=np.stack([anchors, (anchors + 1 + np.arange(users + items) % 7) % CODES], axis=1).astype(
+            np.int32
+        ),
+        anchor_weight=0.9,
+        code_count=CODES,
+        codebook=random.normal(scale=0.1, size=(CODES, DIM)).astype(np.float32),
+        step=(0.2 / half * (1 + random.random(CODES if per_row else 1))).astype(np.float32),
+        bits=bits,
+        layers=2,
+        retained=retained,
+        graph=interactions.matrix()[retained[:users]][:, retained[users:]].tocsr(),
+        placeholders=Placeholders(
+            codes=random.integers(-half, half, size=(PLACES, DIM)).astype(np.int8 if bits < 16 else np.int16),
+            step=np.array([0.1 / half], np.float32),
+            user_count=PLACES // 2,
+            bits=bits,
+            index=index.astype(np.int32),
+        ),
+    )
+    return model, interactions
+
+
+def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBundle:
+    """Trace the model's programs and write the bundle, user ids being text; takes some seconds."""
+    from lerg_exporter.bundling import draft_bundle, write
+    from lerg_exporter.limits import ProgramLimits
+
+    from lerg_edge.interactions import IdMap
+
+    model, interactions = untrained_model(bits=bits, per_row=per_row)
+    named = replace(
+        interactions,
+        user_ids=IdMap.from_values(raw_ids("text", model.user_count, prefix="user")),
+        item_ids=IdMap.from_values(raw_ids("integer", model.item_count, prefix="item")),
+    )
+    write(
+        draft_bundle(model, ProgramLimits(max_batch=256, max_users=16, max_k=32)),
+        folder,
+        interactions=named,
+        finetune={"learning_rate": 0.02, "batch": 128},
+    )
+    return RealBundle(folder, model, interactions.users, interactions.items)

@@ -1,0 +1,57 @@
+"""Bundles to test the runtime on: small ones with a fake program, and real ones from the exporter."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import lerg_runtime
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import _fake_native
+from _real import RealBundle, write_real
+from _shell import Shell
+from _tiny import TinyModel, tiny_model, write_tiny
+
+
+@pytest.fixture
+def fake_native(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Programs of `write_tiny` can be run while the test lasts."""
+    monkeypatch.setitem(sys.modules, "lerg_runtime._native", _fake_native)
+    monkeypatch.setattr(lerg_runtime, "_native", _fake_native, raising=False)
+    return
+
+
+@pytest.fixture(scope="session")
+def model() -> TinyModel:
+    """30 users, 40 items, 8 bits."""
+    return tiny_model()
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path, model: TinyModel, fake_native: None) -> Path:
+    """A bundle of `model` with text ids, which the test may change."""
+    return write_tiny(tmp_path / "bundle", model)
+
+
+@pytest.fixture(scope="session", params=["8 bits", "4 bits a row"])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RealBundle:
+    """A bundle with a traced program, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("real") / "bundle"
+    return write_real(folder) if request.param == "8 bits" else write_real(folder, bits=4, per_row=True)
+
+
+@pytest.fixture
+def bundle(real: RealBundle, tmp_path: Path) -> Path:
+    """A copy of `real` that the test may change."""
+    return Path(shutil.copytree(real.folder, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Runs commands of `lerg-edge`."""
+    return Shell(capsys)

@@ -1,0 +1,143 @@
+"""The manifest: each way in which one can be wrong has its own sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from _tiny import TinyModel, tiny_manifest
+from lerg_runtime.bundle import Manifest
+from lerg_runtime.bundle._manifest import render_manifest
+from lerg_runtime.errors import BundleError
+
+FILES = {"entities.npz": 10, "golden.npz": 10, "interactions.npz": 10, "model.pte": 10}
+
+
+@pytest.fixture
+def document(model: TinyModel) -> dict[str, Any]:
+    entry = tiny_manifest(model)
+    entry["storage"]["bundle_bytes"] = 100
+    return {"format": "lerg-bundle", "version": 1, "files": dict(FILES), **entry}
+
+
+def test_parse_keeps_what_a_runtime_needs(document: dict[str, Any], model: TinyModel) -> None:
+    manifest = Manifest.parse(render_manifest(document))
+    assert (manifest.model.users, manifest.model.step_count, manifest.executorch) == (model.users, 1, "1.5")
+    assert [spec.method for spec in manifest.programs] == ["encode", "finetune", "recommend"]
+    assert manifest.finetune.batch == 32
+    assert manifest.finetune.sgd_learning_rate is None
+    assert manifest.document["metrics"]["rewired"]["users"] == model.users
+
+
+def test_rendering_is_canonical(document: dict[str, Any]) -> None:
+    data = render_manifest(document)
+    assert render_manifest(json.loads(data)) == data
+    backwards = dict(reversed(list(document.items())))
+    assert render_manifest(backwards) == data
+
+
+def test_unknown_keys_are_left_alone(document: dict[str, Any]) -> None:
+    document["later"] = {"x": 1}
+    document["model"]["later"] = 1
+    assert Manifest.parse(render_manifest(document)).document["later"] == {"x": 1}
+
+
+def at(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change that sets one value; `...` removes it."""
+
+    def change(document: dict[str, Any]) -> None:
+        *parents, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+        target: Any = document
+        for step in parents:
+            target = target[step]
+        if value is ...:
+            del target[last]
+        else:
+            target[last] = value
+
+    return change
+
+
+WRONG = [
+    ("format", "zip", "not the manifest of a bundle"),
+    ("format", ..., "not the manifest of a bundle"),
+    ("version", 2, "format version 2 .* upgrade lerg-edge"),
+    ("version", 0, "version must be an integer of 1"),
+    ("version", "1", "version must be an integer"),
+    ("version", True, "version must be an integer"),
+    ("lowering", "portable", "lowering must be 'native', not \"portable\""),
+    ("propagation", "folded", "propagation must be 'graph'"),
+    ("model", ..., "lacks 'model'"),
+    ("model", [], "model must be an object"),
+    ("model/users", 0, "users must be an integer of 1"),
+    ("model/users", 2**31, "users must be an integer"),
+    ("model/items", 1.5, "items must be an integer"),
+    ("model/dim", 5000, "dim must be"),
+    ("model/bits", 5, "bits must be 4, 8 or 16"),
+    ("model/per_entity", 13, "per_entity must be"),
+    ("model/anchor_weight", 1.5, "anchor_weight must be a number"),
+    ("model/anchor_weight", "1", "anchor_weight must be a number"),
+    ("model/retained_users", 31, "retained_users must be"),
+    ("model/user_placeholders", 0, "user_placeholders is 0 but 6 users are pruned"),
+    ("model/step_shape", [2], r"step_shape must be \[1\] or \[12\]"),
+    ("model/step_shape", [], r"step_shape must be \[1\] or \[12\]"),
+    ("model/step_shape", 1, "step_shape must be a list"),
+    ("model/max_batch", 1, "max_batch must be"),
+    ("model/max_k", 41, "max_k must be an integer of 1 .. 40"),
+    ("model/l2", -1, "l2 must be a number"),
+    ("programs", [], "programs must be encode, finetune, recommend, not none"),
+    ("programs/0", ..., "programs must be encode, finetune, recommend, not encode, recommend"),
+    ("programs/0/method", "encode", "inputs of encode do not fit"),
+    ("programs/0/method", "train", "method must be 'encode' or"),
+    ("programs/0/file", "../model.pte", "file must be 'model.pte'"),
+    ("programs/0/planned_bytes", 1, "planned_bytes is not the sum"),
+    ("programs/0/arena_bytes", [2**41], "arena_bytes must be an integer"),
+    ("programs/0/operators", [1], "operators must be a list of short texts"),
+    ("programs/0/inputs", [], "inputs of finetune do not fit the model"),
+    ("programs/1/inputs/0/dtype", "int16", "inputs of encode do not fit"),
+    ("programs/2/outputs/0/shape", [4, 8], "outputs of recommend do not fit"),
+    ("files", {}, "files must name"),
+    ("files/model.pte", 0, "files.model.pte must be an integer of 1"),
+    ("files/extra", 1, "files must name"),
+    ("storage/bundle_bytes", ..., "lacks 'bundle_bytes'"),
+    ("metrics", None, "metrics must be an object"),
+    ("created_with", ..., "lacks 'created_with'"),
+    ("requires/executorch", "1.5.1", "must be a release series"),
+    ("requires/executorch", "x.y", "must be a release series"),
+    ("finetune/learning_rate", 0, "learning_rate must be a number above 0"),
+    ("finetune/learning_rate", ..., "lacks 'learning_rate'"),
+    ("finetune/batch", 65, "batch must be an integer of 2 .. 64"),
+    ("finetune/step_learning_rate", -1.0, "step_learning_rate must be"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"), WRONG, ids=[f"{path}={value!r}" for path, value, _ in WRONG]
+)
+def test_what_cannot_be_is_named(document: dict[str, Any], path: str, value: Any, reason: str) -> None:
+    changed = copy.deepcopy(document)
+    at(path, value)(changed)
+    with pytest.raises(BundleError, match=f"place.*{reason}") as caught:
+        Manifest.parse(render_manifest(changed), where="place")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[]", "must be an object"),
+        (b'{"format": "a", "format": "b"}', "a key is repeated"),
+        (b'{"format": NaN}', "NaN is not a number"),
+        (b'{"a":' * 100_000, "not JSON"),
+        (b'{"version": ' + b"9" * 10_000 + b"}", "not JSON"),
+    ],
+    ids=["empty", "binary", "list", "repeated key", "nan", "deep", "long number"],
+)
+def test_what_is_no_manifest(data: bytes, reason: str) -> None:
+    with pytest.raises(BundleError, match=reason):
+        Manifest.parse(data)

@@ -1,0 +1,186 @@
+"""`lerg-edge`: what it prints when all is well."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _shell import Shell
+from _tiny import raw_ids
+from lerg_runtime import Recommender
+
+USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    path = tmp_path / "new.csv"
+    path.write_text(f"user,item\n{USERS[0]},{ITEMS[1]}\n{USERS[7]},{ITEMS[30]}\n")
+    return path
+
+
+def test_info(shell: Shell, tiny_bundle: Path) -> None:
+    told = shell.json("info", tiny_bundle)
+    assert told["model"]["users"] == 30
+    assert told["bundle_bytes"] == sum(path.stat().st_size for path in tiny_bundle.iterdir())
+    assert told["files"]["model.pte"] == (tiny_bundle / "model.pte").stat().st_size
+    assert told["state"] == {"saves": 0, "local_interactions": 0}
+    assert set(told["memory"]) == {"peak_bytes", "open", "encode", "recommend", "finetune"}
+    for name in ("open", "encode", "recommend", "finetune"):
+        phase = told["memory"][name]
+        assert phase["total_bytes"] == sum(phase["items"].values()) <= told["memory"]["peak_bytes"]
+    status, out, _ = shell("info", tiny_bundle)
+    assert status == 0
+    assert "Memory to finetune" in out
+    assert f"--memory-budget of {told['memory']['peak_bytes']} bytes" in out
+    # What it says is enough is enough.
+    shell.json("recommend", tiny_bundle, "--user", USERS[0], "--memory-budget", told["memory"]["peak_bytes"])
+
+
+def test_recommend_for_some_users(shell: Shell, tiny_bundle: Path) -> None:
+    told = shell.json("recommend", tiny_bundle, "--user", USERS[3], "--user", USERS[1], "-k", 9)
+    items, scores = Recommender.open(tiny_bundle).recommend([USERS[3], USERS[1]], k=9)
+    assert [entry["user"] for entry in told["users"]] == [USERS[3], USERS[1]]
+    for entry, row, points in zip(told["users"], items, scores, strict=True):
+        assert [item["item"] for item in entry["items"]] == row.tolist()
+        assert [item["rank"] for item in entry["items"]] == list(range(1, 10))
+        assert np.array_equal(np.array([item["score"] for item in entry["items"]], np.float32), points)
+    status, out, err = shell("recommend", tiny_bundle, "--user", USERS[3], "-k", 2)
+    assert (status, err) == (0, "")
+    assert f"user {USERS[3]}" in out
+    assert items[0][0] in out
+
+
+def test_recommend_for_all_users_to_a_file(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "top.csv"
+    told = shell.json("recommend", tiny_bundle, "--all-users", "-k", 40, "--output", output)
+    with open(output, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert told == {"output": str(output), "users": 30, "rows": len(rows), "k": 40}
+    assert list(rows[0]) == ["user", "item", "rank", "score"]
+    assert list(dict.fromkeys(row["user"] for row in rows)) == USERS
+    first = [row for row in rows if row["user"] == USERS[0]]
+    assert [int(row["rank"]) for row in first] == list(range(1, len(first) + 1))
+    assert [row["item"] for row in first] == Recommender.open(tiny_bundle).recommend(USERS[0], k=40)[
+        0
+    ].tolist()
+    status, out, _ = shell("recommend", tiny_bundle, "--all-users", "-k", 40)
+    assert status == 0
+    assert out.replace("\r\n", "\n") == output.read_text(encoding="utf-8")
+    assert len(shell.json("recommend", tiny_bundle, "--all-users", "-k", 1)["users"]) == 30
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_include_seen(shell: Shell, tiny_bundle: Path) -> None:
+    some = shell.json("recommend", tiny_bundle, "--user", USERS[0], "-k", 40)["users"][0]["items"]
+    every = shell.json("recommend", tiny_bundle, "--user", USERS[0], "-k", 40, "--include-seen")["users"][0][
+        "items"
+    ]
+    assert len(some) < len(every) == 40
+
+
+def test_finetune_in_place_and_into_a_new_bundle(
+    shell: Shell, tiny_bundle: Path, new: Path, tmp_path: Path
+) -> None:
+    before = (tiny_bundle / "state.bin").read_bytes()
+    tuned = tmp_path / "tuned"
+    told = shell.json(
+        "finetune", tiny_bundle, "--interactions", new, "--epochs", 2, "-o", tuned, "--memory-budget", "1MiB"
+    )
+    assert (told["new_interactions"], len(told["losses"]), told["saved"]) == (2, 2, str(tuned))
+    assert (tiny_bundle / "state.bin").read_bytes() == before
+    status, out, err = shell("finetune", tiny_bundle, "--interactions", new, "--epochs", 2)
+    assert status == 0
+    assert "2 new and 0 known interactions" in out
+    assert "fine-tune: " in err
+    assert (tiny_bundle / "state.bin").read_bytes() == (tuned / "state.bin").read_bytes()
+    assert shell.json("info", tiny_bundle)["state"] == {"saves": 1, "local_interactions": 2}
+
+
+def test_rows_to_skip(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text(
+        f"user,item,rating\n{USERS[0]},{ITEMS[1]},5\nbob,{ITEMS[1]},5\n{USERS[0]}\n{USERS[1]},{ITEMS[2]},1\n"
+    )
+    options = ("--skip-unknown", "--skip-bad-rows", "--rating-threshold", 3)
+    told = shell.json("finetune", tiny_bundle, "--interactions", path, "--epochs", 1, *options)
+    assert (told["new_interactions"] + told["known_interactions"], told["unknown"], told["bad_rows"]) == (
+        1,
+        1,
+        1,
+    )
+    assert shell.json("evaluate", tiny_bundle, "--test", path, *options)["users"] == 1
+
+
+def test_evaluate(shell: Shell, tiny_bundle: Path, new: Path) -> None:
+    told = shell.json("evaluate", tiny_bundle, "--test", new)
+    assert set(told) == {"recall@20", "ndcg@20", "users"}
+    assert told["users"] == 2
+    status, out, _ = shell("evaluate", tiny_bundle, "--test", new, "-k", 5)
+    assert status == 0
+    assert out.startswith("NDCG@5 ")
+
+
+def test_profile(shell: Shell, tiny_bundle: Path) -> None:
+    state = (tiny_bundle / "state.bin").read_bytes()
+    told = shell.json("profile", tiny_bundle, "--runs", 6, "--seconds", 0.1)
+    assert set(told["latency_ms"]) == {"encode", "recommend", "finetune"}
+    for times in told["latency_ms"].values():
+        assert 0 < times["p50"] <= times["p95"] <= times["p99"]
+    assert told["operators_ms"]["finetune"] == {"lerg::fake": 0.75}
+    memory = told["memory"]
+    assert 0 < memory["allocated_bytes"] <= memory["planned_bytes"]
+    assert 0 < memory["baseline_rss_bytes"] <= memory["peak_rss_bytes"]
+    assert (tiny_bundle / "state.bin").read_bytes() == state
+    status, out, _ = shell("profile", tiny_bundle, "--runs", 1)
+    assert status == 0
+    assert "p50" in out
+    assert "Operators of recommend" in out
+
+
+def test_progress_is_a_bar_on_a_terminal(
+    shell: Shell, tiny_bundle: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    status, _, err = shell("finetune", tiny_bundle, "--interactions", new)
+    assert status == 0
+    assert "fine-tune" in err
+    assert "fine-tune: " not in err
+    assert "100%" in err
+
+
+def test_help_and_version(shell: Shell) -> None:
+    status, out, _ = shell("--help")
+    assert status == 0
+    assert all(name in out for name in ("info", "recommend", "finetune", "evaluate", "profile"))
+    for name in ("info", "recommend", "finetune", "evaluate", "profile"):
+        status, out, _ = shell(name, "--help")
+        assert status == 0
+        assert f"lerg-edge {name} bundle" in out, "the help has an example"
+    status, out, _ = shell("--version")
+    assert (status, out.count(".")) == (0, 2)
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lerg_runtime", "info", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert done.stderr == f"Error: {tmp_path} is not a complete bundle: it has no SHA256SUMS; copy it again\n"
+    assert done.stdout == ""
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tiny_bundle: Path) -> None:
+    if shutil.which("head") is None:
+        pytest.skip("there is no head")
+    command = f"{sys.executable} -m lerg_runtime --help | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,40 @@
+"""Ranking metrics against a loop that follows the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from _oracles import by_definition
+from lerg_runtime._metrics import RankingSums
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_as_defined(k: int) -> None:
+    random = np.random.default_rng(k)
+    users, item_count = 40, 30
+    top = np.argsort(random.random((users, item_count)), axis=1)[:, :k]
+    top[random.random(top.shape) < 0.1] = -1
+    wanted = random.random((users, item_count)) < 0.2
+    wanted[np.arange(users), np.arange(users) % item_count] = True
+    pairs = [part.astype(np.int32) for part in np.nonzero(wanted)]
+    sums = RankingSums(*pairs, item_count=item_count, k=k)
+    for start in range(0, users, 7):
+        sums.add(np.arange(start, min(start + 7, users), dtype=np.int32), top[start : start + 7])
+    found = sums.averages()
+    expected = by_definition(top.tolist(), [set(np.flatnonzero(row).tolist()) for row in wanted], k)
+    assert (found.recall, found.ndcg) == pytest.approx(expected, abs=1e-12)
+    assert found.users == users
+    assert set(found.as_dict()) == {f"recall@{k}", f"ndcg@{k}", "users"}
+
+
+def test_a_perfect_ranking_has_one() -> None:
+    sums = RankingSums(np.array([0, 0], np.int32), np.array([3, 5], np.int32), item_count=9, k=4)
+    sums.add(np.array([0], np.int32), np.array([[5, 3, 0, 1]]))
+    assert (sums.averages().recall, sums.averages().ndcg) == (1.0, 1.0)
+
+
+def test_an_absent_item_is_no_hit() -> None:
+    # -1 added to the next user's first key is this user's last item: it must not count.
+    sums = RankingSums(np.array([0, 1], np.int32), np.array([8, 0], np.int32), item_count=9, k=2)
+    sums.add(np.array([1], np.int32), np.array([[-1, -1]]))
+    assert sums.averages().recall == 0.0

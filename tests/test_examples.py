@@ -1,0 +1,64 @@
+"""Every example runs as its own text says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+BIN = Path(sys.executable).parent
+
+
+def run(*command: object, folder: Path) -> str:
+    """Runs a command in `folder` and returns what it printed; both streams are shown when it fails."""
+    done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    before = (bundle / "state.bin").read_bytes()
+    printed = run(sys.executable, EXAMPLES / "device_api.py", bundle, folder=tmp_path)
+    assert "five items for" in printed
+    assert re.search(r"loss by epoch: [0-9.]+, [0-9.]+, [0-9.]+", printed)
+    assert (bundle / "state.bin").read_bytes() != before
+
+
+def test_own_selector(tmp_path: Path) -> None:
+    import numpy as np
+    from lerg_edge.selection import SelectionProblem, select
+    from scipy import sparse
+
+    matrix = sparse.random_array((40, 30), density=0.1, rng=np.random.default_rng(0), format="csr")
+    problem = SelectionProblem.at_retention(
+        sparse.csr_matrix(matrix), np.zeros((70, 4), np.float32), retention=0.5
+    )
+    chosen = select(problem, selector=f"{EXAMPLES / 'own_selector.py'}:two_hop_reach")
+    assert chosen.retained.sum() == 35
+    assert chosen.report.method == "two-hop reach"
+
+
+def test_raspberry_pi_walk_through(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The walk-through's device commands, taken from its text, run on a bundle."""
+    text = (EXAMPLES / "raspberry_pi.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh device\n(.*?)```", text, flags=re.S)
+    assert blocks, "the walk-through has no device commands"
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    script = "\n".join(["set -euo pipefail", f'export PATH="{BIN}:$PATH"', *blocks])
+    printed = run("bash", "-c", script, folder=tmp_path)
+    assert "ndcg@20" in printed.lower()
+
+
+@pytest.mark.slow
+def test_demo(tmp_path: Path) -> None:
+    """`make demo` without the set-up."""
+    command = f'PATH="{BIN}:$PATH" bash examples/demo.sh "{tmp_path}"'
+    printed = run("bash", "-c", command, folder=ROOT)
+    assert "The recommendations have moved" in printed
