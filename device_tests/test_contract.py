@@ -1,4 +1,4 @@
-"""What every device must do with a bundle, asked through a transport: the same suite for each kind of device."""
+"""What every device must do with a bundle, asked through a transport: one suite for each kind of device."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ with Recommender.open(bundle) as rec:
     many, many_scores = rec.recommend(users, k=7)
     single = [rec.recommend(user, k=7) for user in users]
     everything, _ = rec.recommend(users[0], k=len(rec.item_ids), include_seen=True)
-    say(same=all((many[i] == one[0]).all() and (many_scores[i] == one[1]).all() for i, one in enumerate(single)),
+    same = [(many[i] == one[0]).all() and (many_scores[i] == one[1]).all() for i, one in enumerate(single)]
+    say(same=bool(all(same)),
         falling=bool((np.diff(many_scores, axis=1) <= 0).all()),
         catalogue=len(rec.item_ids), all_distinct=len(set(everything.tolist())))
 """

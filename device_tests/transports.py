@@ -21,7 +21,7 @@ class Completed:
     stderr: str
 
     def json(self) -> Any:
-        """Standard output as one JSON value; raises AssertionError with both streams when the command failed."""
+        """Standard output as one JSON value; AssertionError with both streams when the command failed."""
         assert self.status == 0, f"exit {self.status}\n{self.stdout}\n{self.stderr}"
         return json.loads(self.stdout)
 

@@ -24,9 +24,12 @@ def main(bundle: str) -> None:
             print(f"  {score:8.4f}  {item}")
 
         similar, cosines = recommender.similar_items(items[0], k=3)
-        print(f"like {items[0]}: " + ", ".join(f"{item} ({cosine:.2f})" for item, cosine in zip(similar, cosines, strict=True)))
+        print(
+            f"like {items[0]}: "
+            + ", ".join(f"{item} ({cosine:.2f})" for item, cosine in zip(similar, cosines, strict=True))
+        )
 
-        # The user takes the first and the third: learn it here, beside a replay of what the bundle was trained on.
+        # The user takes the first and the third: learn it, beside a replay of what the bundle was trained on.
         report = recommender.finetune([(user, items[0]), (user, items[2])], epochs=3, seed=0)
         print("loss by epoch: " + ", ".join(f"{epoch.loss:.4f}" for epoch in report.epochs))
 

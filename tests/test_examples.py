@@ -33,8 +33,9 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_own_selector(tmp_path: Path) -> None:
     import numpy as np
-    from lerg_edge.selection import SelectionProblem, select
     from scipy import sparse
+
+    from lerg_edge.selection import SelectionProblem, select
 
     matrix = sparse.random_array((40, 30), density=0.1, rng=np.random.default_rng(0), format="csr")
     problem = SelectionProblem.at_retention(

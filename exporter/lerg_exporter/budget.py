@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lerg_runtime.bundle import ModelShape
-from lerg_runtime.sizes import format_size
-
 from lerg_edge.errors import BudgetError
 from lerg_edge.options import default_codes
 from lerg_edge.placeholders import split_count
 from lerg_exporter.estimate import DataSizes, bundle_bytes, memory_plan
 from lerg_exporter.options import ExportOptions
+from lerg_runtime.bundle import ModelShape
+from lerg_runtime.sizes import format_size
 
 __all__ = ["Plan", "choose_plan", "default_placeholders"]
 

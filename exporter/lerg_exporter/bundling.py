@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lerg_runtime.bundle import Manifest, State, pack, write_bundle
 
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
@@ -22,6 +21,7 @@ from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.measure import scratch_bytes
 from lerg_exporter.methods import methods_of
 from lerg_exporter.programs import MethodPlan, Program, trace
+from lerg_runtime.bundle import Manifest, State, pack, write_bundle
 
 __all__ = ["Draft", "draft_bundle", "write"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from lerg_runtime.bundle import pack
 
 from lerg_edge.errors import InputError
 from lerg_edge.model import RewiredModel
 from lerg_exporter.indices import smallest_index
+from lerg_runtime.bundle import pack
 
 __all__ = ["GraphConstants"]
 

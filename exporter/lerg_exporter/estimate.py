@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from lerg_edge.interactions import Interactions
+from lerg_edge.storage import index_bytes as storage_index_bytes
+from lerg_edge.storage import packed_bytes
+from lerg_exporter.indices import index_bytes
 from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime.bundle import FineTuneDefaults, Manifest, ModelShape, ProgramSpec
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._npz import npz_bytes
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._writer import _id_arrays
-
-from lerg_edge.interactions import Interactions
-from lerg_edge.storage import index_bytes as storage_index_bytes
-from lerg_edge.storage import packed_bytes
-from lerg_exporter.indices import index_bytes
 
 __all__ = ["MARGIN", "DataSizes", "bundle_bytes", "memory_plan"]
 
@@ -30,6 +30,7 @@ MARGIN = 0.25
 _FLOAT = 4
 _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three methods, alignment
 _OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
+_ITEMS_PER_PART = 2048
 _REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
 
 
@@ -134,8 +135,11 @@ def _programs(shape: ModelShape) -> list[ProgramSpec]:
     finetune = max(codebook + 10 * rows, 11 * rows, 3 * codebook + 5 * rows)
     finetune += _placeholders(shape) * shape.dim + 12 * shape.max_batch
     encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
-    users = shape.max_users + 32
-    ranking = _FLOAT * users * (shape.dim + 8) + 2 * users * 2 * shape.max_k * 8 + 4096
+    # Shortlists of twice the ranks for each part of the catalogue; few users leave more parts to share out.
+    lanes = -(-shape.max_users // 32) * 32
+    parts = max(1, shape.items // _ITEMS_PER_PART)
+    most = max(min(2, parts) * shape.max_users, min(4, parts) * min(shape.max_users, 31))
+    ranking = _FLOAT * lanes * (shape.dim + 2 * 4) + 16 * shape.max_k * most + 1024
     return [
         _program("encode", _FLOAT * encode + 1024, _scratch(shape, requests=0)),
         _program("finetune", _FLOAT * finetune + 4096, _scratch(shape, requests=2 * shape.max_batch)),

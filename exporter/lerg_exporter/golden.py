@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from lerg_runtime.bundle import pack
-from lerg_runtime.golden import sample_positions
 
 from lerg_edge.quantiser import bounds
 from lerg_exporter.methods import Method
+from lerg_runtime.bundle import pack
+from lerg_runtime.golden import sample_positions
 
 __all__ = ["golden_examples"]
 

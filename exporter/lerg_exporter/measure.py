@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lerg_runtime._engine import native
 
 from lerg_exporter.programs import MethodPlan, Program, TensorSpec
+from lerg_runtime._engine import native
 
 __all__ = ["scratch_bytes"]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lerg_runtime.bundle import pack
 from torch.export import Dim
 
 from lerg_edge.model import RewiredModel
@@ -14,6 +13,7 @@ from lerg_exporter.constants import GraphConstants
 from lerg_exporter.graph_modules import Encode, FineTune, Recommend
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.methods import Method
+from lerg_runtime.bundle import pack
 
 __all__ = ["native_graph_methods"]
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lerg_runtime import Recommender
-from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 from scipy import sparse
 
 from lerg_edge.errors import BudgetError
@@ -30,6 +28,8 @@ from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
 from lerg_exporter.target import check_target
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 
 __all__ = ["ExportReport", "export"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lerg_runtime import EpochReport, FineTuneProgress, Recommender
-from lerg_runtime.bundle import State
 
 from lerg_edge.interactions import Interactions
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.progress import Progress
+from lerg_runtime import EpochReport, FineTuneProgress, Recommender
+from lerg_runtime.bundle import State
 
 __all__ = ["Tuned", "evaluate", "tune"]
 

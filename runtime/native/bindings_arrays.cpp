@@ -40,7 +40,9 @@ Argument array_argument(nb::handle object, const std::string& what, bool writabl
   if (writable && !nb::try_cast(object, written, false)) throw std::invalid_argument(what + " must be writable");
   const auto& view = argument.hold;
   const ElementType* type = find_element_type(view.dtype().code, view.itemsize());
-  if (type == nullptr || view.dtype().lanes != 1) throw std::invalid_argument(what + " has a dtype that is not supported");
+  if (type == nullptr || view.dtype().lanes != 1) {
+    throw std::invalid_argument(what + " has a dtype that is not supported");
+  }
   int64_t stride = 1;
   for (size_t i = view.ndim(); i-- > 0;) {
     if (view.shape(i) > INT32_MAX) throw std::invalid_argument(what + " has a dimension above 2147483647");

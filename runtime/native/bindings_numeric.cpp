@@ -73,7 +73,8 @@ Codebook codebook_arguments(nb::handle weights, nb::handle step, nb::handle pack
   require(sizes.size() == 2, "a codebook must have two dimensions");
   require(bits != 4 || sizes[1] % 2 == 0, "a codebook of 4 bits must have an even number of columns");
   book.shape = {static_cast<size_t>(sizes[0]), static_cast<size_t>(sizes[1]), book.step.hold.size()};
-  require(book.shape.step_count == 1 || book.shape.step_count == book.shape.rows, "step must have one element or one a row");
+  require(book.shape.step_count == 1 || book.shape.step_count == book.shape.rows,
+          "step must have one element or one a row");
   const std::vector<int32_t> wanted{sizes[0], bits == 4 ? sizes[1] / 2 : sizes[1]};
   require(book.packed.array.sizes == wanted, "the packed codebook must have the shape " + shape_text(wanted));
   return book;
@@ -101,16 +102,17 @@ SamplingError sample(const Array& users, const Array& indptr, const Array& indic
   const TouchedItems<Pointer, Index> touched{static_cast<const Pointer*>(indptr.data),
                                              static_cast<const Index*>(indices.data), element_count(indptr.sizes) - 1,
                                              element_count(indices.sizes)};
-  return sample_negatives(static_cast<const int32_t*>(users.data), element_count(users.sizes), touched, item_count, seed,
-                          static_cast<int32_t*>(out.data));
+  return sample_negatives(static_cast<const int32_t*>(users.data), element_count(users.sizes), touched, item_count,
+                          seed, static_cast<int32_t*>(out.data));
 }
 
 template <typename Pointer>
 SamplingError sample(const Array& users, const Array& indptr, const Array& indices, int32_t item_count, uint64_t seed,
                      const Array& out) {
-  if (indices.type == ScalarType::Byte) return sample<Pointer, uint8_t>(users, indptr, indices, item_count, seed, out);
-  if (indices.type == ScalarType::UInt16) return sample<Pointer, uint16_t>(users, indptr, indices, item_count, seed, out);
-  return sample<Pointer, int32_t>(users, indptr, indices, item_count, seed, out);
+  const auto call = indices.type == ScalarType::Byte     ? sample<Pointer, uint8_t>
+                    : indices.type == ScalarType::UInt16 ? sample<Pointer, uint16_t>
+                                                         : sample<Pointer, int32_t>;
+  return call(users, indptr, indices, item_count, seed, out);
 }
 
 void bound_sample_negatives(nb::handle users, nb::handle indptr, nb::handle indices, int64_t item_count, uint64_t seed,
@@ -133,16 +135,17 @@ void bound_sample_negatives(nb::handle users, nb::handle indptr, nb::handle indi
                 ? sample<int32_t>(who.array, rows.array, items.array, items_there, seed, drawn.array)
                 : sample<int64_t>(who.array, rows.array, items.array, items_there, seed, drawn.array);
   }
-  require(error != SamplingError::kUser, "users must be from 0 to " + std::to_string(rows.hold.size() - 1) + " exclusive");
+  require(error != SamplingError::kUser,
+          "users must be from 0 to " + std::to_string(rows.hold.size() - 1) + " exclusive");
   require(error != SamplingError::kRow, "indptr must ascend within indices, and a row have at most item_count items");
 }
 
 }  // namespace
 
 void bind_numeric(nb::module_& module) {
-  module.def("adam_step", &bound_adam_step, nb::arg("param"), nb::arg("grad"), nb::arg("m"), nb::arg("v"), nb::kw_only(),
-             nb::arg("step"), nb::arg("learning_rate"), nb::arg("beta1") = 0.9, nb::arg("beta2") = 0.999,
-             nb::arg("eps") = 1e-8, nb::arg("weight_decay") = 0.0);
+  module.def("adam_step", &bound_adam_step, nb::arg("param"), nb::arg("grad"), nb::arg("m"), nb::arg("v"),
+             nb::kw_only(), nb::arg("step"), nb::arg("learning_rate"), nb::arg("beta1") = 0.9,
+             nb::arg("beta2") = 0.999, nb::arg("eps") = 1e-8, nb::arg("weight_decay") = 0.0);
   module.def("sgd_step", &bound_sgd_step, nb::arg("param"), nb::arg("grad"), nb::arg("velocity").none(), nb::kw_only(),
              nb::arg("learning_rate"), nb::arg("momentum") = 0.0);
   module.def("quantise", &bound_quantise, nb::arg("weights"), nb::arg("step"), nb::arg("bits"), nb::arg("out"));

@@ -61,8 +61,9 @@ void* Budget::try_take(size_t bytes) noexcept {
 BudgetExceeded Budget::exceeded(const std::string& purpose, size_t bytes) const {
   const size_t size = counted(bytes), in_use = used();
   const size_t free = in_use < limit_ ? limit_ - in_use : 0;
-  const std::string message = purpose + " needs " + std::to_string(size) + " bytes, but only " + std::to_string(free) +
-                              " of the memory budget of " + std::to_string(limit_) + " bytes are free; raise the budget";
+  const std::string message = purpose + " needs " + std::to_string(size) + " bytes, but only " +
+                              std::to_string(free) + " of the memory budget of " + std::to_string(limit_) +
+                              " bytes are free; raise the budget";
   return BudgetExceeded(message, purpose, size, size > SIZE_MAX - in_use ? SIZE_MAX : in_use + size, limit_);
 }
 
@@ -85,7 +86,9 @@ Block::Block(std::shared_ptr<Budget> budget, size_t bytes, const std::string& pu
     : budget_(std::move(budget)), data_(static_cast<unsigned char*>(budget_->take(bytes, purpose))), size_(bytes) {}
 
 Block::Block(Block&& other) noexcept
-    : budget_(std::move(other.budget_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : budget_(std::move(other.budget_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 Block& Block::operator=(Block&& other) noexcept {
   std::swap(budget_, other.budget_);

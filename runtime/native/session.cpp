@@ -96,10 +96,10 @@ Method::Method(std::shared_ptr<const ProgramImage> program, std::string name, st
     auto loaded = program_->program().load_method(name_.c_str(), &*state_->manager, state_->trace.get(),
                                                   &state_->parameters);
     if (!loaded.ok()) {
-      const auto& missing = state_->parameters.missing();
-      if (!missing.empty()) throw std::invalid_argument(name_ + " needs the parameter " + missing.front());
+      const ParameterMap& asked = state_->parameters;
+      if (asked.missed()) throw std::invalid_argument(name_ + " needs the parameter " + asked.asked());
       if (loaded.error() == Error::InvalidExternalData) {
-        throw std::invalid_argument(name_ + ": a parameter does not fit: " + scope.detail());
+        throw std::invalid_argument(name_ + ": the parameter " + asked.asked() + " does not fit: " + scope.detail());
       }
       if (state_->structures.refused() > 0) throw budget_->exceeded("loading " + name_, state_->structures.refused());
       fail_load(scope.describe(loaded.error()));
@@ -139,7 +139,7 @@ void Method::describe() {
     for (size_t d = 0; d < info->dim_order().size(); ++d) {
       if (info->dim_order()[d] != d) fail_load(which + " is not row-major");
     }
-    spec.bytes = element_count(spec.sizes) * type->bytes;
+    spec.bytes = info->nbytes();
     spec.dynamic = value.toTensor().shape_dynamism() != et::TensorShapeDynamism::STATIC;
     return spec;
   };

@@ -60,7 +60,8 @@ EngineScope::~EngineScope() { open_scope = outer_; }
 void EngineScope::record(const char* message, size_t length) {
   constexpr int kMessages = 3;
   constexpr size_t kLength = 200;
-  const std::string text(message, length < kLength ? length : kLength);
+  std::string text(message, length < kLength ? length : kLength);
+  while (!text.empty() && (text.back() == ' ' || text.back() == ':' || text.back() == '.')) text.pop_back();
   // After the reason of a failed kernel come its arguments, one a line, as type numbers.
   if (recorded_ == kMessages || text.rfind("arg ", 0) == 0) return;
   if (recorded_ > 0) detail_ += "; ";

@@ -1,5 +1,6 @@
-// What stands between this library and ExecuTorch's platform layer. ExecuTorch writes what went wrong to standard error
-// and, where it finds an impossible state, aborts the process. A library that reads files from a network can do neither.
+// What stands between this library and ExecuTorch's platform layer. ExecuTorch writes what went wrong to standard
+// error and, where it finds an impossible state, aborts the process. A library that reads files from a network can do
+// neither.
 #pragma once
 
 #include <executorch/runtime/core/error.h>

@@ -1,4 +1,4 @@
-// Reading tables of a flatbuffer by field number, every offset checked. Throws ProgramFault where one leaves the buffer.
+// Reading tables of a flatbuffer by field number, every offset checked: ProgramFault where one leaves the buffer.
 #pragma once
 
 #include <cstddef>

@@ -20,10 +20,11 @@ ParameterMap::ParameterMap(const std::map<std::string, Array>& parameters) {
 }
 
 const ParameterMap::Entry* ParameterMap::find(std::string_view key) const {
+  asked_ = key;
   for (const Entry& entry : entries_) {
     if (entry.name == key) return &entry;
   }
-  missing_.emplace_back(key);
+  missed_ = true;
   return nullptr;
 }
 

@@ -23,8 +23,9 @@ class ParameterMap final : public executorch::runtime::NamedDataMap {
   executorch::runtime::Result<uint32_t> get_num_keys() const override;
   executorch::runtime::Result<const char*> get_key(uint32_t index) const override;
 
-  // Names that the method asked for and that are not here.
-  const std::vector<std::string>& missing() const { return missing_; }
+  // The name that was asked for last, and whether any was not here.
+  const std::string& asked() const { return asked_; }
+  bool missed() const { return missed_; }
   // Name of the parameter whose memory starts there, empty if none does.
   std::string name_at(const void* data) const;
 
@@ -38,7 +39,8 @@ class ParameterMap final : public executorch::runtime::NamedDataMap {
   const Entry* find(std::string_view key) const;
 
   std::vector<Entry> entries_;
-  mutable std::vector<std::string> missing_;
+  mutable std::string asked_;
+  mutable bool missed_ = false;
 };
 
 }  // namespace lerg

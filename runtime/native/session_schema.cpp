@@ -27,8 +27,15 @@ constexpr const char* kView = "executorch_prim::et_view";
 
 std::string operator_name(const Flatbuffer& buffer, size_t entry) {
   const std::string name = buffer.text(entry, kOperatorName), overload = buffer.text(entry, kOperatorOverload);
-  if (name.empty() || name.size() + overload.size() > kLongestName) throw ProgramFault("an operator's name is broken");
+  if (name.empty() || name.size() + overload.size() > kLongestName) {
+    throw ProgramFault("the name of an operator is broken");
+  }
   return overload.empty() ? name : name + "." + overload;
+}
+
+size_t checked_value(int32_t index, size_t count) {
+  if (index < 0 || static_cast<size_t>(index) >= count) throw ProgramFault("it names a value that it lacks");
+  return static_cast<size_t>(index);
 }
 
 bool has_memory(const Flatbuffer& buffer, size_t value) {
@@ -46,8 +53,7 @@ std::vector<bool> usable_values(const Flatbuffer& buffer, size_t plan) {
   for (const size_t value : buffer.tables(plan, kPlanValues)) usable.push_back(has_memory(buffer, value));
   for (const int field : {kPlanInputs, kPlanOutputs}) {
     for (const int32_t index : buffer.scalars<int32_t>(plan, field)) {
-      if (index < 0 || static_cast<size_t>(index) >= usable.size()) throw ProgramFault("it names a value that it lacks");
-      usable[static_cast<size_t>(index)] = true;
+      usable[checked_value(index, usable.size())] = true;
     }
   }
   return usable;
@@ -66,9 +72,9 @@ int32_t called_operator(const Flatbuffer& buffer, size_t instruction, const std:
   }
   const bool views = names[static_cast<size_t>(index)].rfind(kView, 0) == 0;
   for (const int32_t argument : buffer.scalars<int32_t>(*call, kCallArguments)) {
-    if (argument < 0 || static_cast<size_t>(argument) >= usable.size()) throw ProgramFault("it names a value that it lacks");
-    if (views) usable[static_cast<size_t>(argument)] = true;
-    if (!usable[static_cast<size_t>(argument)]) throw ProgramFault("it computes with a tensor that has no memory");
+    const size_t value = checked_value(argument, usable.size());
+    if (views) usable[value] = true;
+    if (!usable[value]) throw ProgramFault("it computes with a tensor that has no memory");
   }
   return index;
 }
@@ -80,7 +86,9 @@ MethodOperators read_operators(const uint8_t* program, size_t size, const std::s
   for (const size_t plan : buffer.tables(buffer.follow(0), kProgramPlans)) {
     if (buffer.text(plan, kPlanName) != method) continue;
     MethodOperators found;
-    for (const size_t entry : buffer.tables(plan, kPlanOperators)) found.names.push_back(operator_name(buffer, entry));
+    for (const size_t entry : buffer.tables(plan, kPlanOperators)) {
+      found.names.push_back(operator_name(buffer, entry));
+    }
     std::vector<bool> usable = usable_values(buffer, plan);
     for (const size_t chain : buffer.tables(plan, kPlanChains)) {
       std::vector<int32_t> calls;

@@ -1,6 +1,6 @@
-// What is needed from a program's flatbuffer and not given by ExecuTorch's API: which operator each instruction calls. The
-// SDK carries no generated schema, so the tables are read by field number (schema/program.fbs of ExecuTorch; numbers never
-// change in a flatbuffer schema).
+// What is needed from a program's flatbuffer and not given by ExecuTorch's API: which operator each instruction calls.
+// The SDK carries no generated schema, so tables are read by field number (schema/program.fbs of ExecuTorch; numbers
+// never change in a flatbuffer schema).
 #pragma once
 
 #include <cstddef>

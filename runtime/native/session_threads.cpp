@@ -6,8 +6,8 @@
 
 #include "session_engine.h"
 
-// The SDK carries the pool's library but not its header. Only members that are not virtual are called, through a pointer
-// that the library gives, so the class needs no layout here.
+// The SDK carries the pool's library but not its header. Only members that are not virtual are called, through a
+// pointer that the library gives, so the class needs no layout here.
 namespace executorch::extension::threadpool {
 class ThreadPool {
  public:

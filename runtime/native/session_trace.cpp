@@ -6,7 +6,8 @@ namespace lerg {
 
 using executorch::runtime::EventTracerEntry;
 
-// Inside an instruction further events open, named after the kernel: only the instruction's own is kept. -1 marks those.
+// Inside an instruction further events open, named after the kernel. Only the instruction's own is kept; -1 marks the
+// others.
 EventTracerEntry InstructionTrace::start_profiling(const char* name, executorch::runtime::ChainID,
                                                    executorch::runtime::DebugHandle) {
   EventTracerEntry entry{};

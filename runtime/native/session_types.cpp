@@ -59,12 +59,14 @@ std::string shape_text(const std::vector<int32_t>& sizes) {
 
 size_t element_count(const std::vector<int32_t>& sizes) {
   constexpr uint64_t kMost = uint64_t{1} << 62;
+  constexpr size_t kWidest = 8;  // bytes of the widest element
+  constexpr const char* kTooMany = "a shape of too many elements";
   uint64_t count = 1;
   for (const int32_t size : sizes) {
-    if (size != 0 && count > kMost / static_cast<uint64_t>(size)) throw std::length_error("a shape of too many elements");
+    if (size != 0 && count > kMost / static_cast<uint64_t>(size)) throw std::length_error(kTooMany);
     count *= static_cast<uint64_t>(size);
   }
-  if (count > SIZE_MAX / 16) throw std::length_error("a shape of too many elements");
+  if (count > SIZE_MAX / kWidest) throw std::length_error(kTooMany);
   return static_cast<size_t>(count);
 }
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, Method, methods_of
-from lerg_exporter.programs import Program, trace
-from lerg_runtime.bundle import pack
 
 from lerg_edge.errors import InputError
 from lerg_edge.model import RewiredModel
 from lerg_edge.quantiser import quantise
+from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, Method, methods_of
+from lerg_exporter.programs import Program, trace
+from lerg_runtime.bundle import pack
 
 LIMITS = ProgramLimits(max_batch=32, max_users=4, max_k=7)
 METHODS = ("finetune", "encode", "recommend")
@@ -89,7 +89,7 @@ def test_encode_gives_the_tables_of_the_model(traced: Traced, tmp_path: Path) ->
 def test_finetune_gradients_are_those_of_finite_differences(
     make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
-    """Against central differences of the loss itself, in float64 and without rounding (16 bits, tiny step)."""
+    """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
     model = make_model(bits=16, codes=6, dim=4)
     step = np.array([1e-4], np.float32)
     methods = methods_of(model, ProgramLimits(max_batch=8, l2=0.1))
@@ -182,7 +182,7 @@ print(hashlib.sha256(program.data + program.parameter_data).hexdigest())
 
 
 def test_bytes_depend_on_the_model_alone(plain: Traced, tmp_path: Path) -> None:
-    """Another process in another folder with other hash seeds traces the same bytes, and no path is in them."""
+    """Another process in another folder traces the same bytes, and no path is in them."""
     program = plain[1]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)],

@@ -57,7 +57,10 @@ embedded, external = trace(methods, embed_parameters=True).data, trace(methods).
 rng = np.random.default_rng(0)
 batches = [tuple(rng.integers(0, slots, size) for slots in (44, 38, 38)) for size in (32, 7, 2, 32, 16)]
 parameters = {"codebook": model.codebook.copy(), "step": model.step.copy()}
-runs = [lambda: stock(embedded, batches, 2.0, momentum), lambda: ours(external, batches, 2.0, momentum, parameters)]
+runs = [
+    lambda: stock(embedded, batches, 2.0, momentum),
+    lambda: ours(external, batches, 2.0, momentum, parameters),
+]
 first = runs[native_first]()
 second = runs[not native_first]()
 print(json.dumps({

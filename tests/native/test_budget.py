@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from lerg_runtime import _native
 from lerg_runtime.errors import BudgetError
 

@@ -17,8 +17,9 @@ import torch
 pytest.importorskip("lerg_exporter.ops")
 native = pytest.importorskip("lerg_runtime._native")
 
-from lerg_runtime.errors import BudgetError, LergRuntimeError  # noqa: E402
 from operator_programs import Call, GraphSpec, write_program  # noqa: E402
+
+from lerg_runtime.errors import BudgetError, LergRuntimeError  # noqa: E402
 
 pytestmark = pytest.mark.native
 

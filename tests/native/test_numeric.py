@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lerg_runtime import _native
 from numpy.typing import NDArray
+
+from lerg_runtime import _native
 
 pytestmark = pytest.mark.native
 

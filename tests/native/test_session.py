@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from lerg_runtime import _native
 from lerg_runtime.errors import LergRuntimeError
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from _small_programs import SmallProgram
@@ -215,7 +216,7 @@ BAD_PARAMETERS = {
     "one missing": ({"codebook": np.zeros((20, 4), np.float32)}, "finetune needs the parameter step"),
     "a shape": (
         parameters() | {"codebook": np.zeros((19, 4), np.float32)},
-        "finetune: a parameter does not fit",
+        "finetune: the parameter codebook does not fit: Sizes mismatch",
     ),
     "a type": (parameters() | {"step": np.ones(1)}, "the parameter step must be float32, but is float64"),
     "a fixed one": (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from _tiny import ARENA_BYTES, SCRATCH_BYTES, program_entry
+
 from lerg_runtime import _native
 
 __file__ = _native.__file__

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from _tiny import TinyModel, tiny_manifest
+
 from lerg_runtime.bundle import pack
 from lerg_runtime.bundle._checksums import render_checksums
 from lerg_runtime.bundle._npz import npz_bytes

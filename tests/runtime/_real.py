@@ -62,10 +62,9 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
 
 def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBundle:
     """Trace the model's programs and write the bundle, user ids being text; takes some seconds."""
+    from lerg_edge.interactions import IdMap
     from lerg_exporter.bundling import draft_bundle, write
     from lerg_exporter.limits import ProgramLimits
-
-    from lerg_edge.interactions import IdMap
 
     model, interactions = untrained_model(bits=bits, per_row=per_row)
     named = replace(

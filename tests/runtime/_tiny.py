@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lerg_runtime.bundle import pack, write_bundle
 from lerg_runtime.bundle._npz import npz_bytes
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import lerg_runtime
 import pytest
+
+import lerg_runtime
 
 sys.path.insert(0, str(Path(__file__).parent))
 

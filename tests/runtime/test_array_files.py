@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lerg_runtime.bundle._npz import NpzReader, npz_bytes, smallest_unsigned
 from lerg_runtime.errors import BundleError
 

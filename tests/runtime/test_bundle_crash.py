@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _tiny import TinyModel, write_tiny
+
 from lerg_runtime.bundle import BundleFolder, State, copy_bundle, save_state
 from lerg_runtime.bundle import _files as files
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from _oracles import parts, reseal
 from _tiny import TinyModel, raw_ids, tiny_model, write_tiny
+
 from lerg_runtime.bundle import BundleFolder, State, copy_bundle, pack, save_state, write_bundle
 from lerg_runtime.bundle._checksums import parse_checksums, render_checksums
 from lerg_runtime.errors import BundleError, InputError

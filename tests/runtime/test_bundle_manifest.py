@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from _tiny import TinyModel, tiny_manifest
+
 from lerg_runtime.bundle import Manifest
 from lerg_runtime.bundle._manifest import render_manifest
 from lerg_runtime.errors import BundleError

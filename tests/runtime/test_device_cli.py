@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from _shell import Shell
 from _tiny import raw_ids
+
 from lerg_runtime import Recommender
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lerg_runtime.bundle import IntegerIds, TextIds, ids_from_values
 from lerg_runtime.errors import BundleError
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lerg_runtime.bundle import Interactions
 from lerg_runtime.bundle._csr import decode_interactions, encode_interactions
 from lerg_runtime.errors import BundleError

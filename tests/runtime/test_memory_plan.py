@@ -8,6 +8,7 @@ from typing import Any
 import _fake_native
 import pytest
 from _tiny import TinyModel, raw_ids, tiny_model, write_tiny
+
 from lerg_runtime import BudgetError, Recommender
 from lerg_runtime._plan import Phase, PlanItem, check_phase
 

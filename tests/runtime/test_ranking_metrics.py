@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from _oracles import by_definition
+
 from lerg_runtime._metrics import RankingSums
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from _oracles import by_definition, parts
 from _tiny import TinyModel, raw_ids, tiny_manifest, tiny_model, write_tiny
+
 from lerg_runtime import BundleError, InputError, LergRuntimeError, Recommender, UnknownIdError
 from lerg_runtime.bundle import write_bundle
 

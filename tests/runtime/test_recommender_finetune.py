@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _tiny import TinyModel, raw_ids, tiny_model, write_tiny
+
 from lerg_runtime import (
     EpochReport,
     FineTuneProgress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lerg_runtime.errors import InputError
 from lerg_runtime.sizes import format_size, parse_size
 

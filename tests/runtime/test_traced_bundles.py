@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from _oracles import by_definition, reseal
 from _real import RealBundle
+
 from lerg_runtime import BudgetError, BundleError, Recommender, _native, kernels_path
 from lerg_runtime._engine import LoadedMethod
 

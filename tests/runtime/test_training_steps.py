@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _tiny import TinyModel, write_tiny
+
 from lerg_runtime import InputError
 from lerg_runtime._optimiser import OptimiserOptions, Updater
 from lerg_runtime._training_set import TrainingSet

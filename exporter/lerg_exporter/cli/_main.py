@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
-from lerg_runtime.errors import LergRuntimeError
 
 from lerg_edge.errors import InputError, LergError
 from lerg_exporter.cli.inspect import inspect
 from lerg_exporter.cli.run import run
 from lerg_exporter.cli.verify import verify
+from lerg_runtime.errors import LergRuntimeError
 
 __all__ = ["main"]
 

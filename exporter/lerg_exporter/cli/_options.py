@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from lerg_runtime.errors import InputError
 from lerg_runtime.sizes import parse_size
 

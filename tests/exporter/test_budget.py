@@ -1,0 +1,79 @@
+"""Meeting budgets: what is given up first, what never is, and what a refusal says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lerg_edge.errors import BudgetError
+from lerg_edge.synthetic import generate
+from lerg_exporter.budget import DEFAULT_BATCH, DEFAULT_RETENTION, choose_plan, default_placeholders
+from lerg_exporter.estimate import DataSizes
+from lerg_exporter.options import ExportOptions
+
+
+@pytest.fixture(scope="module")
+def data() -> DataSizes:
+    return DataSizes.of(generate(3000, 2000, 40_000, communities=8, seed=1))
+
+
+def test_without_budgets_the_defaults_stand(data: DataSizes) -> None:
+    plan = choose_plan(ExportOptions(), data)
+    assert (plan.retention, plan.batch) == (DEFAULT_RETENTION, DEFAULT_BATCH)
+    assert plan.placeholders == default_placeholders(1500)
+
+
+def test_a_smaller_batch_is_given_up_first(data: DataSizes) -> None:
+    free = choose_plan(ExportOptions(), data)
+    plan = choose_plan(ExportOptions(memory_budget=free.memory_bytes - 1), data)
+    assert plan.batch == DEFAULT_BATCH // 2
+    assert (plan.codes, plan.retention) == (free.codes, free.retention)
+
+
+@pytest.mark.parametrize("part", [0.8, 0.5, 0.3])
+def test_every_choice_fits(data: DataSizes, part: float) -> None:
+    free = choose_plan(ExportOptions(), data)
+    budget = int(free.memory_bytes * part)
+    plan = choose_plan(ExportOptions(memory_budget=budget), data)
+    assert plan.memory_bytes <= budget
+    storage = int(free.storage_bytes * 0.9)
+    assert choose_plan(ExportOptions(storage_budget=storage), data).storage_bytes <= storage
+
+
+def test_what_is_stated_stays(data: DataSizes) -> None:
+    free = choose_plan(ExportOptions(), data)
+    plan = choose_plan(ExportOptions(retention=0.7, memory_budget=free.memory_bytes // 3), data)
+    assert plan.retention == 0.7
+    assert plan.codes < free.codes
+    pinned = ExportOptions(codes=free.codes, retention=0.7, batch=4096, memory_budget=free.memory_bytes // 2)
+    with pytest.raises(BudgetError) as refused:
+        choose_plan(pinned, data)
+    assert re.search(r"--codes \d+ --retention [0-9.]+ --batch \d+ would fit", str(refused.value))
+
+
+def test_the_change_that_a_refusal_names_fits(data: DataSizes) -> None:
+    free = choose_plan(ExportOptions(), data)
+    budget = free.memory_bytes // 2
+    with pytest.raises(BudgetError) as refused:
+        choose_plan(ExportOptions(codes=free.codes, retention=0.7, batch=4096, memory_budget=budget), data)
+    named = re.search(r"--codes (\d+) --retention ([0-9.]+) --batch (\d+)", str(refused.value))
+    assert named is not None
+    codes, retention, batch = int(named[1]), float(named[2]), int(named[3])
+    options = ExportOptions(codes=codes, retention=retention, batch=batch, memory_budget=budget)
+    assert choose_plan(options, data).memory_bytes <= budget
+
+
+@pytest.mark.parametrize(("name", "item"), [("memory", "latent codebook"), ("storage", "interactions")])
+def test_an_impossible_budget_lists_items_and_the_least_that_fits(
+    data: DataSizes, name: str, item: str
+) -> None:
+    with pytest.raises(BudgetError) as refused:
+        choose_plan(ExportOptions(**{f"{name}_budget": 1000}), data)  # type: ignore[arg-type]
+    message = str(refused.value)
+    assert f"the {name} budget is 1000 bytes" in message
+    assert re.search(rf"{item} \d+", message)
+    least = re.search(rf"--{name}-budget at least (\d+) bytes", message)
+    assert least is not None
+    fits = choose_plan(ExportOptions(**{f"{name}_budget": int(least[1])}), data)  # type: ignore[arg-type]
+    assert getattr(fits, f"{name}_bytes") <= int(least[1])

@@ -1,0 +1,115 @@
+"""An exported bundle: what it says of itself, that it verifies, and that its bytes repeat."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.errors import BundleError
+from lerg_runtime.golden import check_golden
+
+pytestmark = pytest.mark.native
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_same_seed_same_bytes(exported: Path, tmp_path: Path) -> None:
+    again = build_bundle(tmp_path / "elsewhere", text_ids=True, finetune_epochs=1)
+    assert contents(again) == contents(exported)
+
+
+def test_nothing_of_this_machine_is_in_it(exported: Path) -> None:
+    for name, data in contents(exported).items():
+        assert str(Path.home()).encode() not in data, name
+        assert b"/tmp" not in data, name
+
+
+def test_metrics_come_from_the_programs(exported: Path) -> None:
+    from lerg_exporter.small_bundle import small_dataset
+    from lerg_exporter.tuning import evaluate
+
+    test = small_dataset(120, 90, 1_500, text_ids=True).test
+    assert test is not None
+    with Recommender.open(exported) as recommender:
+        stated = recommender.manifest.document["metrics"]
+        assert set(stated) == {"before_pruning", "rewired", "finetuned"}
+        assert evaluate(recommender, test) == stated["finetuned"]
+
+
+def test_inspect_counts_every_byte(exported: Path) -> None:
+    found = inspect_bundle(exported)
+    sizes = {path.name: path.stat().st_size for path in exported.iterdir()}
+    assert found["files"] == sizes
+    assert found["storage"]["bundle_bytes"] == sum(sizes.values())
+    assert found["storage"]["embedding_bytes"] == sum(found["storage"]["items"].values())
+    assert found["storage"]["baseline_bytes"] == (120 + 90) * 128 * 4
+    for program in found["programs"]:
+        assert program["planned_bytes"] == sum(program["arena_bytes"]) + program["scratch_bytes"]
+        assert program["operators"]
+    assert set(found["versions"]) == {"lerg-edge", "executorch", "torch", "requires"}
+    json.dumps(found, allow_nan=False)
+
+
+def test_planned_scratch_is_enough_for_every_size(exported: Path) -> None:
+    with Recommender.open(exported) as recommender:
+        users = recommender.user_ids.take(np.arange(8)).tolist()
+        for count in (1, 3, 8):
+            for k in (1, 32, 90):
+                recommender.recommend(users[:count], k=k, include_seen=True)
+        recommender.finetune(epochs=1, batch=256)
+        recommender.finetune(epochs=1, batch=2)
+
+
+def test_verify_accepts_what_was_exported(exported: Path) -> None:
+    found = verify_bundle(exported)
+    assert (found.users, found.items) == (120, 90)
+    assert set(found.programs) == {"encode", "finetune", "recommend"}
+
+
+def test_verify_finds_wrong_answers(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The golden outputs of another model: hashes are right, answers are not."""
+    read = BundleFolder.read_golden
+
+    def altered(self: BundleFolder) -> dict[str, np.ndarray]:
+        golden = read(self)
+        table = golden["encode.out.item_table"].copy()
+        table[5] += 0.01 * np.abs(table).max()
+        items = golden["recommend.out.items"].copy()
+        items[0] += 1
+        return golden | {"encode.out.item_table": table, "recommend.out.items": items}
+
+    monkeypatch.setattr(BundleFolder, "read_golden", altered)
+    problems = check_golden(exported)
+    assert problems["finetune"] == ()
+    assert len(problems["encode"]) == len(problems["recommend"]) == 1
+    with pytest.raises(BundleError, match="item_table of encode"):
+        verify_bundle(exported)
+
+
+@pytest.mark.parametrize("name", ["model.pte", "golden.npz", "manifest.json", "state.bin", "SHA256SUMS"])
+def test_verify_finds_an_altered_file(exported: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(exported, tmp_path / "bundle")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(bytes(data))
+    with pytest.raises(BundleError):
+        verify_bundle(folder)
+
+
+@pytest.mark.parametrize("bits", [4, 16])
+def test_other_bit_widths_and_integer_ids(bits: int, tmp_path: Path) -> None:
+    folder = build_bundle(tmp_path / "bundle", bits=bits, epochs=1)
+    assert all(problems == () for problems in check_golden(folder).values())
+    with Recommender.open(folder) as recommender:
+        items, _ = recommender.recommend(7, k=5)
+        assert items.dtype == np.int64
+        assert recommender.manifest.model.bits == bits

@@ -1,0 +1,76 @@
+"""The estimate before training bounds what a bundle takes, and not by much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lerg_edge.interactions import Interactions
+from lerg_edge.model import RewiredModel
+from lerg_edge.synthetic import generate
+from lerg_exporter.bundling import draft_bundle, write
+from lerg_exporter.estimate import MARGIN, DataSizes, bundle_bytes, memory_plan
+from lerg_exporter.limits import ProgramLimits
+from lerg_runtime import Recommender
+
+# A batch that outweighs the codebook, a codebook that outweighs the batch, and a wide one.
+CASES: dict[str, dict[str, Any]] = {
+    "large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4},
+    "large codebook": {"dim": 32, "codes": 3000, "batch": 256, "bits": 8},
+    "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
+}
+USERS, ITEMS, PAIRS = 3000, 2000, 40_000
+
+
+@pytest.fixture(scope="module")
+def train() -> Interactions:
+    return generate(USERS, ITEMS, PAIRS, communities=8, seed=1)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("case", CASES)
+def test_estimate_bounds_the_bundle(
+    case: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
+) -> None:
+    sizes = dict(CASES[case])
+    batch = sizes.pop("batch")
+    model = make_model(
+        users=USERS,
+        items=ITEMS,
+        kept_users=2100,
+        kept_items=1400,
+        edges=PAIRS,
+        placeholders=(100, 60),
+        **sizes,
+    )
+    draft = draft_bundle(model, ProgramLimits(max_batch=batch))
+    write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
+    with Recommender.open(tmp_path / "bundle") as recommender:
+        actual, manifest = recommender.plan(), recommender.manifest
+    data = DataSizes.of(train)
+    expected = memory_plan(manifest.model, data)
+    for phase in actual.phases:
+        found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
+        assert found <= bound <= (1 + MARGIN) * found, phase.name
+    stored, bound = (
+        manifest.document["storage"]["bundle_bytes"],
+        sum(bundle_bytes(manifest.model, data).values()),
+    )
+    assert stored <= bound <= (1 + MARGIN) * stored + 64 * 1024
+
+
+def test_a_rewired_graph_has_no_more_edges_than_stated(train: Interactions) -> None:
+    from lerg_edge.rewiring import rewire
+
+    data = DataSizes.of(train)
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((USERS + ITEMS, 4)).astype(np.float32)
+    for share in (0.9, 0.5, 0.1):
+        retained = rng.random(USERS + ITEMS) < share
+        graph = rewire(train.matrix(), retained, embeddings).matrix
+        assert graph.nnz <= data.most_edges(*graph.shape)
+    assert data.most_edges(USERS, ITEMS) == PAIRS
