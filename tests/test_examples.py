@@ -8,11 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import sparse
+
+from lerg_edge.selection import SelectionProblem, select
+from lerg_exporter import build_bundle
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle of generated interactions with integer ids from 0."""
+    return build_bundle(tmp_path_factory.mktemp("examples") / "bundle")
 
 
 def run(*command: object, folder: Path) -> str:
@@ -32,11 +43,6 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
 
 
 def test_own_selector(tmp_path: Path) -> None:
-    import numpy as np
-    from scipy import sparse
-
-    from lerg_edge.selection import SelectionProblem, select
-
     matrix = sparse.random_array((40, 30), density=0.1, rng=np.random.default_rng(0), format="csr")
     problem = SelectionProblem.at_retention(
         sparse.csr_matrix(matrix), np.zeros((70, 4), np.float32), retention=0.5
