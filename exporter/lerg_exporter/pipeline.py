@@ -82,9 +82,8 @@ def export(
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen)
-    constraints = stages.constraints_of(dataset.train, chosen)
-    del constraints  # Looked up now so that an unknown id is told before anything is trained.
     plan = choose_plan(chosen, DataSizes.of(dataset.train))
+    stages.check_selection(dataset.train, chosen, retention=plan.retention)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")

@@ -19,14 +19,14 @@ from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import build_placeholders
 from lerg_edge.rewiring import rewire
-from lerg_edge.selection import SELECTORS, Constraints, SelectionProblem, select
+from lerg_edge.selection import SELECTORS, Constraints, SelectionProblem, find_selector, select
 from lerg_edge.training import assign, pretrain, validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
 
-__all__ = ["Rewired", "assigned", "constraints_of", "pretrained", "rewired", "training_options"]
+__all__ = ["Rewired", "assigned", "check_selection", "pretrained", "rewired", "training_options"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +195,20 @@ def rewired(
     tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
     work.store("rewired", key, tensors=tensors, result={"model": numbers, "summary": summary})
     return Rewired(result, fit.matrix, summary)
+
+
+def check_selection(train: Interactions, options: ExportOptions, *, retention: float) -> None:
+    """Refuse a selection that cannot be made, before anything is trained for it.
+
+    Raises:
+        InputError: an unknown id or selector, or constraints that contradict each other.
+        BudgetError: an edge budget that no choice meets.
+    """
+    find_selector(options.selector)
+    matrix = train.matrix()
+    nothing = np.zeros((sum(matrix.shape), 1), np.float32)
+    constraints = constraints_of(train, options)
+    SelectionProblem.at_retention(matrix, nothing, retention=retention, constraints=constraints).rules()
 
 
 def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:

@@ -1,0 +1,200 @@
+"""Stages that are kept, interrupted and taken up again, and fine-tuning that must not make things worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lerg_edge.errors import BudgetError, InputError
+from lerg_edge.interactions import Dataset
+from lerg_exporter import ExportOptions, export
+from lerg_exporter.options import BIT_WIDTHS
+from lerg_exporter.pipeline import _part
+from lerg_exporter.progress import Silent
+from lerg_exporter.small_bundle import small_dataset
+
+pytestmark = pytest.mark.native
+
+SMALL = ExportOptions(
+    bits=8,
+    dim=8,
+    codes=24,
+    placeholders=8,
+    batch=128,
+    max_users=4,
+    max_k=20,
+    epochs=3,
+    finetune_epochs=0,
+    device="cpu",
+)
+
+
+def changed(**settings: Any) -> ExportOptions:
+    from dataclasses import replace
+
+    return replace(SMALL, **settings)
+
+
+class Recorder(Silent):
+    """Remembers what it was told, and can interrupt at an epoch."""
+
+    def __init__(self, interrupt_at: tuple[str, int] | None = None) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.epochs: list[tuple[str, int]] = []
+        self._interrupt_at = interrupt_at
+
+    def stage(self, title: str) -> None:
+        self.stages.append(title)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        self.epochs.append((self.stages[-1], done))
+        if self.epochs[-1] == self._interrupt_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return small_dataset(80, 60, 900)
+
+
+def test_a_second_run_takes_up_what_is_still_valid(dataset: Dataset, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    first = Recorder()
+    export(dataset, tmp_path / "one", SMALL, work_dir=work, progress=first)
+    assert [done for stage, done in first.epochs if stage == "pretraining"] == [1, 2, 3]
+    other_retention = Recorder()
+    export(
+        dataset,
+        tmp_path / "two",
+        changed(retention=0.5),
+        work_dir=work,
+        progress=other_retention,
+    )
+    assert not other_retention.epochs
+    assert "pretraining is taken from the work folder" in other_retention.notes
+    # Without the work folder the same settings give the same bytes.
+    export(dataset, tmp_path / "three", changed(retention=0.5))
+    for file in sorted((tmp_path / "two").iterdir()):
+        assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes(), file.name
+
+
+def test_another_bit_width_keeps_the_assignment(dataset: Dataset, tmp_path: Path) -> None:
+    from lerg_edge.workdir import WorkDir
+    from lerg_exporter.stages import assigned, training_options
+
+    work = WorkDir.at(tmp_path)
+    for bits in BIT_WIDTHS:
+        options = changed(bits=bits)
+        assigned(dataset.train, options, training_options(options), codes=24, work=work)
+    assert len(list(tmp_path.glob("assignment-*"))) == 1
+
+
+def test_interrupted_pretraining_goes_on_after_the_last_epoch(dataset: Dataset, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        export(dataset, tmp_path / "one", SMALL, work_dir=work, progress=Recorder(("pretraining", 2)))
+    assert not (tmp_path / "one").exists()
+    second = Recorder()
+    export(dataset, tmp_path / "one", SMALL, work_dir=work, progress=second)
+    assert [done for stage, done in second.epochs if stage == "pretraining"][-1] == 3
+    assert ("pretraining", 1) not in second.epochs
+    export(dataset, tmp_path / "uninterrupted", SMALL)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "uninterrupted" / file.name).read_bytes(), file.name
+
+
+def test_fine_tuning_that_does_not_help_is_undone(dataset: Dataset, tmp_path: Path) -> None:
+    """A rate that scatters the codebook: the weights before it are kept, and it is said."""
+    options = changed(finetune_epochs=2, finetune_learning_rate=5.0, epochs=8)
+    report = export(dataset, tmp_path / "bundle", options)
+    assert report.tuned is not None
+    assert report.tuned.best_epoch == 0
+    metrics = report.manifest.document["metrics"]
+    assert metrics["finetuned"] == metrics["rewired"]
+    assert report.manifest.document["training"]["finetune"]["best_epoch"] == 0
+
+
+def test_fine_tuning_that_helps_is_kept(dataset: Dataset, tmp_path: Path) -> None:
+    """After a single epoch of pretraining there is much left to learn."""
+    options = changed(finetune_epochs=4, finetune_learning_rate=0.05, epochs=1)
+    work = tmp_path / "work"
+    report = export(dataset, tmp_path / "bundle", options, work_dir=work)
+    tuned = report.tuned
+    assert tuned is not None
+    assert tuned.best_epoch > 0
+    assert tuned.scores[tuned.best_epoch] == max(tuned.scores) > tuned.scores[0]
+    second = Recorder()
+    export(dataset, tmp_path / "again", options, work_dir=work, progress=second)
+    assert not second.epochs
+    assert (tmp_path / "again" / "state.bin").read_bytes() == (tmp_path / "bundle" / "state.bin").read_bytes()
+
+
+def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
+    from lerg_edge.training import validation_cut
+    from lerg_exporter.stages import training_options
+
+    train = dataset.train
+    split = validation_cut(train.matrix(), training_options(SMALL))
+    fit, held_out = _part(train, split.train), _part(train, split.held_out)
+    assert (fit.matrix() != split.train).nnz == 0
+    assert (held_out.matrix() != split.held_out).nnz == 0
+    assert fit.pair_count + held_out.pair_count == train.pair_count
+
+
+def test_without_test_pairs_there_are_no_metrics(dataset: Dataset, tmp_path: Path) -> None:
+    report = export(Dataset(dataset.train), tmp_path / "bundle", changed(epochs=1))
+    assert not any(report.manifest.document["metrics"].values())
+
+
+def test_what_must_stay_stays(dataset: Dataset, tmp_path: Path) -> None:
+    options = changed(epochs=1, retention=0.3, keep_users=(3, 7), keep_items=(5,), min_users=30)
+    report = export(dataset, tmp_path / "bundle", options)
+    assert report.manifest.model.retained_users >= 30
+    from lerg_runtime.bundle import BundleFolder
+
+    entities = BundleFolder.open(report.path).read_entities()
+    assert (entities.user_slots[[3, 7]] < report.manifest.model.retained_users).all()
+    assert entities.item_slots[5] < report.manifest.model.retained_items
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"keep_users": ("nobody",)}, InputError, "nobody"),
+        ({"codes": 4000}, InputError, "codes"),
+        ({"memory_budget": 1000}, BudgetError, "memory budget"),
+        ({"min_users": 500}, InputError, "user"),
+    ],
+)
+def test_what_cannot_be_is_told_before_training(
+    dataset: Dataset, tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    recorder = Recorder()
+    with pytest.raises(error, match=message):
+        export(dataset, tmp_path / "bundle", changed(**options), progress=recorder)
+    assert not recorder.epochs
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_chosen_batch_is_in_the_bundle(dataset: Dataset, tmp_path: Path) -> None:
+    from lerg_exporter.budget import choose_plan
+    from lerg_exporter.estimate import DataSizes
+    from lerg_runtime import Recommender
+
+    free = changed(epochs=1, batch=None)
+    needed = choose_plan(free, DataSizes.of(dataset.train)).memory_bytes
+    budget = needed // 2
+    report = export(dataset, tmp_path / "bundle", changed(epochs=1, batch=None, memory_budget=budget))
+    assert report.plan.batch < 4096
+    with Recommender.open(report.path, memory_budget=budget) as recommender:
+        recommender.finetune(epochs=1)
+        users = recommender.user_ids.take(np.arange(3)).tolist()
+        recommender.recommend(users, k=5)
+        assert recommender.memory[1] <= budget
