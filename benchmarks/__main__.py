@@ -1,8 +1,8 @@
 """`make bench`: this project against eager PyTorch doing the same, in one process and one run.
 
-Each pair is timed in turn, A B A B …, and the ratio is the median of the pairs' ratios: on a busy machine the two
-slow down together. Answers are compared before anything is timed. The weights are random; time does not depend on
-them. Results go to `benchmarks/results/bench.json`.
+Each pair is timed in turn, A B A B …, and the ratio is the median of the pairs' ratios: on a busy machine
+the two slow down together. Answers are compared before anything is timed. The weights are random; time does
+not depend on them. Results go to `benchmarks/results/bench.json`.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _step(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-de
 def _recommend(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-def]
     """Top 20 of all items for one user, seen ones masked."""
     random = np.random.default_rng(1)
-    slots, item_slots = model.slots()
+    _, item_slots = model.slots()
     rows = len(model.retained_items) + int(model.placeholders.item_count)
     table = random.standard_normal((rows, 64), dtype=np.float32)
     user = random.standard_normal((1, 64), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A model to time: the real graph where gowalla is there, a generated one of its size elsewhere; random weights."""
+"""A model to time: gowalla's graph where it is there, else a generated one of its size; random weights."""
 
 from __future__ import annotations
 
