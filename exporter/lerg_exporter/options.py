@@ -35,7 +35,7 @@ class ExportOptions:
         max_k: most items that one call returns.
         epochs: of pretraining at most; None: the trainer's default.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
-        finetune_epochs: of fine-tuning through the program at most; 0 leaves it out.
+        finetune_epochs: of fine-tuning through the program; 0 leaves it out.
         finetune_learning_rate: of fine-tuning, here and by default on the device.
         seed: equal seeds give equal bundles.
         device: auto, cpu or cuda; where pretraining runs.
@@ -64,8 +64,8 @@ class ExportOptions:
     pretrain_batch: int | None = None
     learning_rate: float | None = None
     l2: float | None = None
-    finetune_epochs: int = 10
-    finetune_learning_rate: float = 1e-2
+    finetune_epochs: int = 8
+    finetune_learning_rate: float = 5e-3
     seed: int = 0
     device: str = "auto"
     lowering: str = "native"

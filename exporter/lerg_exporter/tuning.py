@@ -1,4 +1,4 @@
-"""Fine-tuning through the exported program, as a device does it, stopped by validation."""
+"""Fine-tuning through the exported program, as a device does it; validation picks the epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from lerg_runtime.bundle import State
 
 __all__ = ["Tuned", "evaluate", "tune"]
 
-PATIENCE = 3
 RANKING = 20
 
 
@@ -58,8 +57,8 @@ def tune(
 
     Args:
         bundle: a bundle whose interactions and graph do not hold `held_out`; it is not written to.
-        held_out: pairs to stop by; without any the last epoch is kept.
-        epochs: at most this many; training ends early after `PATIENCE` that bring nothing.
+        held_out: pairs to choose by; without any the last epoch is kept.
+        epochs: how many; the learning rate falls to zero over them, so none is left out.
         seed: of batches and negatives.
         key: what the bundle was made from, for the fingerprint.
 
@@ -114,16 +113,15 @@ def _run(
             done, event.epochs * event.steps, f"epoch {event.epoch}, loss {event.loss:.4f}{last}"
         )
 
-    def on_epoch(report: EpochReport) -> bool:
+    def on_epoch(report: EpochReport) -> None:
         nonlocal best, best_epoch
         if not scores:
             best, best_epoch = recommender.state, report.epoch
-            return True
+            return
         scores.append(score())
         # Ties go to the earlier epoch: what moved without gain has moved for nothing.
         if scores[-1] > scores[best_epoch]:
             best, best_epoch = recommender.state, report.epoch
-        return report.epoch - best_epoch < PATIENCE
 
     report = recommender.finetune(None, epochs=epochs, seed=seed, on_progress=on_progress, on_epoch=on_epoch)
     return Tuned(best.codebook, best.step, best_epoch, tuple(scores), report.losses)

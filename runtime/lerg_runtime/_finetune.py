@@ -164,7 +164,10 @@ def train(
                     f"the loss is {value} in epoch {epoch}, step {number}; "
                     f"fine-tune with a learning rate below {optimiser.learning_rate:g}"
                 )
-            updater.update(*gradients)
+            # Adam's first steps have the size of the rate whatever the gradient: a rate that falls to zero
+            # lets the weights settle on the quantiser's grid. SGD keeps its rate, as ExecuTorch's own does.
+            decay = 1.0 - steps / (epochs * steps_per_epoch) if optimiser.name == "adam" else 1.0
+            updater.update(*gradients, rate_share=decay)
             total, triples, steps = total + value * len(inputs[0]), triples + len(inputs[0]), steps + 1
             if on_progress is not None:
                 on_progress(FineTuneProgress(epoch, epochs, number, steps_per_epoch, value))

@@ -98,14 +98,21 @@ class Updater:
                 state[...] = 0.0
         self._updates = 0
 
-    def update(self, codebook_gradient: np.ndarray, step_gradient: np.ndarray) -> None:
-        """Move the parameters by one step against the gradients, float32 of the same shapes."""
+    def update(
+        self, codebook_gradient: np.ndarray, step_gradient: np.ndarray, *, rate_share: float = 1.0
+    ) -> None:
+        """Move the parameters by one step against the gradients, float32 of the same shapes.
+
+        Args:
+            rate_share: of the learning rates, what this step uses.
+        """
         self._updates += 1
         options = self._options
         gradients = (codebook_gradient, step_gradient)
-        for array, gradient, states, rate in zip(
+        for array, gradient, states, full_rate in zip(
             self._parameters, gradients, self._moments, self._rates, strict=True
         ):
+            rate = full_rate * rate_share
             if options.name == "adam":
                 native().adam_step(
                     array,

@@ -204,7 +204,8 @@ class Recommender:
                 bundle has, as the workstation does.
             epochs: 1 or more.
             optimiser: `adam` or `sgd`.
-            learning_rate, momentum, batch: None for the bundle's defaults.
+            learning_rate, momentum, batch: None for the bundle's defaults. Adam's rate falls linearly to
+                zero over the training, SGD's stays.
             replay: earlier interactions that each epoch goes over again; None for four times the new ones,
                 at least a batch.
             seed: the same seed gives the same result.
