@@ -65,7 +65,7 @@ class ExportOptions:
     learning_rate: float | None = None
     l2: float | None = None
     finetune_epochs: int = 8
-    finetune_learning_rate: float = 5e-3
+    finetune_learning_rate: float = 1e-2
     seed: int = 0
     device: str = "auto"
     lowering: str = "native"
