@@ -78,8 +78,7 @@ def metis_assignment(
     are filled first with entities that have no interaction, then with members of the largest parts.
 
     Auxiliaries are the other parts that an entity's interactions lead to, heaviest first, or random ones as
-    in the paper. At equal size the former gave 4 to 9 % more NDCG@20; with them the best anchor weight is
-    lower, 0.6 instead of 0.9.
+    in the paper. On lastfm the former gave 2 to 9 % more validation NDCG@20, the more the fewer the codes.
 
     Args:
         matrix: interactions [U, I].
