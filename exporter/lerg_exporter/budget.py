@@ -17,10 +17,11 @@ __all__ = ["Plan", "choose_plan", "default_placeholders"]
 
 DEFAULT_RETENTION = 0.7
 DEFAULT_BATCH = 4096
+HARD_CANDIDATES = 16
 _MOST_PLACEHOLDERS = 500
 _SMALLEST_BATCH = 256
 # Parts of the wished number of codes and of the wished retention, in the order in which they are given up.
-# A smaller batch costs no accuracy and is tried first at every rung.
+# A smaller batch costs no accuracy and is tried first at every rung, then uniform negatives.
 _LADDER = (
     (1.0, 1.0),
     (0.75, 1.0),
@@ -43,6 +44,7 @@ class Plan:
         retention: part of the entities that stay.
         placeholders: most rows of the placeholder codebook.
         batch: largest number of triples in a fine-tuning step.
+        negative_candidates: items drawn for each negative of fine-tuning, at most.
         memory_bytes: upper bound of what running the bundle takes.
         storage_bytes: upper bound of the bundle.
     """
@@ -51,12 +53,13 @@ class Plan:
     retention: float
     placeholders: int
     batch: int
+    negative_candidates: int
     memory_bytes: int
     storage_bytes: int
 
 
 def choose_plan(options: ExportOptions, data: DataSizes) -> Plan:
-    """The first plan that meets the budgets: a smaller batch, then fewer codes and entities by turns.
+    """The first plan that meets the budgets: a smaller batch, then easier negatives, then less of the model.
 
     What the options state is not touched.
 
@@ -82,13 +85,17 @@ def _wished(options: ExportOptions, data: DataSizes) -> Plan:
         codes = default_codes(entities, dim=options.dim, bits=options.bits)
     retention = DEFAULT_RETENTION if options.retention is None else options.retention
     batch = DEFAULT_BATCH if options.batch is None else options.batch
-    return _sized(codes, retention, batch, options, data)
+    negatives = HARD_CANDIDATES if options.finetune_candidates is None else options.finetune_candidates
+    return _sized(codes, retention, batch, negatives, options, data)
 
 
 def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterator[Plan]:
     batches = [wished.batch]
     while options.batch is None and batches[-1] // 2 >= _SMALLEST_BATCH:
         batches.append(batches[-1] // 2)
+    negatives = [wished.negative_candidates]
+    if options.finetune_candidates is None:
+        negatives.append(1)
     tried = set()
     for code_part, retention_part in _LADDER:
         codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
@@ -99,8 +106,9 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
         if (codes, retention) in tried:
             continue
         tried.add((codes, retention))
-        for batch in batches:
-            yield _sized(codes, retention, batch, options, data)
+        for candidates in negatives:
+            for batch in batches:
+                yield _sized(codes, retention, batch, candidates, options, data)
 
 
 def _fits(plan: Plan, options: ExportOptions) -> bool:
@@ -109,14 +117,17 @@ def _fits(plan: Plan, options: ExportOptions) -> bool:
     )
 
 
-def _sized(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> Plan:
+def _sized(
+    codes: int, retention: float, batch: int, candidates: int, options: ExportOptions, data: DataSizes
+) -> Plan:
     shape = _shape(codes, retention, batch, options, data)
     return Plan(
         codes,
         retention,
         shape.user_placeholders + shape.item_placeholders,
         batch,
-        memory_plan(shape, data).peak_bytes,
+        candidates,
+        memory_plan(shape, data, negative_candidates=candidates).peak_bytes,
         sum(bundle_bytes(shape, data).values()),
     )
 
@@ -157,7 +168,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
 def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
     shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
     if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
-        plan = memory_plan(shape, data)
+        plan = memory_plan(shape, data, negative_candidates=wished.negative_candidates)
         phase = max(plan.phases, key=lambda phase: phase.total_bytes)
         name, budget, needed = "memory", options.memory_budget, wished.memory_bytes
         items = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
@@ -166,12 +177,13 @@ def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
         name, budget, needed = "storage", options.storage_budget or 0, wished.storage_bytes
         items = ", ".join(f"{name} {size}" for name, size in bundle_bytes(shape, data).items())
         what = "such a bundle"
-    free = replace(options, codes=None, retention=None, batch=None)
+    free = replace(options, codes=None, retention=None, batch=None, finetune_candidates=None)
     relaxed = list(_candidates(_wished(free, data), free, data))
     fitting = next((plan for plan in relaxed if _fits(plan, options)), None)
     if fitting is not None:
         remedy = (
-            f"--codes {fitting.codes} --retention {fitting.retention:g} --batch {fitting.batch} would fit"
+            f"--codes {fitting.codes} --retention {fitting.retention:g} --batch {fitting.batch} "
+            f"--finetune-candidates {fitting.negative_candidates} would fit"
         )
     else:
         least = min(plan.memory_bytes if name == "memory" else plan.storage_bytes for plan in relaxed)

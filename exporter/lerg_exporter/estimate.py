@@ -85,7 +85,7 @@ class DataSizes:
         return min(self.pairs, user_sums + item_sums)
 
 
-def memory_plan(shape: ModelShape, data: DataSizes) -> MemoryPlan:
+def memory_plan(shape: ModelShape, data: DataSizes, *, negative_candidates: int = 1) -> MemoryPlan:
     """What opening, encoding, recommending and fine-tuning will need at the manifest's defaults."""
     manifest = Manifest(
         model=shape,
@@ -101,11 +101,11 @@ def memory_plan(shape: ModelShape, data: DataSizes) -> MemoryPlan:
             beta2=0.999,
             eps=1e-8,
             momentum=0.9,
+            negative_candidates=negative_candidates,
         ),
         document={},
     )
-    workload = Workload(users_at_once=shape.max_users, batch=shape.max_batch)
-    return plan_memory(manifest, data.stored, local=0, workload=workload)
+    return plan_memory(manifest, data.stored, local=0, workload=Workload.usual(manifest))
 
 
 def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:

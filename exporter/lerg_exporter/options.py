@@ -37,6 +37,8 @@ class ExportOptions:
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out.
         finetune_learning_rate: of fine-tuning, here and by default on the device.
+        finetune_candidates: items drawn for each negative of fine-tuning, of which the hardest is taken, here
+            and by default on the device; None: 1 or 16, by validation.
         seed: equal seeds give equal bundles.
         device: auto, cpu or cuda; where pretraining runs.
         lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
@@ -66,6 +68,7 @@ class ExportOptions:
     l2: float | None = None
     finetune_epochs: int = 8
     finetune_learning_rate: float = 1e-2
+    finetune_candidates: int | None = None
     seed: int = 0
     device: str = "auto"
     lowering: str = "native"
@@ -115,6 +118,7 @@ _LEAST: dict[str, float] = {
     "pretrain_batch": 1,
     "l2": 0,
     "finetune_epochs": 0,
+    "finetune_candidates": 1,
     "seed": 0,
     "memory_budget": 1,
     "storage_budget": 1,

@@ -156,9 +156,17 @@ class _Run:
             state=None if tuned is None else tuned.state(),
             metrics=metrics,
             training=self._training(tuned),
-            finetune={"learning_rate": self.options.finetune_learning_rate, "batch": self.plan.batch},
+            finetune={
+                "learning_rate": self.options.finetune_learning_rate,
+                "batch": self.plan.batch,
+                "negative_candidates": self._candidates(tuned),
+            },
             overwrite=overwrite,
         )
+
+    def _candidates(self, tuned: Tuned | None) -> int:
+        """Items drawn for a negative: what validation chose, else what was asked for."""
+        return tuned.negative_candidates if tuned else self.options.finetune_candidates or 1
 
     def _training(self, tuned: Tuned | None) -> dict[str, Any]:
         options, train = self.options, self.dataset.train
@@ -208,10 +216,12 @@ def _tune(
     )
     run.write(twin, folder, fit)
     tensors, numbers = twin.model.to_stage()
+    chosen = run.options.finetune_candidates is not None or run.plan.negative_candidates == 1
     return tune(
         folder,
         held_out,
         epochs=run.options.finetune_epochs,
+        candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
         seed=run.options.seed,
         work=work,
         key=[tensors, numbers, draft.limits, run.options.finetune_learning_rate],

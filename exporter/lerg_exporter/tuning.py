@@ -1,4 +1,4 @@
-"""Fine-tuning through the exported program, as a device does it; validation picks the epoch."""
+"""Fine-tuning through the exported program, as a device does it; validation picks negatives and epoch."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Tuned:
         best_epoch: 0 when no epoch did better on validation than the weights before fine-tuning.
         scores: validation NDCG@20 before fine-tuning and after each epoch; empty without validation.
         losses: of each epoch.
+        negative_candidates: items drawn for each negative.
     """
 
     codebook: np.ndarray
@@ -36,6 +37,7 @@ class Tuned:
     best_epoch: int
     scores: tuple[float, ...]
     losses: tuple[float, ...]
+    negative_candidates: int
 
     def state(self) -> State:
         """The weights as a bundle stores them."""
@@ -48,6 +50,7 @@ def tune(
     held_out: Interactions,
     *,
     epochs: int,
+    candidates: Sequence[int],
     seed: int,
     work: WorkDir,
     key: Sequence[object],
@@ -59,13 +62,23 @@ def tune(
         bundle: a bundle whose interactions and graph do not hold `held_out`; it is not written to.
         held_out: pairs to choose by; without any the last epoch is kept.
         epochs: how many; the learning rate falls to zero over them, so none is left out.
+        candidates: numbers of items to draw for a negative; each is tried from the same weights and the best
+            on `held_out` is kept, without those pairs the first.
         seed: of batches and negatives.
         key: what the bundle was made from, for the fingerprint.
 
     Raises:
         LergRuntimeError: the loss became no number.
     """
-    name = fingerprint("finetuned", made_from=list(key), held_out=held_out.matrix(), epochs=epochs, seed=seed)
+    tried = list(candidates) if held_out.pair_count else list(candidates)[:1]
+    name = fingerprint(
+        "finetuned",
+        made_from=list(key),
+        held_out=held_out.matrix(),
+        epochs=epochs,
+        candidates=tried,
+        seed=seed,
+    )
     found = work.load("finetuned", name)
     if found is not None:
         progress.note("fine-tuning is taken from the work folder")
@@ -76,14 +89,27 @@ def tune(
             result["best_epoch"],
             tuple(result["scores"]),
             tuple(result["losses"]),
+            result["negative_candidates"],
         )
-    with Recommender.open(bundle) as recommender:
-        tuned = _run(recommender, held_out, epochs=epochs, seed=seed, progress=progress)
+    runs = []
+    for count in tried:
+        progress.note("negatives are uniform" if count == 1 else f"negatives are the hardest of {count}")
+        with Recommender.open(bundle) as recommender:
+            runs.append(
+                _run(recommender, held_out, epochs=epochs, candidates=count, seed=seed, progress=progress)
+            )
+    # Ties go to the earlier run, which is uniform and needs less memory.
+    tuned = max(runs, key=lambda run: run.scores[run.best_epoch] if run.scores else 0.0)
     work.store(
         "finetuned",
         name,
         tensors={"codebook": tuned.codebook, "step": tuned.step},
-        result={"best_epoch": tuned.best_epoch, "scores": tuned.scores, "losses": tuned.losses},
+        result={
+            "best_epoch": tuned.best_epoch,
+            "scores": tuned.scores,
+            "losses": tuned.losses,
+            "negative_candidates": tuned.negative_candidates,
+        },
     )
     return tuned
 
@@ -98,7 +124,13 @@ def evaluate(recommender: Recommender, pairs: Interactions) -> dict[str, Any]:
 
 
 def _run(
-    recommender: Recommender, held_out: Interactions, *, epochs: int, seed: int, progress: Progress
+    recommender: Recommender,
+    held_out: Interactions,
+    *,
+    epochs: int,
+    candidates: int,
+    seed: int,
+    progress: Progress,
 ) -> Tuned:
     def score() -> float:
         return float(evaluate(recommender, held_out)[f"ndcg@{RANKING}"])
@@ -123,5 +155,12 @@ def _run(
         if scores[-1] > scores[best_epoch]:
             best, best_epoch = recommender.state, report.epoch
 
-    report = recommender.finetune(None, epochs=epochs, seed=seed, on_progress=on_progress, on_epoch=on_epoch)
-    return Tuned(best.codebook, best.step, best_epoch, tuple(scores), report.losses)
+    report = recommender.finetune(
+        None,
+        epochs=epochs,
+        negative_candidates=candidates,
+        seed=seed,
+        on_progress=on_progress,
+        on_epoch=on_epoch,
+    )
+    return Tuned(best.codebook, best.step, best_epoch, tuple(scores), report.losses, candidates)

@@ -60,12 +60,9 @@ class OpenBundle:
 
     def workload(self, *, users_at_once: int | None = None, **changes: Any) -> Workload:
         """The manifest's defaults with some fields of `Workload` changed."""
-        manifest = self.folder.manifest
-        usual = Workload(
-            users_at_once=manifest.model.max_users if users_at_once is None else users_at_once,
-            batch=manifest.finetune.batch,
-            momentum=manifest.finetune.momentum > 0,
-        )
+        usual = Workload.usual(self.folder.manifest)
+        if users_at_once is not None:
+            changes["users_at_once"] = users_at_once
         return replace(usual, **changes)
 
     def plan(self, workload: Workload) -> MemoryPlan:

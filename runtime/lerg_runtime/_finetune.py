@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime._engine import Engine, native
+from lerg_runtime._engine import Engine, LoadedMethod, native
+from lerg_runtime._negatives import Negatives
 from lerg_runtime._optimiser import OptimiserOptions, Updater
 from lerg_runtime._training_set import TrainingSet
 from lerg_runtime.bundle._shape import ModelShape
@@ -108,6 +109,7 @@ def train(
     engine: Engine,
     shape: ModelShape,
     training_set: TrainingSet,
+    negatives: Negatives,
     *,
     codebook: np.ndarray,
     step: np.ndarray,
@@ -125,6 +127,7 @@ def train(
         engine: where programs and memory come from.
         shape: of the model.
         training_set: what to go over; nothing is done if it is empty.
+        negatives: draws the items to tell the positives from.
         codebook: packed integers to start from.
         step: float32 [1] or [c] to start from.
         epochs: at most this many.
@@ -148,7 +151,7 @@ def train(
     loss: np.ndarray = empty((), "float32")
     gradients = [empty(latent.shape, "float32"), empty(latent_step.shape, "float32")]
     updater = Updater(optimiser, latent, latent_step, allocate=empty)
-    method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
+    method: LoadedMethod | None = None
     random = np.random.default_rng(seed)
     reports: list[EpochReport] = []
     steps, stopped = 0, False
@@ -156,7 +159,13 @@ def train(
     for epoch in range(1, epochs + 1 if len(training_set) else 1):
         began = time.monotonic()
         total, triples = 0.0, 0
-        for number, inputs in enumerate(training_set.batches(batch, random), start=1):
+        if negatives.uses_tables:
+            method = None  # its arenas must be free before those of encode are taken
+            native().quantise(latent, latent_step, shape.bits, packed)
+            negatives.refresh(engine, packed, latent_step)
+        if method is None:
+            method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
+        for number, inputs in enumerate(training_set.batches(batch, random, negatives), start=1):
             method.execute(*inputs, outputs=[loss, *gradients, None, None])
             value = float(loss[()])
             if not math.isfinite(value):

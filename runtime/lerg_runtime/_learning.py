@@ -9,6 +9,7 @@ import numpy as np
 
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress, train
+from lerg_runtime._negatives import Negatives
 from lerg_runtime._optimiser import OptimiserOptions
 from lerg_runtime._pairs import ResolvedPairs
 from lerg_runtime._plan import check_phase, finetune_changes
@@ -29,6 +30,7 @@ class FineTuneOptions:
         batch: triples a step.
         optimiser: what moves the weights.
         replay: earlier interactions in an epoch, None for the default.
+        negative_candidates: items drawn for each negative.
         seed: the same seed gives the same result.
     """
 
@@ -36,6 +38,7 @@ class FineTuneOptions:
     batch: int
     optimiser: OptimiserOptions
     replay: int | None
+    negative_candidates: int
     seed: int
 
 
@@ -76,6 +79,14 @@ def finetune(
         training_set = TrainingSet(
             bundle.interactions, bundle.entities, shape, new=new, replay=replay, allocate=empty
         )
+        negatives = Negatives(
+            bundle.interactions,
+            bundle.entities,
+            shape,
+            batch=options.batch,
+            candidates=options.negative_candidates,
+            allocate=empty,
+        )
 
         def publish(codebook: np.ndarray, step: np.ndarray) -> None:
             bundle.state = replace(bundle.state, codebook=codebook, step=step.copy())
@@ -90,6 +101,7 @@ def finetune(
             bundle.engine,
             shape,
             training_set,
+            negatives,
             codebook=bundle.state.codebook,
             step=bundle.state.step,
             epochs=options.epochs,
@@ -130,6 +142,7 @@ def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, rep
         momentum=options.optimiser.momentum > 0,
         new_interactions=new,
         replayed=replay,
+        negative_candidates=options.negative_candidates,
     )
     changes = finetune_changes(
         bundle.folder.manifest,

@@ -173,6 +173,19 @@ def sample_negatives(
     ascending and unique in each row. Draw i depends on the seed (0 to 2^64 - 1) and i alone.
     """
 
+def hardest_candidates(
+    user_table: NDArray[np.float32],
+    item_table: NDArray[np.float32],
+    users: NDArray[np.int32],
+    candidates: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """out[i] = the k for which row candidates[k, i] of item_table has the largest product with row users[i].
+
+    user_table float32 [S, d]; item_table float32 [T, d]; users int32 [n]; candidates int32 [k, n]; out int32
+    [n]. Equal products give the smallest k. ValueError where a slot is out of range.
+    """
+
 def build_info() -> BuildInfo:
     """ExecuTorch's version, the instruction set ("avx512", "avx2", "neon", "generic") and the threads."""
 

@@ -78,6 +78,7 @@ class Workload:
         momentum: SGD keeps a velocity.
         new_interactions: given to fine-tuning.
         replayed: earlier interactions that an epoch goes over again; None for all.
+        negative_candidates: items drawn for each negative; more than one needs tables to rank them by.
     """
 
     users_at_once: int
@@ -86,6 +87,18 @@ class Workload:
     momentum: bool = True
     new_interactions: int = 0
     replayed: int | None = None
+    negative_candidates: int = 1
+
+    @classmethod
+    def usual(cls, manifest: Manifest) -> Workload:
+        """What a bundle does unless it is told otherwise."""
+        defaults = manifest.finetune
+        return cls(
+            users_at_once=manifest.model.max_users,
+            batch=defaults.batch,
+            momentum=defaults.momentum > 0,
+            negative_candidates=defaults.negative_candidates,
+        )
 
 
 def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload) -> MemoryPlan:
@@ -107,12 +120,16 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
     ranking = PlanItem(
         f"{workload.users_at_once} users at once", _ranking_bytes(manifest, workload.users_at_once)
     )
+    training: tuple[PlanItem, ...] = (finetune,)
+    if workload.negative_candidates > 1:
+        # The tables are made anew for each epoch, when the program that trains is not loaded.
+        training = (*tables, max(encode, finetune, key=lambda item: item.size_bytes))
     return MemoryPlan(
         (
             Phase("open", (*resident, reading)),
             Phase("encode", (*resident, *tables, encode)),
             Phase("recommend", (*resident, *tables, recommend, ranking)),
-            Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), finetune)),
+            Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), *training)),
         )
     )
 
@@ -148,23 +165,33 @@ def check_phase(
 def finetune_changes(
     manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, budget_bytes: int
 ) -> Iterable[tuple[str, Phase]]:
-    """The fine-tune phase after ever larger changes: fewer triples, a smaller optimiser, both."""
+    """The fine-tune phase after ever larger changes: easier negatives, fewer triples, a smaller optimiser."""
 
     def phase(changed: Workload) -> Phase:
         return plan_memory(manifest, sizes, local=local, workload=changed).phase("finetune")
 
-    lean = replace(workload, optimiser="sgd", momentum=False)
-    for name, candidate in (("", workload), ("optimiser 'sgd' with momentum 0", lean)):
+    uniform = replace(workload, negative_candidates=1)
+    lean = replace(uniform, optimiser="sgd", momentum=False)
+    rungs = [("", uniform), ("optimiser 'sgd' with momentum 0", lean)]
+    if workload.negative_candidates > 1:
+        one = "negative_candidates 1"
+        rungs = [("", workload), (one, uniform), (f"{one} and {rungs[1][0]}", lean)]
+    for name, candidate in rungs:
         if name:
             yield name, phase(candidate)
         spare = budget_bytes - phase(replace(candidate, batch=2)).total_bytes
-        batch = min(candidate.batch, 2 + spare // _TRIPLE_BYTES)
+        batch = min(candidate.batch, 2 + spare // _triple_bytes(candidate))
         if 2 <= batch < candidate.batch:
             changed = replace(candidate, batch=batch)
             yield " and ".join(filter(None, (name, f"batch {batch}"))), phase(changed)
 
 
 _TRIPLE_BYTES = 64  # slots int64, indices and masks of one triple
+_CANDIDATE_BYTES = 8  # item and slot of one candidate more, int32
+
+
+def _triple_bytes(workload: Workload) -> int:
+    return _TRIPLE_BYTES + _CANDIDATE_BYTES * (workload.negative_candidates - 1)
 
 
 def _blocks(*sizes: int) -> int:
@@ -231,7 +258,7 @@ def _training(manifest: Manifest, sizes: StoredSizes, local: int, workload: Work
         PlanItem("gradients", latent + _ALIGNMENT),
         PlanItem("quantised result", _packed_bytes(manifest)),
         PlanItem("training order", _blocks(4 * pairs, 4 * (replayed + workload.new_interactions))),
-        PlanItem(f"batch of {workload.batch}", workload.batch * _TRIPLE_BYTES + 8 * _ALIGNMENT),
+        PlanItem(f"batch of {workload.batch}", workload.batch * _triple_bytes(workload) + 8 * _ALIGNMENT),
     ]
     if moments:
         items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))

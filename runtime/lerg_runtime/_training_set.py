@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime._engine import native
+from lerg_runtime._negatives import Negatives
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._shape import ModelShape
@@ -70,32 +70,26 @@ class TrainingSet:
         """Interactions in an epoch."""
         return len(self._order)
 
-    def batches(self, size: int, random: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def batches(
+        self, size: int, random: Any, negatives: Negatives
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """One epoch of (user slots, positive item slots, negative item slots), int64 [B], 2 <= B <= size.
 
         Args:
             size: triples of a batch; only the last may have fewer.
             random: numpy Generator; decides which earlier ones, their order, and the negatives.
+            negatives: draws them; made for batches of `size` at least.
         """
         random.shuffle(self._earlier)
         self._order[: self.new] = self._fresh
         self._order[self.new :] = self._earlier[: self.replayed]
         random.shuffle(self._order)
         slots = self._entities.user_slots, self._entities.item_slots
-        negatives = np.empty(size, dtype=np.int32)
         for start in range(0, len(self._order), size):
             positions = self._order[start : start + size]
             users = self._interactions.users_of(positions)
             items = self._interactions.items[positions]
-            drawn = negatives[: len(users)]
-            native().sample_negatives(
-                users,
-                self._interactions.indptr,
-                self._interactions.items,
-                self._shape.items,
-                int(random.integers(2**63)),
-                drawn,
-            )
+            drawn = negatives.draw(users, random)
             # Someone who has touched every item has no negative.
             keep = drawn >= 0
             count = int(keep.sum())

@@ -22,6 +22,7 @@ from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of, re
 from lerg_runtime._plan import MemoryPlan
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
 from lerg_runtime.bundle._ids import RawId
+from lerg_runtime.bundle._limits import MAX_CANDIDATES
 from lerg_runtime.errors import InputError, LergRuntimeError
 from lerg_runtime.sizes import parse_size
 
@@ -189,6 +190,7 @@ class Recommender:
         momentum: float | None = None,
         batch: int | None = None,
         replay: int | None = None,
+        negative_candidates: int | None = None,
         seed: int = 0,
         on_progress: OnProgress | None = None,
         on_epoch: OnEpoch | None = None,
@@ -208,6 +210,9 @@ class Recommender:
                 zero over the training, SGD's stays.
             replay: earlier interactions that each epoch goes over again; None for four times the new ones,
                 at least a batch.
+            negative_candidates: items drawn for each negative, of which the one that the weights of the
+                epoch's start score highest is taken; 1 draws uniformly and needs the least memory. None for
+                the bundle's default.
             seed: the same seed gives the same result.
             on_progress: called with a `FineTuneProgress` after each step.
             on_epoch: called with an `EpochReport` after each epoch, when this object answers with the
@@ -228,6 +233,7 @@ class Recommender:
                 optimiser, learning_rate=learning_rate, momentum=momentum, defaults=self.manifest.finetune
             ),
             replay=None if replay is None else _whole(replay, "replay", least=0),
+            negative_candidates=self._candidates(negative_candidates),
             seed=_whole(seed, "seed", least=0),
         )
         check_on_unknown(on_unknown)
@@ -337,6 +343,13 @@ class Recommender:
         if _whole(batch, "batch", least=2) > largest:
             raise InputError(f"batch is {batch}; this bundle's program takes up to {largest}")
         return batch
+
+    def _candidates(self, candidates: int | None) -> int:
+        if candidates is None:
+            return self.manifest.finetune.negative_candidates
+        if _whole(candidates, "negative_candidates", least=1) > MAX_CANDIDATES:
+            raise InputError(f"negative_candidates is {candidates}; it must be at most {MAX_CANDIDATES}")
+        return candidates
 
     def _check_k(self, k: int, *, most: int, of: str) -> None:
         if _whole(k, "k", least=1) > most:

@@ -140,6 +140,35 @@ void bound_sample_negatives(nb::handle users, nb::handle indptr, nb::handle indi
   require(error != SamplingError::kRow, "indptr must ascend within indices, and a row have at most item_count items");
 }
 
+Rows float_rows(const Argument& table, const std::string& what) {
+  require(table.array.sizes.size() == 2, what + " must have two dimensions");
+  return {floats(table), static_cast<size_t>(table.array.sizes[0]), static_cast<size_t>(table.array.sizes[1])};
+}
+
+void bound_hardest_candidates(nb::handle user_table, nb::handle item_table, nb::handle users, nb::handle candidates,
+                              nb::handle out) {
+  const Argument user_rows = typed_argument(user_table, "user_table", ScalarType::Float);
+  const Argument item_rows = typed_argument(item_table, "item_table", ScalarType::Float);
+  const Argument who = typed_argument(users, "users", ScalarType::Int);
+  const Argument drawn = typed_argument(candidates, "candidates", ScalarType::Int);
+  const Argument chosen = typed_argument(out, "out", ScalarType::Int, true);
+  const Rows user_side = float_rows(user_rows, "user_table"), item_side = float_rows(item_rows, "item_table");
+  require(user_side.dim == item_side.dim, "user_table and item_table must have rows of the same length");
+  const size_t count = who.hold.size();
+  require(drawn.array.sizes.size() == 2 && drawn.array.sizes[0] >= 1 &&
+              static_cast<size_t>(drawn.array.sizes[1]) == count,
+          "candidates must have one row or more, and a column for each of users");
+  require(chosen.hold.size() == count, "out must have as many elements as users");
+  bool done = false;
+  {
+    const nb::gil_scoped_release unlocked;
+    done = hardest_candidates(user_side, item_side, static_cast<const int32_t*>(who.array.data),
+                              static_cast<const int32_t*>(drawn.array.data), count,
+                              static_cast<size_t>(drawn.array.sizes[0]), static_cast<int32_t*>(chosen.array.data));
+  }
+  require(done, "users and candidates must be rows of their tables");
+}
+
 }  // namespace
 
 void bind_numeric(nb::module_& module) {
@@ -152,6 +181,8 @@ void bind_numeric(nb::module_& module) {
   module.def("dequantise", &bound_dequantise, nb::arg("packed"), nb::arg("step"), nb::arg("bits"), nb::arg("out"));
   module.def("sample_negatives", &bound_sample_negatives, nb::arg("users"), nb::arg("indptr"), nb::arg("indices"),
              nb::arg("item_count"), nb::arg("seed"), nb::arg("out"));
+  module.def("hardest_candidates", &bound_hardest_candidates, nb::arg("user_table"), nb::arg("item_table"),
+             nb::arg("users"), nb::arg("candidates"), nb::arg("out"));
 }
 
 }  // namespace lerg::python

@@ -49,7 +49,9 @@ def test_what_is_stated_stays(data: DataSizes) -> None:
     pinned = ExportOptions(codes=free.codes, retention=0.7, batch=4096, memory_budget=free.memory_bytes // 2)
     with pytest.raises(BudgetError) as refused:
         choose_plan(pinned, data)
-    assert re.search(r"--codes \d+ --retention [0-9.]+ --batch \d+ would fit", str(refused.value))
+    assert re.search(
+        r"--codes \d+ --retention [0-9.]+ --batch \d+ --finetune-candidates \d+ would fit", str(refused.value)
+    )
 
 
 def test_the_change_that_a_refusal_names_fits(data: DataSizes) -> None:

@@ -130,10 +130,27 @@ def test_fine_tuning_that_helps_is_kept(dataset: Dataset, tmp_path: Path) -> Non
     assert tuned is not None
     assert tuned.best_epoch > 0
     assert tuned.scores[tuned.best_epoch] == max(tuned.scores) > tuned.scores[0]
+    assert report.manifest.finetune.negative_candidates == tuned.negative_candidates
     second = Recorder()
     export(dataset, tmp_path / "again", options, work_dir=work, progress=second)
     assert not second.epochs
     assert (tmp_path / "again" / "state.bin").read_bytes() == (tmp_path / "bundle" / "state.bin").read_bytes()
+
+
+def test_validation_chooses_the_negatives(dataset: Dataset, tmp_path: Path) -> None:
+    """Each way alone, then both: the better one is what the free choice keeps, and what the device gets."""
+    settings = {"finetune_epochs": 2, "finetune_learning_rate": 0.05, "epochs": 1}
+    found = {}
+    for count in (1, 16, None):
+        options = changed(**settings, finetune_candidates=count)
+        report = export(dataset, tmp_path / str(count), options, work_dir=tmp_path / "work")
+        assert report.tuned is not None
+        found[count] = (report.tuned.negative_candidates, report.tuned.scores)
+        assert report.manifest.finetune.negative_candidates == report.tuned.negative_candidates
+    assert found[1][0] == 1
+    assert found[16][0] == 16
+    assert found[1][1] != found[16][1]
+    assert found[None] == max(found[1], found[16], key=lambda run: max(run[1]))
 
 
 def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:

@@ -222,6 +222,49 @@ def test_a_bad_sample_is_named(name: str) -> None:
         sampled(*arguments)
 
 
+def hardest(
+    user_table: NDArray[np.float32],
+    item_table: NDArray[np.float32],
+    users: list[int],
+    candidates: list[list[int]],
+) -> list[int]:
+    out = np.full(len(users), -9, np.int32)
+    _native.hardest_candidates(
+        user_table, item_table, np.array(users, np.int32), np.array(candidates, np.int32), out
+    )
+    return out.tolist()
+
+
+@pytest.mark.parametrize("dim", [1, 7, 8, 9, 64])
+def test_the_hardest_candidate_scores_highest(dim: int) -> None:
+    random = np.random.default_rng(dim)
+    users = random.standard_normal((5, dim)).astype(np.float32)
+    items = random.standard_normal((40, dim)).astype(np.float32)
+    who, drawn = random.integers(0, 5, 300), random.integers(0, 40, (6, 300))
+    scores = np.einsum("nd,knd->kn", users[who].astype(np.float64), items[drawn].astype(np.float64))
+    assert hardest(users, items, who.tolist(), drawn.tolist()) == scores.argmax(0).tolist()
+
+
+def test_equal_candidates_give_the_first() -> None:
+    items = np.array([[1], [1], [0]], np.float32)
+    assert hardest(np.ones((1, 1), np.float32), items, [0, 0], [[2, 2], [1, 2], [0, 2]]) == [1, 0]
+
+
+BAD_CANDIDATES = {
+    "user": (([1], [[0]]), "must be rows of their tables"),
+    "item": (([0], [[2]]), "must be rows of their tables"),
+    "negative": (([0], [[-1]]), "must be rows of their tables"),
+    "columns": (([0], [[0, 1]]), "a column for each of users"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CANDIDATES)
+def test_bad_candidates_are_named(name: str) -> None:
+    arguments, message = BAD_CANDIDATES[name]
+    with pytest.raises(ValueError, match=message):
+        hardest(np.ones((1, 3), np.float32), np.ones((2, 3), np.float32), *arguments)
+
+
 def test_rows_that_leave_the_indices() -> None:
     for indptr in ([0, 3], [2, 1], [-1, 1]):
         with pytest.raises(ValueError, match="indptr must ascend within indices"):

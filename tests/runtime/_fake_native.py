@@ -22,6 +22,7 @@ sgd_step = _native.sgd_step
 quantise = _native.quantise
 dequantise = _native.dequantise
 sample_negatives = _native.sample_negatives
+hardest_candidates = _native.hardest_candidates
 build_info = _native.build_info
 set_threads = _native.set_threads
 

@@ -43,9 +43,13 @@ def test_what_the_plan_says_is_enough_to_recommend(folder: Path) -> None:
         Recommender.open(folder, memory_budget=least - 1)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
-@pytest.mark.parametrize("new", [False, True])
-def test_what_the_plan_says_is_enough_to_fine_tune(folder: Path, optimiser: str, new: bool) -> None:
+@pytest.mark.parametrize(
+    ("optimiser", "new", "candidates"),
+    [("adam", False, 1), ("adam", True, 1), ("sgd", False, 1), ("sgd", True, 1), ("adam", True, 5)],
+)
+def test_what_the_plan_says_is_enough_to_fine_tune(
+    folder: Path, optimiser: str, new: bool, candidates: int
+) -> None:
     users = Recommender.open(folder)
     pairs = [(users.user_ids.take([0])[0], users.item_ids.take([at])[0]) for at in (1, 2)] if new else None
     least = needed(
@@ -55,12 +59,20 @@ def test_what_the_plan_says_is_enough_to_fine_tune(folder: Path, optimiser: str,
         batch=8,
         new_interactions=2 if new else 0,
         replayed=8 if new else None,
+        negative_candidates=candidates,
     )
     rec = Recommender.open(
         folder, memory_budget=max(least, needed(folder, "encode"), needed(folder, "recommend"))
     )
     opened = rec.memory[1]
-    report = rec.finetune(pairs, epochs=2, batch=8, optimiser=optimiser, learning_rate=0.01)
+    report = rec.finetune(
+        pairs,
+        epochs=2,
+        batch=8,
+        optimiser=optimiser,
+        learning_rate=0.01,
+        negative_candidates=candidates,
+    )
     slack = 64 * 1024 - _fake_native.STRUCTURE_BYTES
     assert opened <= report.peak_bytes <= least - slack
     # Arrays of the batch are numpy's, so the plan may set aside a little more than the budget sees.
@@ -100,6 +112,14 @@ def test_fine_tuning_is_refused_with_the_smallest_change(tiny_bundle: Path) -> N
             rec.finetune(epochs=1, batch=batch)
         assert rec.memory == used
         assert "would fit, or give at least" in str(caught.value)
+
+
+def test_uniform_negatives_are_the_first_remedy(tiny_bundle: Path) -> None:
+    enough = needed(tiny_bundle, "finetune", batch=8, negative_candidates=9)
+    rec = Recommender.open(tiny_bundle, memory_budget=enough - 1024)
+    with pytest.raises(BudgetError, match=r"user table \d+.*; negative_candidates 1 would fit, or give"):
+        rec.finetune(epochs=1, batch=8, negative_candidates=9)
+    rec.finetune(epochs=1, batch=8, negative_candidates=1)
 
 
 def test_the_change_that_a_refusal_names_does_fit(tiny_bundle: Path) -> None:

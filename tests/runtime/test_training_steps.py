@@ -9,6 +9,7 @@ import pytest
 from _tiny import TinyModel, write_tiny
 
 from lerg_runtime import InputError
+from lerg_runtime._negatives import Negatives
 from lerg_runtime._optimiser import OptimiserOptions, Updater
 from lerg_runtime._training_set import TrainingSet
 from lerg_runtime.bundle import BundleFolder, FineTuneDefaults
@@ -30,8 +31,21 @@ def training_set(folder: BundleFolder, new: list[int], replay: int | None) -> Tr
     )
 
 
-def epoch(training: TrainingSet, size: int, seed: int = 0) -> list[tuple[int, int, int]]:
-    batches = list(training.batches(size, np.random.default_rng(seed)))
+def sampler(folder: BundleFolder, candidates: int = 1) -> Negatives:
+    return Negatives(
+        folder.read_interactions(),
+        folder.read_entities(),
+        folder.manifest.model,
+        batch=64,
+        candidates=candidates,
+        allocate=np.empty,
+    )
+
+
+def epoch(
+    folder: BundleFolder, training: TrainingSet, size: int, seed: int = 0
+) -> list[tuple[int, int, int]]:
+    batches = list(training.batches(size, np.random.default_rng(seed), sampler(folder)))
     for users, positives, negatives in batches:
         assert users.dtype == positives.dtype == negatives.dtype == np.int64
         assert 2 <= len(users) <= max(2, size)
@@ -46,7 +60,7 @@ def test_everything_that_can_learn_comes_once(folder: BundleFolder, model: TinyM
     ]
     assert len(kept) < len(model.pairs[0]), "the model has pairs without a gradient"
     slots = model.slots("user"), model.slots("item")
-    triples = epoch(training_set(folder, [], None), 16)
+    triples = epoch(folder, training_set(folder, [], None), 16)
     expected = sorted((int(slots[0][user]), int(slots[1][item])) for user, item in kept)
     assert (
         sorted(triple[:2] for triple in triples)[: len(expected)] == expected or len(triples) == len(kept) + 1
@@ -60,8 +74,43 @@ def test_negatives_are_never_touched_items(folder: BundleFolder, model: TinyMode
             touched.setdefault(int(model.slots("user")[user]), set()).add(int(model.slots("item")[item]))
     training = training_set(folder, [], None)
     for seed in range(20):
-        for user, _, negative in epoch(training, 16, seed):
+        for user, _, negative in epoch(folder, training, 16, seed):
             assert negative not in touched.get(user, set())
+
+
+def test_the_hardest_of_several_negatives_is_taken(folder: BundleFolder, model: TinyModel) -> None:
+    """With many candidates every one of the few items comes up, so the best untouched one is known."""
+    drawing = sampler(folder, candidates=400)
+    random = np.random.default_rng(0)
+    assert drawing.uses_tables
+    assert not sampler(folder).uses_tables
+    for table in drawing._tables:
+        table[:] = random.standard_normal(table.shape)
+    users = np.arange(len(model.retained_users), dtype=np.int32)
+    drawn = drawing.draw(users, random)
+    slots = model.slots("user"), model.slots("item")
+    scores = drawing._tables[0][slots[0]] @ drawing._tables[1][slots[1]].T
+    scores[model.pairs] = -np.inf
+    assert np.array_equal(scores[users, drawn], scores.max(1))
+
+
+def test_who_has_touched_everything_gets_none_of_several(folder: BundleFolder) -> None:
+    full = folder.read_interactions()
+    items = folder.manifest.model.items
+    everything = full.with_pairs(*(part for part in _missing(full, user=0, items=items)), allocate=np.empty)
+    drawing = Negatives(
+        everything, folder.read_entities(), folder.manifest.model, batch=4, candidates=3, allocate=np.empty
+    )
+    for table in drawing._tables:
+        table[:] = 1.0
+    drawn = drawing.draw(np.array([0, 1], np.int32), np.random.default_rng(0))
+    assert drawn[0] == -1
+    assert drawn[1] >= 0
+
+
+def _missing(interactions: Any, *, user: int, items: int) -> tuple[np.ndarray, np.ndarray]:
+    left = np.setdiff1d(np.arange(items, dtype=np.int32), interactions.of_user(user))
+    return np.full(len(left), user, np.int32), left.astype(np.int32)
 
 
 def test_new_ones_come_every_epoch_and_earlier_ones_as_asked(folder: BundleFolder, model: TinyModel) -> None:
@@ -80,7 +129,7 @@ def test_new_ones_come_every_epoch_and_earlier_ones_as_asked(folder: BundleFolde
     for _ in range(3):
         triples = [
             pair
-            for users, positives, _ in training.batches(4, random)
+            for users, positives, _ in training.batches(4, random, sampler(folder))
             for pair in zip(users.tolist(), positives.tolist(), strict=True)
         ]
         assert wanted <= set(triples)
@@ -91,13 +140,13 @@ def test_new_ones_come_every_epoch_and_earlier_ones_as_asked(folder: BundleFolde
 
 def test_same_seed_same_triples(folder: BundleFolder) -> None:
     first, second = (training_set(folder, [1], 20) for _ in range(2))
-    assert epoch(first, 8, seed=3) == epoch(second, 8, seed=3)
-    assert epoch(first, 8, seed=3) != epoch(training_set(folder, [1], 20), 8, seed=4)
+    assert epoch(folder, first, 8, seed=3) == epoch(folder, second, 8, seed=3)
+    assert epoch(folder, first, 8, seed=3) != epoch(folder, training_set(folder, [1], 20), 8, seed=4)
 
 
 def test_a_lonely_triple_is_doubled(folder: BundleFolder) -> None:
     training = training_set(folder, [0], 0)
-    triples = epoch(training, 8)
+    triples = epoch(folder, training, 8)
     assert len(triples) == 2
     assert triples[0] == triples[1]
 

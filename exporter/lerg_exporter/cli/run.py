@@ -19,6 +19,7 @@ from lerg_exporter.target import check_target
 if TYPE_CHECKING:
     from lerg_edge.interactions import Dataset
     from lerg_exporter.pipeline import ExportReport
+    from lerg_exporter.tuning import Tuned
 
 __all__ = ["run"]
 
@@ -132,6 +133,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @_option(
     "--finetune-learning-rate", type=float, metavar="RATE", help="Of fine-tuning, here and on the device."
 )
+@_option(
+    "--finetune-candidates",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Items drawn for a negative of fine-tuning; the hardest is taken; default: 1 or 16, by validation.",
+)
 @_option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed gives the same bundle.")
 @_option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where pretraining runs.")
 @click.option(
@@ -211,6 +218,11 @@ def _described(report: ExportReport) -> dict[str, Any]:
     return {"bundle": str(report.path), **{name: document[name] for name in kept}}
 
 
+def _negatives(tuned: Tuned) -> str:
+    count = tuned.negative_candidates
+    return "uniform negatives" if count == 1 else f"the hardest of {count} negatives"
+
+
 def _print(report: ExportReport) -> None:
     document = report.manifest.document
     print_table(accuracy_rows(document))
@@ -220,7 +232,7 @@ def _print(report: ExportReport) -> None:
     tuned = report.tuned
     if tuned is not None and tuned.scores:
         gained = (
-            f"epoch {tuned.best_epoch} of {len(tuned.losses)} is kept"
+            f"epoch {tuned.best_epoch} of {len(tuned.losses)} with {_negatives(tuned)} is kept"
             if tuned.best_epoch
             else "no epoch did better than before it, so the weights are as they were"
         )

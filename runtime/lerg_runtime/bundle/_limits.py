@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "MAX_CANDIDATES",
     "MAX_CHECKSUMS_BYTES",
     "MAX_CODES",
     "MAX_DIM",
@@ -24,4 +25,5 @@ MAX_CODES = 2**24
 MAX_DIM = 4096
 MAX_LAYERS = 64
 MAX_ID_BYTES = 4096  # one id, UTF-8
+MAX_CANDIDATES = 1024  # items drawn for one negative
 MAX_PROGRAM_BYTES = 2**40  # any one memory figure of a program

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerg_runtime.bundle._fields import Fields, parse_json
-from lerg_runtime.bundle._limits import MAX_PROGRAM_BYTES
+from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._programs import PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
@@ -31,6 +31,7 @@ class FineTuneDefaults:
         batch: triples a step.
         beta1, beta2, eps: of Adam.
         momentum: of SGD.
+        negative_candidates: items drawn for a negative, of which the one that scores highest is taken.
     """
 
     learning_rate: float
@@ -41,6 +42,7 @@ class FineTuneDefaults:
     beta2: float
     eps: float
     momentum: float
+    negative_candidates: int = 1
 
     @classmethod
     def parse(cls, fields: Fields, shape: ModelShape) -> FineTuneDefaults:
@@ -62,6 +64,9 @@ class FineTuneDefaults:
             beta2=number("beta2", 0.999, 1.0),
             eps=number("eps", 1e-8, 1.0),
             momentum=number("momentum", 0.9, 1.0),
+            negative_candidates=fields.integer("negative_candidates", least=1, most=MAX_CANDIDATES)
+            if "negative_candidates" in fields
+            else 1,
         )
 
 

@@ -9,6 +9,7 @@ import click
 
 from lerg_runtime._finetune import FineTuneProgress, FineTuneReport
 from lerg_runtime._optimiser import OPTIMISERS
+from lerg_runtime.bundle._limits import MAX_CANDIDATES
 from lerg_runtime.cli._options import (
     bundle_argument,
     input_file,
@@ -37,6 +38,12 @@ __all__ = ["finetune"]
     "--batch", type=click.IntRange(min=2), metavar="N", help="Triples in a step; default: the bundle's."
 )
 @click.option("--replay", type=click.IntRange(min=0), metavar="N", help="Earlier interactions in an epoch.")
+@click.option(
+    "--negative-candidates",
+    type=click.IntRange(min=1, max=MAX_CANDIDATES),
+    metavar="N",
+    help="Items drawn for a negative, the hardest is taken; 1 needs the least memory. Default: the bundle's.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @memory_budget_option
 @click.option(
@@ -57,6 +64,7 @@ def finetune(
     momentum: float | None,
     batch: int | None,
     replay: int | None,
+    negative_candidates: int | None,
     seed: int,
     memory_budget: int | None,
     output: Path | None,
@@ -90,6 +98,7 @@ def finetune(
             momentum=momentum,
             batch=batch,
             replay=replay,
+            negative_candidates=negative_candidates,
             seed=seed,
             on_progress=on_progress,
             on_unknown="skip" if skip_unknown else "raise",

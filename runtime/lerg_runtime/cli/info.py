@@ -28,10 +28,7 @@ def info(bundle: Path, as_json: bool) -> None:
     """
     folder = BundleFolder.open(bundle)
     state = folder.read_state()
-    defaults = folder.manifest.finetune
-    workload = Workload(
-        users_at_once=folder.manifest.model.max_users, batch=defaults.batch, momentum=defaults.momentum > 0
-    )
+    workload = Workload.usual(folder.manifest)
     sizes = folder.stored_sizes()
     plan = plan_memory(folder.manifest, sizes, local=len(state.users), workload=workload)
     description = _describe(folder, state, plan, pairs=sizes.pairs)
