@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+from lerg_edge import _metis
 from lerg_edge.assignment import identity_assignment, metis_assignment
 from lerg_edge.errors import InputError
 
@@ -116,3 +118,28 @@ def test_identity_is_the_full_table() -> None:
 def test_values_out_of_range_are_named(values: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
         metis_assignment(_random_graph(), seed=0, **values)
+
+
+def test_where_metis_runs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = _random_graph(300, 200)
+    here = metis_assignment(matrix, codes=40, seed=1)
+    monkeypatch.setattr(_metis, "_OWN_PROCESS_ENTRIES", 0)
+    np.testing.assert_array_equal(metis_assignment(matrix, codes=40, seed=1).codes, here.codes)
+
+
+def test_a_partition_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_metis, "_OWN_PROCESS_ENTRIES", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(MemoryError, match="METIS"):
+        metis_assignment(_random_graph(300, 200), codes=40, seed=1)
+
+
+@pytest.mark.parametrize("entries", [0, 1 << 19])
+def test_metis_prints_nothing(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, entries: int
+) -> None:
+    """It remarked on empty parts on standard output, where a command prints its answer."""
+    monkeypatch.setattr(_metis, "_OWN_PROCESS_ENTRIES", entries)
+    metis_assignment(_random_graph(400, 60, density=0.01), codes=390, seed=0)
+    metis_assignment(_blocks(60, users=1, items=9), codes=500, seed=0)
+    assert capfd.readouterr() == ("", "")
