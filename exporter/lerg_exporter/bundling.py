@@ -129,7 +129,7 @@ def write(
             "propagation": draft.propagation,
             "model": _sizes(draft),
             "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
-            "storage": _storage(model),
+            "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": asdict(propagation_cost(model, full_edges=edges)),
             "training": dict(training or {}),
