@@ -1,0 +1,190 @@
+"""One export, measured: seconds and peak memory of every stage, then of the bundle on the device side.
+
+`python -m benchmarks.scale_point SETTINGS` prints one JSON object. It is a process of its own, so that what
+it holds at its peak, its children included, is what a user's command would hold.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# As lerg-export itself does, before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_SECONDS_BETWEEN_SAMPLES = 0.1
+_OPEN = """
+import json, sys, time
+began = time.perf_counter()
+from lerg_runtime import Recommender
+from lerg_runtime._memory import peak_resident_bytes
+imported = time.perf_counter()
+recommender = Recommender.open(sys.argv[1])
+opened = time.perf_counter()
+recommender.recommend(int(recommender.user_ids.take([0])[0]))
+first = time.perf_counter()
+print(json.dumps({"import_s": imported - began, "open_s": opened - imported, "first_s": first - opened,
+                  "peak_mb": peak_resident_bytes() / 1e6}))
+"""
+
+
+class Recorder:
+    """Stages with their seconds and their peak memory, sampled over this process and its children."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, dict[str, float]] = {}
+        self.notes: list[str] = []
+        self._current: list[str] = []
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+        self._running = True
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stage(self, title: str) -> None:
+        """A new stage of the export takes the place of the one before."""
+        with self._lock:
+            self._account()
+            self._current = [title]
+        print(f"  {title}", file=sys.stderr, flush=True)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Ignored."""
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def inside(self, title: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, whose time counts as a stage of its own and not as that of the stage around it."""
+
+        @wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                self._account()
+                self._current.append(title)
+            try:
+                return function(*arguments, **named)
+            finally:
+                with self._lock:
+                    self._account()
+                    self._current.pop()
+
+        return timed
+
+    def finish(self) -> dict[str, dict[str, float]]:
+        """End the last stage and give all of them."""
+        with self._lock:
+            self._account()
+        self._running = False
+        self._thread.join()
+        return self.stages
+
+    def _account(self) -> None:
+        now = time.perf_counter()
+        if self._current:
+            entry = self.stages.setdefault(self._current[-1], {"seconds": 0.0, "peak_mb": 0.0})
+            entry["seconds"] += now - self._began
+            entry["peak_mb"] = max(entry["peak_mb"], tree_mb(os.getpid()))
+        self._began = now
+
+    def _watch(self) -> None:
+        while self._running:
+            resident = tree_mb(os.getpid())
+            with self._lock:
+                if self._current:
+                    entry = self.stages.setdefault(self._current[-1], {"seconds": 0.0, "peak_mb": 0.0})
+                    entry["peak_mb"] = max(entry["peak_mb"], resident)
+            time.sleep(_SECONDS_BETWEEN_SAMPLES)
+
+
+def tree_mb(process: int) -> float:
+    """Resident memory of a process and its descendants, shared pages counted in each."""
+    total = 0.0
+    waiting = [process]
+    while waiting:
+        one = waiting.pop()
+        try:
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+            for task in Path(f"/proc/{one}/task").iterdir():
+                waiting += [int(child) for child in (task / "children").read_text().split()]
+        except (OSError, IndexError):
+            continue
+    return total
+
+
+def measure(settings: dict[str, Any]) -> dict[str, Any]:
+    """Generate, export and open one point.
+
+    Args:
+        settings: `users`, `items`, `interactions`, `communities`, and options of an export.
+    """
+    recorder = Recorder()
+    recorder.stage("importing")
+    from lerg_edge.interactions import Dataset
+    from lerg_edge.splits import split_ratio
+    from lerg_edge.synthetic import generate
+    from lerg_exporter import pipeline, stages
+    from lerg_exporter.options import ExportOptions
+
+    _take_apart(recorder, pipeline, stages)
+    options = dict(settings)
+    sizes = [options.pop(name) for name in ("users", "items", "interactions")]
+    recorder.stage("generating")
+    whole = generate(*sizes, communities=options.pop("communities"), seed=0)
+    dataset = Dataset(*split_ratio(whole, test_share=0.2, seed=0))
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "bundle"
+        report = pipeline.export(dataset, bundle, ExportOptions(**options), progress=recorder)
+        seconds = time.perf_counter() - began
+        measured = recorder.finish()
+        recorder_document = report.manifest.document
+        answer = subprocess.run(
+            [sys.executable, "-c", _OPEN, str(bundle)], capture_output=True, text=True, check=True
+        )
+    model = recorder_document["model"]
+    return {
+        "settings": settings,
+        "seconds": seconds,
+        "peak_mb": max(stage["peak_mb"] for stage in measured.values()),
+        "stages": measured,
+        "epochs": report.pretrained_epochs,
+        "train_pairs": dataset.train.pair_count,
+        "retained": model["retained_users"] + model["retained_items"],
+        "edges": model["edges"],
+        "codes": model["codes"],
+        "bundle_bytes": recorder_document["storage"]["bundle_bytes"],
+        "bundle_share": recorder_document["storage"]["bundle_bytes"]
+        / recorder_document["storage"]["baseline_bytes"],
+        "planned_bytes": {
+            program["method"]: program["planned_bytes"] for program in recorder_document["programs"]
+        },
+        "ndcg": {name: found["ndcg@20"] for name, found in recorder_document["metrics"].items()},
+        "device": json.loads(answer.stdout),
+    }
+
+
+def _take_apart(recorder: Recorder, pipeline: ModuleType, stages: ModuleType) -> None:
+    """Count parts of a stage by themselves: the exporter tells of three things as one."""
+    for module, name, title in (
+        (stages, "select", "selection"),
+        (stages, "rewire", "rewiring"),
+        (stages, "build_placeholders", "placeholders"),
+        (pipeline, "_full_metrics", "evaluating"),
+        (pipeline, "_bundle_metrics", "evaluating"),
+    ):
+        setattr(module, name, recorder.inside(title, getattr(module, name)))
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(json.loads(sys.argv[1]))))
