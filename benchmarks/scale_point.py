@@ -133,7 +133,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     from lerg_edge.interactions import Dataset
     from lerg_edge.splits import split_ratio
     from lerg_edge.synthetic import generate
-    from lerg_exporter import pipeline, stages
+    from lerg_exporter import pipeline, stages, verify_bundle
     from lerg_exporter.options import ExportOptions
 
     _take_apart(recorder, pipeline, stages)
@@ -148,11 +148,13 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         report = pipeline.export(dataset, bundle, ExportOptions(**options), progress=recorder)
         seconds = time.perf_counter() - began
         measured = recorder.finish()
-        recorder_document = report.manifest.document
+        document = report.manifest.document
+        # What was timed must be right: every program gives its golden answers, or this raises.
+        verify_bundle(bundle)
         answer = subprocess.run(
             [sys.executable, "-c", _OPEN, str(bundle)], capture_output=True, text=True, check=True
         )
-    model = recorder_document["model"]
+    model = document["model"]
     return {
         "settings": settings,
         "seconds": seconds,
@@ -163,13 +165,10 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         "retained": model["retained_users"] + model["retained_items"],
         "edges": model["edges"],
         "codes": model["codes"],
-        "bundle_bytes": recorder_document["storage"]["bundle_bytes"],
-        "bundle_share": recorder_document["storage"]["bundle_bytes"]
-        / recorder_document["storage"]["baseline_bytes"],
-        "planned_bytes": {
-            program["method"]: program["planned_bytes"] for program in recorder_document["programs"]
-        },
-        "ndcg": {name: found["ndcg@20"] for name, found in recorder_document["metrics"].items()},
+        "bundle_bytes": document["storage"]["bundle_bytes"],
+        "bundle_share": document["storage"]["bundle_bytes"] / document["storage"]["baseline_bytes"],
+        "planned_bytes": {program["method"]: program["planned_bytes"] for program in document["programs"]},
+        "ndcg": {name: found["ndcg@20"] for name, found in document["metrics"].items()},
         "device": json.loads(answer.stdout),
     }
 
