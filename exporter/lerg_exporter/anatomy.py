@@ -15,7 +15,7 @@ __all__ = ["bundle_parts"]
 _STATE_DIGEST_BYTES = 32
 # ExecuTorch's extended header: behind the root offset and the identifier a magic, its own length, the bytes
 # of the program's flatbuffer (this header included), and where and how long the segments are.
-_PTE_HEADER = struct.Struct("<4x4s4sIQQQ")
+_PTE_HEADER = struct.Struct("<8x4sIQQQ")
 _PTE_MAGIC = b"eh00"
 
 
@@ -58,17 +58,17 @@ def _array_parts(data: bytes) -> dict[str, int]:
 
 def _program_parts(data: bytes, constants: Mapping[str, int]) -> dict[str, int]:
     """Constants by name, then instructions and descriptions of tensors, then what alignment takes."""
-    parts = dict(constants)
-    if len(data) >= _PTE_HEADER.size:
-        _, magic, _, program_size, _, segments_size = _PTE_HEADER.unpack_from(data)
-        if magic == _PTE_MAGIC and program_size + segments_size <= len(data):
-            unnamed = segments_size - sum(constants.values())
-            parts["instructions and tensor descriptions"] = program_size
-            parts["alignment" if constants else "constants and alignment"] = unnamed
-    rest = len(data) - sum(parts.values())
-    if "alignment" in parts:
-        parts["alignment"] += rest
-    return parts
+    if len(data) < _PTE_HEADER.size:
+        return {}
+    magic, _, described, _, segments = _PTE_HEADER.unpack_from(data)
+    if magic != _PTE_MAGIC or described + segments > len(data):
+        return {}
+    parts = {"instructions and tensor descriptions": described}
+    named = sum(constants.values())
+    # The manifest says what the constants are; what cannot be is not believed.
+    if not constants or min(constants.values()) < 0 or named > segments:
+        return {**parts, "constants and alignment": len(data) - described}
+    return {**constants, **parts, "alignment": len(data) - described - named}
 
 
 def _manifest_parts(data: bytes) -> dict[str, int]:

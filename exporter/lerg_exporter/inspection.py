@@ -33,8 +33,16 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         "format": {"name": document["format"], "version": document["version"]},
         "versions": {**document["created_with"], "requires": document["requires"]},
         "files": files,
-        "parts": bundle_parts(contents, constants=document["storage"].get("constants", {})),
+        "parts": bundle_parts(contents, constants=_constants(document["storage"])),
         "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
         "state": {"generation": state.generation, "local_interactions": len(state.users)},
         **{name: document[name] for name in _COPIED},
     }
+
+
+def _constants(storage: dict[str, Any]) -> dict[str, int]:
+    """What the manifest says of the tensors in `model.pte`; nothing if it says nothing of use."""
+    stated = storage.get("constants")
+    if not isinstance(stated, dict) or not all(type(size) is int for size in stated.values()):
+        return {}
+    return stated

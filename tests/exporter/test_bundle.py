@@ -86,6 +86,8 @@ def test_parts_of_a_program_that_names_no_constants(exported: Path) -> None:
     (parts,) = bundle_parts(files, constants={}).values()
     assert parts.keys() >= {"instructions and tensor descriptions", "constants and alignment"}
     assert sum(parts.values()) == len(files["model.pte"])
+    for wrong in ({"x": 10**9}, {"x": -1}):
+        assert bundle_parts(files, constants=wrong)["model.pte"] == parts
     assert bundle_parts({"model.pte": b"short"}, constants={}) == {"model.pte": {"the rest": 5}}
 
 
