@@ -33,6 +33,8 @@ _VARIED = {
 _TITLES = {"users": "users (and items)", "interactions": "interactions", "d": "d", "m": "m"}
 _DRAWN = ("assigning", "pretraining", "rewiring", "tracing", "evaluating", "fine-tuning")
 
+_NOTHING = {"cpu_seconds": 0.0}
+
 Points = Mapping[str, Mapping[str, Any]]
 
 
@@ -86,7 +88,7 @@ def _cell(stage: Mapping[str, float] | None) -> str:
 
 
 def _growth(points: Points, series: Mapping[str, Sequence[str]]) -> str:
-    """A row a point, stages in seconds."""
+    """A row a point, stages in seconds of processor time."""
     stages = [stage for stage in _STAGES if stage != "writing"]
     rows = [["users", "interactions", "d", "m", *stages, "peak MB", "fine-tune plan MB"]]
     rows.append(["---:"] * len(rows[0]))
@@ -99,7 +101,7 @@ def _growth(points: Points, series: Mapping[str, Sequence[str]]) -> str:
                 f"{settings['interactions']:,}",
                 str(settings["dim"]),
                 f"{point['retained']:,}",
-                *(f"{point['stages'].get(stage, {'seconds': 0.0})['seconds']:.1f}" for stage in stages),
+                *(f"{point['stages'].get(stage, _NOTHING)['cpu_seconds']:.1f}" for stage in stages),
                 f"{point['peak_mb']:,.0f}",
                 f"{point['planned_bytes']['finetune'] / 1e6:.0f}",
             ]
@@ -117,7 +119,7 @@ def _exponents(points: Points, series: Mapping[str, Sequence[str]]) -> str:
         at = np.log([_VARIED[name](point) for point in found])
         cells = []
         for stage in _DRAWN:
-            cells.append(_slope(at, [point["stages"][stage]["seconds"] for point in found]))
+            cells.append(_slope(at, [point["stages"][stage]["cpu_seconds"] for point in found]))
         cells.append(_slope(at, [point["planned_bytes"]["finetune"] for point in found]))
         rows.append([_TITLES[name], *cells])
     return _table(rows)
@@ -144,7 +146,7 @@ def _draw(points: Points, series: Mapping[str, Sequence[str]]) -> None:
         found = [points[key] for key in keys if key in points]
         at = [_VARIED[name](point) for point in found]
         for stage in _DRAWN:
-            seconds = [max(point["stages"][stage]["seconds"], 1e-2) for point in found]
+            seconds = [max(point["stages"][stage]["cpu_seconds"], 1e-2) for point in found]
             axes[0, column].loglog(at, seconds, marker=".", label=stage)
         axes[1, column].loglog(at, [point["peak_mb"] for point in found], marker=".", label="export, peak")
         planned = [point["planned_bytes"]["finetune"] / 1e6 for point in found]
@@ -154,7 +156,7 @@ def _draw(points: Points, series: Mapping[str, Sequence[str]]) -> None:
             axes[row, column].minorticks_off()
             axes[row, column].set_xticks(at, [_short(value) for value in at])
             axes[row, column].grid(alpha=0.3)
-    axes[0, 0].set_ylabel("seconds")
+    axes[0, 0].set_ylabel("processor seconds")
     axes[1, 0].set_ylabel("MB")
     for row in (0, 1):
         axes[row, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

@@ -1,4 +1,4 @@
-"""One export, measured: seconds and peak memory of every stage, then of the bundle on the device side.
+"""One export, measured: time and peak memory of every stage, then of the bundle on the device side.
 
 `python -m benchmarks.scale_point SETTINGS` prints one JSON object. It is a process of its own, so that what
 it holds at its peak, its children included, is what a user's command would hold.
@@ -39,13 +39,17 @@ print(json.dumps({"import_s": imported - began, "open_s": opened - imported, "fi
 
 
 class Recorder:
-    """Stages with their seconds and their peak memory, sampled over this process and its children."""
+    """Stages with their time and their peak memory, of this process and its children.
+
+    `seconds` is wall time; `cpu_seconds` is what the cores worked and does not grow when they are shared.
+    """
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
         self.notes: list[str] = []
         self._current: list[str] = []
-        self._began = time.perf_counter()
+        self._began = _clocks()
+        self._known: set[int] = set()
         self._lock = threading.Lock()
         self._running = True
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -90,36 +94,56 @@ class Recorder:
         return self.stages
 
     def _account(self) -> None:
-        now = time.perf_counter()
+        now = _clocks()
         if self._current:
-            entry = self.stages.setdefault(self._current[-1], {"seconds": 0.0, "peak_mb": 0.0})
-            entry["seconds"] += now - self._began
-            entry["peak_mb"] = max(entry["peak_mb"], tree_mb(os.getpid()))
+            entry = self._entry()
+            entry["seconds"] += now[0] - self._began[0]
+            entry["cpu_seconds"] += now[1] - self._began[1]
         self._began = now
+
+    def _entry(self) -> dict[str, float]:
+        nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_mb": resident_mb(os.getpid())}
+        return self.stages.setdefault(self._current[-1], nothing)
 
     def _watch(self) -> None:
         while self._running:
-            resident = tree_mb(os.getpid())
+            # A child that has just been forked shows its parent's pages as its own: it counts from the second
+            # look on, when it runs a program of its own.
+            family = {os.getpid(), *descendants(os.getpid())}
+            resident = sum(resident_mb(one) for one in family if one in self._known)
+            self._known = family
             with self._lock:
                 if self._current:
-                    entry = self.stages.setdefault(self._current[-1], {"seconds": 0.0, "peak_mb": 0.0})
+                    entry = self._entry()
                     entry["peak_mb"] = max(entry["peak_mb"], resident)
             time.sleep(_SECONDS_BETWEEN_SAMPLES)
 
 
-def tree_mb(process: int) -> float:
-    """Resident memory of a process and its descendants, shared pages counted in each."""
-    total = 0.0
-    waiting = [process]
-    while waiting:
-        one = waiting.pop()
-        try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-            for task in Path(f"/proc/{one}/task").iterdir():
-                waiting += [int(child) for child in (task / "children").read_text().split()]
-        except (OSError, IndexError):
-            continue
-    return total
+def _clocks() -> tuple[float, float]:
+    """Wall time, and processor time of this process and of the children that have ended."""
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+def resident_mb(process: int) -> float:
+    """Resident memory of a process; 0 when it has ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def descendants(process: int) -> list[int]:
+    """Children, their children and so on."""
+    found: list[int] = []
+    try:
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
+    except OSError:
+        return found
+    for child in children:
+        found += [child, *descendants(child)]
+    return found
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
