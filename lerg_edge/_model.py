@@ -31,8 +31,7 @@ def training_loss(
 ) -> torch.Tensor:
     """BPR of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows."""
     rows = layer_zero(codebook, step, embedding, bits=bits)
-    users, items = propagate(graph, rows[: graph.user_count], rows[graph.user_count :], layers=layers)
-    return bpr(users, items, batch) + l2 * row_penalty(rows, batch)
+    return bpr(propagate(graph, rows, layers=layers), batch) + l2 * row_penalty(rows, batch)
 
 
 def propagated_rows(
@@ -46,5 +45,5 @@ def propagated_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Propagated rows [U, d] and [I, d] without a gradient."""
     with torch.no_grad():
-        rows = layer_zero(codebook, step, embedding, bits=bits)
-        return mean_of_layers(graph, rows[: graph.user_count], rows[graph.user_count :], layers=layers)
+        rows = mean_of_layers(graph, layer_zero(codebook, step, embedding, bits=bits), layers=layers)
+        return rows[: graph.user_count], rows[graph.user_count :]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pymetis
 from scipy import sparse
 
+from lerg_edge._metis import partition
 from lerg_edge.errors import InputError
 from lerg_edge.graph import full_adjacency, normalised_bipartite
 
@@ -150,9 +150,7 @@ def _partition(adjacency: sparse.csr_matrix, parts: int, *, seed: int) -> np.nda
     labels = np.full(adjacency.shape[0], -1, np.int64)
     if 1 < parts < len(connected):
         graph = adjacency[connected][:, connected]
-        structure = pymetis.CSRAdjacency(graph.indptr.astype(np.int32), graph.indices.astype(np.int32))
-        _, found = pymetis.part_graph(parts, structure, options=pymetis.Options(seed=seed % 2**31))
-        labels[connected] = found
+        labels[connected] = partition(graph.indptr, graph.indices, parts=parts, seed=seed % 2**31)
     else:
         labels[connected] = np.arange(len(connected)) % parts
     _place_isolated(labels, isolated, parts)

@@ -1,8 +1,8 @@
 """Losses over whole tables, with gradients that are sparse products.
 
-A BPR batch is a sparse matrix with two entries for each triple. Its gradient towards the users is that matrix
-times the item rows, and towards the items its transpose times the user rows, so that no [B, d] gradient is
-ever scattered and the sums are made in a fixed order.
+The gradient of a BPR batch towards the rows of all entities is a symmetric sparse matrix times these rows,
+with one entry each way for a positive and one for each of its negatives. So no [B, d] gradient is ever
+scattered, the sums are made in a fixed order, and nothing of a batch's size times d is alive at once.
 """
 
 from __future__ import annotations
@@ -17,27 +17,31 @@ from scipy import sparse
 from lerg_edge.sampling import Triples
 from lerg_edge.sparse_rows import SparseRows
 
+# Rows that are gathered at a time: they stay in a core's cache, where a whole batch would be paged in anew.
+_ROWS_AT_ONCE = 4096
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TripleBatch:
-    """Triples with the index structures that their gradient needs, on a device.
+    """Pairs with their negatives and the index structures that their gradient needs, on a device.
+
+    An *entry* is a positive or a negative of a pair: pair by pair the positive, then its k negatives.
 
     Shapes:
-        users, positives, negatives: int32 [B], sorted by user.
-        user_offsets: int32 [U + 1], where a user's entries begin among the 2B entries, two for each triple.
-        item_users: int32 [2B], the users of the entries, sorted by item.
-        item_entries: int32 [2B], which entry each of them is.
-        item_offsets: int32 [I + 1].
-        counts: float32 [U + I], how often each entity occurs.
+        users, positives: int32 [P], sorted by user; negatives: int32 [P, k].
+        neighbours: int32 [2 P (k + 1)], rows of the table [U + I, d] that each entity's gradient takes up.
+        offsets: int32 [U + I + 1], where each entity's neighbours begin.
+        item_entries: int32 [P (k + 1)], which entry each neighbour of the items is.
+        counts: float32 [U + I], how often each entity occurs in the P k triples.
     """
 
+    user_count: int
     users: torch.Tensor
     positives: torch.Tensor
     negatives: torch.Tensor
-    user_offsets: torch.Tensor
-    item_users: torch.Tensor
+    neighbours: torch.Tensor
+    offsets: torch.Tensor
     item_entries: torch.Tensor
-    item_offsets: torch.Tensor
     counts: torch.Tensor
 
     @classmethod
@@ -45,66 +49,78 @@ class TripleBatch:
         cls, triples: Triples, *, user_count: int, item_count: int, device: torch.device | str = "cpu"
     ) -> TripleBatch:
         """Index a mini-batch."""
-        size = len(triples)
-        per_user = np.bincount(triples.users, minlength=user_count)
-        offsets = np.zeros(user_count + 1, np.int32)
-        np.cumsum(2 * per_user, out=offsets[1:])
-        items = np.stack([triples.positives, triples.negatives], axis=1).reshape(-1)
+        each = triples.per_positive
+        users, positives = triples.users[::each], triples.positives[::each]
+        negatives = triples.negatives.reshape(-1, each)
+        per_user = np.bincount(users, minlength=user_count)
+        user_offsets = np.zeros(user_count + 1, np.int32)
+        np.cumsum((each + 1) * per_user, out=user_offsets[1:])
+        items = np.column_stack([positives, negatives]).reshape(-1)
         by_item = sparse.csr_matrix(
-            (np.arange(2 * size, dtype=np.int32), items, offsets), shape=(user_count, item_count)
+            (np.arange(len(items), dtype=np.int32), items, user_offsets), shape=(user_count, item_count)
         ).tocsc()
-        counts = np.concatenate([per_user, np.diff(by_item.indptr)]).astype(np.float32)
+        occurrences = np.bincount(positives, minlength=item_count) * (each - 1) + np.diff(by_item.indptr)
         arrays = (
-            triples.users,
-            triples.positives,
-            triples.negatives,
-            offsets,
-            by_item.indices.astype(np.int32, copy=False),
+            users,
+            positives,
+            negatives,
+            np.concatenate([items + np.int32(user_count), by_item.indices.astype(np.int32, copy=False)]),
+            np.concatenate([user_offsets, by_item.indptr[1:].astype(np.int32) + np.int32(len(items))]),
             by_item.data,
-            by_item.indptr.astype(np.int32, copy=False),
-            counts,
+            np.concatenate([per_user * each, occurrences]).astype(np.float32),
         )
-        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+        return cls(
+            user_count, *(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays)
+        )
 
     def __len__(self) -> int:
-        return len(self.users)
+        """Number of triples."""
+        return self.negatives.numel()
 
 
 class _Bpr(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, users: torch.Tensor, items: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
-        difference = items.index_select(0, batch.negatives)
-        difference -= items.index_select(0, batch.positives)
-        margins = difference.mul_(users.index_select(0, batch.users)).sum(dim=1)
-        ctx.save_for_backward(users, items, margins)
+    def forward(ctx: Any, rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
+        margins = _margins(rows, batch)
+        ctx.save_for_backward(rows, margins)
         ctx.batch = batch
         return torch.nn.functional.softplus(margins).mean()
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        users, items, margins = ctx.saved_tensors
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        rows, margins = ctx.saved_tensors
         batch: TripleBatch = ctx.batch
-        slope = torch.sigmoid(margins) * (grads[0] / len(batch))
-        weights = torch.stack([-slope, slope], dim=1).reshape(-1)
-        entries = torch.stack([batch.positives, batch.negatives], dim=1).reshape(-1)
-        by_user = SparseRows(entries, batch.user_offsets, weights)
-        by_item = SparseRows(
-            batch.item_users, batch.item_offsets, weights.index_select(0, batch.item_entries)
-        )
-        return by_user.product(items), by_item.product(users), None
+        slope = torch.sigmoid(margins).mul_(grads[0] / len(batch))
+        entries = torch.cat([-slope.sum(dim=1, keepdim=True), slope], dim=1).reshape(-1)
+        weights = torch.cat([entries, entries.index_select(0, batch.item_entries)])
+        return SparseRows(batch.neighbours, batch.offsets, weights).product(rows), None
 
 
-def bpr(users: torch.Tensor, items: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
+def _margins(rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
+    """h_u . h_n - h_u . h_p of every triple, [P, k]."""
+    users, items = rows[: batch.user_count], rows[batch.user_count :]
+    pairs, each = batch.negatives.shape
+    margins = rows.new_empty(pairs, each)
+    at_once = max(1, pairs if rows.is_cuda else _ROWS_AT_ONCE // each)
+    for start in range(0, pairs, at_once):
+        part = slice(start, start + at_once)
+        own = users.index_select(0, batch.users[part])
+        wanted = items.index_select(0, batch.positives[part]).mul_(own).sum(dim=1, keepdim=True)
+        others = items.index_select(0, batch.negatives[part].reshape(-1)).view(len(own), each, -1)
+        torch.sub(others.mul_(own.unsqueeze(1)).sum(dim=2), wanted, out=margins[part])
+    return margins
+
+
+def bpr(rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
     """Mean over a batch of softplus(h_u . h_n - h_u . h_p).
 
     Source: BPR, arXiv 1205.2618, equation 4.
 
     Args:
-        users: [U, d] propagated rows.
-        items: [I, d] propagated rows.
+        rows: [U + I, d] propagated rows, users first.
         batch: the triples.
     """
-    return _Bpr.apply(users, items, batch)
+    return _Bpr.apply(rows, batch)
 
 
 class _RowPenalty(torch.autograd.Function):

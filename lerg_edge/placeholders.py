@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lerg_edge.errors import InputError
@@ -157,6 +156,9 @@ def _centroids(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.nd
     distinct = np.unique(rows, axis=0) if len(rows) else rows
     if len(distinct) <= number:
         return distinct
+    # Imported where it is needed: it brings a second of imports of its own.
+    from sklearn.cluster import KMeans
+
     # Sums over several threads differ in their last bits from run to run.
     with threadpool_limits(1):
         model = KMeans(number, n_init=1, max_iter=_MOST_ITERATIONS, random_state=seed, algorithm="lloyd")

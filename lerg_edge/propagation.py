@@ -1,4 +1,4 @@
-"""LightGCN propagation over the two halves of the bipartite graph.
+"""LightGCN propagation over the bipartite graph.
 
 Source: LightGCN, arXiv 2002.02126, equations 7 and 8, with equal layer weights.
 """
@@ -17,12 +17,14 @@ from lerg_edge.sparse_rows import SparseRows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BipartiteGraph:
-    """The normalised interaction graph, once by user and once by item.
+    """The normalised interaction graph: whole, and each half of it.
 
     Shapes:
-        by_user: B [U, I]; by_item: B^T [I, U]; both with entries 1 / sqrt(deg_u deg_i).
+        adjacency: A = [[0, B], [B^T, 0]], [U + I, U + I]; by_user: B [U, I]; by_item: B^T [I, U]; entries
+            1 / sqrt(deg_u deg_i).
     """
 
+    adjacency: SparseRows
     by_user: SparseRows
     by_item: SparseRows
     user_count: int
@@ -38,17 +40,17 @@ class BipartiteGraph:
     ) -> BipartiteGraph:
         """Normalise an interaction matrix [U, I] by its own degrees and place it on a device."""
         half = normalised_bipartite(matrix)
-        return cls(
-            SparseRows.from_csr(half, device=device, dtype=dtype),
-            SparseRows.from_csr(half.T.tocsr(), device=device, dtype=dtype),
-            matrix.shape[0],
-            matrix.shape[1],
+        by_user = SparseRows.from_csr(half, device=device, dtype=dtype)
+        by_item = SparseRows.from_csr(half.T.tocsr(), device=device, dtype=dtype)
+        whole = SparseRows(
+            torch.cat([by_user.indices + matrix.shape[0], by_item.indices]),
+            torch.cat([by_user.offsets, by_item.offsets[1:] + matrix.nnz]),
+            torch.cat([by_user.weights, by_item.weights]),
         )
+        return cls(whole, by_user, by_item, matrix.shape[0], matrix.shape[1])
 
 
-def mean_of_layers(
-    graph: BipartiteGraph, users: torch.Tensor, items: torch.Tensor, *, layers: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def mean_of_layers(graph: BipartiteGraph, rows: torch.Tensor, *, layers: int) -> torch.Tensor:
     """Evaluate 1/(L+1) sum over l of A^l X in Horner form: T <- X + A T, L times, then the mean.
 
     No layer is kept, so the working memory is two tables whatever the depth. The operator is symmetric and
@@ -56,49 +58,39 @@ def mean_of_layers(
 
     Args:
         graph: the normalised graph.
-        users: [U, d].
-        items: [I, d], same dtype.
+        rows: X, [U + I, d], users first.
         layers: L >= 0.
 
     Returns:
-        The propagated [U, d] and [I, d].
+        The propagated [U + I, d], in memory of its own.
     """
-    user_rows, item_rows = users, items
+    if not layers:
+        return rows.detach().clone()
+    total = rows
     for _ in range(layers):
-        user_rows, item_rows = (
-            graph.by_user.product(item_rows).add_(users),
-            graph.by_item.product(user_rows).add_(items),
-        )
-    share = 1.0 / (layers + 1)
-    return user_rows * share, item_rows * share
+        total = graph.adjacency.product(total).add_(rows)
+    return total.mul_(1.0 / (layers + 1))
 
 
 class _Propagate(torch.autograd.Function):
     """Forward and backward are the same symmetric operator."""
 
     @staticmethod
-    def forward(
-        ctx: Any, users: torch.Tensor, items: torch.Tensor, graph: BipartiteGraph, layers: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(ctx: Any, rows: torch.Tensor, graph: BipartiteGraph, layers: int) -> torch.Tensor:
         ctx.graph, ctx.layers = graph, layers
-        return mean_of_layers(graph, users, items, layers=layers)
+        return mean_of_layers(graph, rows, layers=layers)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
-        users, items = mean_of_layers(
-            ctx.graph, grads[0].contiguous(), grads[1].contiguous(), layers=ctx.layers
-        )
-        return users, items, None, None
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return mean_of_layers(ctx.graph, grads[0].contiguous(), layers=ctx.layers), None, None
 
 
-def propagate(
-    graph: BipartiteGraph, users: torch.Tensor, items: torch.Tensor, *, layers: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def propagate(graph: BipartiteGraph, rows: torch.Tensor, *, layers: int) -> torch.Tensor:
     """Propagate layer-0 rows over the graph, differentiably.
 
-    H = 1/(L+1) * sum over l = 0..L of A^l X, with X the stacked ``users`` [U, d] and ``items`` [I, d].
+    H = 1/(L+1) * sum over l = 0..L of A^l X, with X = ``rows`` [U + I, d], users first.
 
     Returns:
-        The two halves of H, [U, d] and [I, d].
+        H, [U + I, d].
     """
-    return _Propagate.apply(users, items, graph, layers)
+    return _Propagate.apply(rows, graph, layers)

@@ -5,7 +5,7 @@ Sets of any size come from one seed, so that demos, tests and measurements need 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from lerg_edge.errors import InputError
 from lerg_edge.interactions import Dataset, IdMap, Interactions
 from lerg_edge.splits import split_ratio
 
-__all__ = ["demo_dataset", "demo_interactions", "generate"]
+__all__ = ["SHAPES", "Shape", "demo_dataset", "demo_interactions", "generate", "shaped_interactions"]
 
 # Tail exponents of the Pareto weights: heavy as real catalogues are, with a mean that exists.
 _ACTIVITY_TAIL = 1.6
@@ -23,6 +23,25 @@ _POPULARITY_TAIL = 1.3
 _LEAST_ACTIVITY = 0.2  # beside a mean of 1.7: most users have far fewer pairs than the average
 _PATIENT_ROUNDS = 10
 _DEMO_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a set to generate; ``interactions`` are all of them, before a test set is held out."""
+
+    users: int
+    items: int
+    interactions: int
+    communities: int
+
+
+# The sizes of the sets that LERG, arXiv 2505.18999, was measured on. A community is several hundred items
+# wide, so that the most active users may have as many pairs as they have in the sets themselves.
+SHAPES = {
+    "yelp2020": Shape(71_135, 45_063, 1_782_999, communities=60),
+    "amazon-book": Shape(52_643, 91_599, 2_984_108, communities=60),
+    "ifashion": Shape(300_000, 81_614, 1_607_813, communities=60),
+}
 
 
 def generate(
@@ -84,6 +103,18 @@ def demo_interactions(seed: int = 0) -> Interactions:
     return replace(plain, user_ids=_numbered("user", 1_200), item_ids=_numbered("item", 800))
 
 
+def shaped_interactions(name: str, seed: int = 0) -> Interactions:
+    """A generated set of the size of one of :data:`SHAPES`; ids are integers.
+
+    Raises:
+        InputError: there is no such shape.
+    """
+    if name not in SHAPES:
+        raise InputError(f"there is no generated set 'demo:{name}'; choose one of demo, {_shape_names()}")
+    shape = SHAPES[name]
+    return generate(shape.users, shape.items, shape.interactions, communities=shape.communities, seed=seed)
+
+
 def demo_dataset(seed: int = 0) -> Dataset:
     """The demo with a fifth of each user's pairs held out as a test set."""
     return Dataset(*split_ratio(demo_interactions(seed), test_share=_DEMO_TEST_SHARE, seed=seed))
@@ -142,6 +173,10 @@ def _completed(
         others = np.setdiff1d(np.arange(items), keys[first:end] - user * items, assume_unique=True)
         parts.append(user * items + generator.choice(others, size=missing[user], replace=False))
     return np.sort(np.concatenate(parts))
+
+
+def _shape_names() -> str:
+    return ", ".join(f"demo:{name}" for name in SHAPES)
 
 
 def _numbered(prefix: str, count: int) -> IdMap:

@@ -47,3 +47,11 @@ def test_runtime_loads_neither_torch_nor_executorch() -> None:
     assert not crossed
     # The guard itself: a name that must be there is seen.
     assert "'numpy'" in loaded
+
+
+def test_what_only_tracing_needs_is_not_imported_before_the_data_is_read() -> None:
+    """Four seconds of imports stood between reading and the first stage; they now wait behind METIS."""
+    code = "import sys, lerg_exporter.pipeline\nprint(sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'torch'" in loaded
+    assert not {name for name in ("executorch", "sklearn", "sympy") if f"'{name}'" in loaded}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,8 +20,11 @@ from lerg_exporter.golden import golden_examples
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.measure import scratch_bytes
 from lerg_exporter.methods import methods_of
-from lerg_exporter.programs import MethodPlan, Program, trace
+from lerg_exporter.quiet_imports import quiet_imports
 from lerg_runtime.bundle import Manifest, State, pack, write_bundle
+
+if TYPE_CHECKING:
+    from lerg_exporter.programs import MethodPlan, Program
 
 __all__ = ["Draft", "draft_bundle", "write"]
 
@@ -67,6 +70,8 @@ def draft_bundle(
     Raises:
         InputError: the lowering or propagation is not available, or the model has an empty side.
     """
+    with quiet_imports():
+        from lerg_exporter.programs import trace
     methods = methods_of(model, limits, lowering=lowering, propagation=propagation)
     golden: Mapping[str, Any] = {}
     if with_golden:
@@ -124,7 +129,7 @@ def write(
             "propagation": draft.propagation,
             "model": _sizes(draft),
             "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
-            "storage": _storage(model),
+            "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": asdict(propagation_cost(model, full_edges=edges)),
             "training": dict(training or {}),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lerg_exporter.programs import MethodPlan, Program, TensorSpec
 from lerg_runtime._engine import native
+
+if TYPE_CHECKING:
+    from lerg_exporter.programs import MethodPlan, Program, TensorSpec
 
 __all__ = ["scratch_bytes"]
 

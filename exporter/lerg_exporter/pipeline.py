@@ -26,12 +26,15 @@ from lerg_exporter.estimate import DataSizes
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
+from lerg_exporter.quiet_imports import imported_meanwhile
 from lerg_exporter.target import check_target
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 
 __all__ = ["ExportReport", "export"]
+
+_NEEDED_LATER = ("lerg_exporter.programs", "sklearn.cluster")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +90,8 @@ def export(
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
-        assignment = stages.assigned(dataset.train, chosen, training, codes=plan.codes, work=work)
+        with imported_meanwhile(*_NEEDED_LATER):
+            assignment = stages.assigned(dataset.train, chosen, training, codes=plan.codes, work=work)
         tell.stage("pretraining")
         model = stages.pretrained(dataset.train, assignment, training, work=work, progress=tell)
         tell.stage("selecting and rewiring")

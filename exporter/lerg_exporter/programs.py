@@ -7,12 +7,19 @@ gives its own memory for them, and `parameter_data` writes them for a runtime th
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, ExecutorchProgramManager, to_edge
+from executorch.exir import (
+    EdgeCompileConfig,
+    EdgeProgramManager,
+    ExecutorchBackendConfig,
+    ExecutorchProgramManager,
+    to_edge,
+)
 from executorch.exir.passes import MemoryPlanningPass
 from executorch.exir.schema import ExecutionPlan, ScalarType
 from executorch.exir.schema import Tensor as PlannedTensor
@@ -53,11 +60,19 @@ class MethodPlan:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One `.pte`: its bytes, its methods' plans, and its external parameters as a `.ptd`, or None."""
+    """One `.pte`.
+
+    Attributes:
+        data: its bytes.
+        plans: of its methods.
+        parameter_data: its external parameters as a `.ptd`, or None.
+        constants: bytes of each constant tensor in `data`, by name; methods share equal ones.
+    """
 
     data: bytes
     plans: tuple[MethodPlan, ...]
     parameter_data: bytes | None
+    constants: Mapping[str, int]
 
 
 def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> Program:
@@ -88,6 +103,7 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         data=bytes(manager.buffer),
         plans=tuple(_method_plan(plans[name], method) for name, method in methods.items()),
         parameter_data=_external_data(manager),
+        constants=_constants(edge, bytes(manager.buffer)),
     )
 
 
@@ -102,6 +118,23 @@ def _make_parameters_external(exported: ExportedProgram) -> None:
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.target in exported.graph_signature.inputs_to_parameters:
             node.meta["constant_tag"] = PARAMETERS
+
+
+def _constants(edge: EdgeProgramManager, data: bytes) -> dict[str, int]:
+    """Sizes of the tensors of all methods that are found in the program, each content once."""
+    sizes: dict[str, int] = {}
+    seen = set()
+    for method in edge.methods:
+        exported = edge.exported_program(method)
+        for name, tensor in {**exported.state_dict, **exported.constants}.items():
+            content = tensor.detach().cpu().numpy().tobytes()
+            digest = hashlib.sha256(content).digest()
+            if not content or digest in seen or content not in data:
+                continue
+            seen.add(digest)
+            short = name.rsplit(".", 1)[-1]
+            sizes[short if short not in sizes else f"{short} of {method}"] = len(content)
+    return sizes
 
 
 def _external_data(manager: ExecutorchProgramManager) -> bytes | None:

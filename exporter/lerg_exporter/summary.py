@@ -7,7 +7,7 @@ from typing import Any
 
 from lerg_runtime.sizes import format_size
 
-__all__ = ["Rows", "accuracy_rows", "cost_rows", "program_rows", "size_rows"]
+__all__ = ["Rows", "accuracy_rows", "cost_rows", "part_rows", "program_rows", "size_rows"]
 
 Rows = list[Sequence[str]]
 
@@ -38,6 +38,25 @@ def size_rows(storage: Mapping[str, Any]) -> Rows:
     )
     rows = [(title, f"{size:,}", f"{100 * size / baseline:.2f} %") for title, size in entries]
     return [("size", "bytes", "of full table"), *rows]
+
+
+def part_rows(parts: Mapping[str, Mapping[str, int]]) -> Rows:
+    """Every file, the largest first, with its parts; parts below a thousandth of the bundle as one row."""
+    total = sum(sum(named.values()) for named in parts.values())
+    rows: Rows = [("file and part", "bytes", "of bundle")]
+    for file, named in sorted(parts.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])):
+        rows.append(_part_row(file, sum(named.values()), total))
+        large = {part: size for part, size in named.items() if 1000 * size >= total}
+        for part, size in sorted(large.items(), key=lambda entry: (-entry[1], entry[0])):
+            rows.append(_part_row(f"  {part}", size, total))
+        if len(named) > len(large) > 0:
+            small = sum(named.values()) - sum(large.values())
+            rows.append(_part_row(f"  {len(named) - len(large)} smaller parts", small, total))
+    return [*rows, _part_row("all files", total, total)]
+
+
+def _part_row(title: str, size: int, total: int) -> Sequence[str]:
+    return title, f"{size:,}", f"{100 * size / max(1, total):.2f} %"
 
 
 def program_rows(programs: Sequence[Mapping[str, Any]]) -> Rows:

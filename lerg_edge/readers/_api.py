@@ -21,7 +21,7 @@ from lerg_edge.readers._lines import read_lines
 from lerg_edge.readers._parquet import read_parquet
 from lerg_edge.readers._rows import BadRow, BadRowLog
 from lerg_edge.splits import split_leave_last_out, split_ratio
-from lerg_edge.synthetic import demo_interactions
+from lerg_edge.synthetic import demo_interactions, shaped_interactions
 
 __all__ = ["Split", "read_dataset", "read_interactions"]
 
@@ -59,7 +59,8 @@ def read_interactions(
     """Read all interactions of one source.
 
     Args:
-        path: "demo" (the string: a generated set), a folder with ``train.txt``, or one file: ``.txt`` with
+        path: "demo" or "demo:NAME" (the string: a generated set, with NAME that of a shape in
+            ``lerg_edge.synthetic.SHAPES``), a folder with ``train.txt``, or one file: ``.txt`` with
             ``user item item ...`` lines, ``.csv``, ``.tsv``, ``.parquet``, RecBole's ``.inter``, MovieLens'
             ``u.data`` or ``ratings.dat``; text also with ``.gz`` after it.
         rating_threshold: keep only rows rated at least this much; users and items of the others stay known.
@@ -67,14 +68,14 @@ def read_interactions(
         on_bad_row: called with each skipped row.
         user_column: and the others: a table's column by its name, where the usual names do not find it;
             ``rating_column=""`` and ``timestamp_column=""`` leave a column out.
-        seed: of "demo".
+        seed: of a generated set.
 
     Raises:
         InputError: there is no such file, it has an unknown form, lacks a column, holds a bad row that is
             not to be skipped, or holds no interactions.
     """
-    if path == _DEMO:
-        return demo_interactions(seed)
+    if (generated := _generated(path, seed)) is not None:
+        return generated
     names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
@@ -116,15 +117,16 @@ def read_dataset(
     """
     if split not in _SPLITS:
         raise InputError(f"split {split!r} is unknown; use one of {', '.join(_SPLITS)}")
-    if test is not None and (split not in ("auto", "given") or path == _DEMO):
-        source = "demo" if path == _DEMO else f"split {split!r}"
+    generated = _generated(path, seed)
+    if test is not None and (split not in ("auto", "given") or generated is not None):
+        source = str(path) if generated is not None else f"split {split!r}"
         raise InputError(f"{source} makes its own test set; leave the test file out or use split 'given'")
     names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
-    if path == _DEMO:
-        return _held_out(demo_interactions(seed), split, test_share=test_share, seed=seed, source=_DEMO)
+    if generated is not None:
+        return _held_out(generated, split, test_share=test_share, seed=seed, source=str(path))
     train_path = _training_file(Path(path))
     test_path = Path(test) if test is not None else None
     if test_path is None and split in ("auto", "given"):
@@ -139,6 +141,15 @@ def read_dataset(
     return _without_overlap(
         _interactions(train, user_ids, item_ids), _interactions(held_out, user_ids, item_ids), path=test_path
     )
+
+
+def _generated(path: str | Path, seed: int) -> Interactions | None:
+    """The set that "demo" or "demo:NAME" stands for; None for the path of a file or folder."""
+    if path == _DEMO:
+        return demo_interactions(seed)
+    if isinstance(path, str) and path.startswith(f"{_DEMO}:"):
+        return shaped_interactions(path.removeprefix(f"{_DEMO}:"), seed)
+    return None
 
 
 def _training_file(path: Path) -> Path:

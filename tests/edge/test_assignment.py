@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ctypes
+import sys
 from typing import Any
 
 import numpy as np
+import pymetis
 import pytest
 from scipy import sparse
 
+from lerg_edge import _metis
 from lerg_edge.assignment import identity_assignment, metis_assignment
 from lerg_edge.errors import InputError
 
@@ -116,3 +120,33 @@ def test_identity_is_the_full_table() -> None:
 def test_values_out_of_range_are_named(values: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
         metis_assignment(_random_graph(), seed=0, **values)
+
+
+def test_where_metis_runs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = _random_graph(300, 200)
+    here = metis_assignment(matrix, codes=40, seed=1)
+    monkeypatch.setattr(_metis, "_OWN_PROCESS_ENTRIES", 0)
+    np.testing.assert_array_equal(metis_assignment(matrix, codes=40, seed=1).codes, here.codes)
+
+
+def test_a_partition_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_metis, "_OWN_PROCESS_ENTRIES", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(MemoryError, match="METIS"):
+        metis_assignment(_random_graph(300, 200), codes=40, seed=1)
+
+
+def test_what_metis_prints_does_not_reach_standard_output(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It remarks on empty parts of large graphs by printf, where a command prints its answer."""
+    part_graph = pymetis.part_graph
+
+    def remarking(*arguments: Any, **options: Any) -> Any:
+        ctypes.CDLL(None).puts(b"***Cannot bisect a graph with 0 vertices!")
+        return part_graph(*arguments, **options)
+
+    monkeypatch.setattr(pymetis, "part_graph", remarking)
+    metis_assignment(_random_graph(), codes=7, seed=0)
+    print("answer")
+    assert capfd.readouterr() == ("answer\n", "")

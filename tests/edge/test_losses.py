@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from lerg_edge import losses
 from lerg_edge._model import training_loss
 from lerg_edge.assignment import metis_assignment
 from lerg_edge.embedding import CompositionalEmbedding
@@ -31,11 +32,16 @@ def _batch(size: int = 30) -> tuple[Triples, TripleBatch]:
     return triples, TripleBatch.from_triples(triples, user_count=USERS, item_count=ITEMS)
 
 
-def test_bpr_gradient_by_finite_differences() -> None:
-    _, batch = _batch()
-    users = torch.randn(USERS, 3, dtype=torch.float64, requires_grad=True)
-    items = torch.randn(ITEMS, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda first, second: bpr(first, second, batch), (users, items))
+@pytest.mark.parametrize("at_once", [1, 7, 4096])
+def test_bpr_and_its_gradient_by_finite_differences(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(losses, "_ROWS_AT_ONCE", at_once)
+    triples, batch = _batch()
+    rows = torch.randn(USERS + ITEMS, 3, dtype=torch.float64, requires_grad=True)
+    table = rows.detach().numpy()
+    apart = table[USERS + triples.negatives] - table[USERS + triples.positives]
+    margins = (table[triples.users] * apart).sum(axis=1)
+    assert bpr(rows, batch).item() == pytest.approx(np.logaddexp(0, margins).mean())
+    assert torch.autograd.gradcheck(lambda table: bpr(table, batch), (rows,))
 
 
 def test_penalty_gradient_by_finite_differences() -> None:

@@ -33,44 +33,38 @@ def test_matches_dense_powers(layers: int, dtype: torch.dtype, tolerance: float,
     rows = np.random.default_rng(1).normal(size=(USERS + ITEMS, dim))
     graph = BipartiteGraph.from_interactions(_matrix(), dtype=dtype)
     table = torch.from_numpy(rows).to(dtype)
-    users, items = mean_of_layers(graph, table[:USERS], table[USERS:], layers=layers)
-    found = torch.cat([users, items]).numpy()
+    found = mean_of_layers(graph, table, layers=layers).numpy()
     np.testing.assert_allclose(found, _dense(rows, layers), rtol=tolerance, atol=tolerance)
 
 
 def test_inputs_stay_untouched() -> None:
     graph = BipartiteGraph.from_interactions(_matrix())
     table = torch.ones(USERS + ITEMS, 4)
-    mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)
+    for layers in (0, 3):
+        mean_of_layers(graph, table, layers=layers).zero_()
     assert (table == 1).all()
 
 
 def test_isolated_entities_keep_a_share_of_their_own_row_only() -> None:
     graph = BipartiteGraph.from_interactions(_matrix())
     table = torch.randn(USERS + ITEMS, 4)
-    users, items = mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)
-    torch.testing.assert_close(users[4], table[4] / 4)
-    torch.testing.assert_close(items[6], table[USERS + 6] / 4)
+    found = mean_of_layers(graph, table, layers=3)
+    torch.testing.assert_close(found[4], table[4] / 4)
+    torch.testing.assert_close(found[USERS + 6], table[USERS + 6] / 4)
 
 
 def test_gradient_is_the_adjoint() -> None:
     graph = BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64)
-    users = torch.randn(USERS, 3, dtype=torch.float64, requires_grad=True)
-    items = torch.randn(ITEMS, 3, dtype=torch.float64, requires_grad=True)
-
-    def run(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return propagate(graph, first, second, layers=3)
-
-    assert torch.autograd.gradcheck(run, (users, items))
+    rows = torch.randn(USERS + ITEMS, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda table: propagate(graph, table, layers=3), (rows,))
 
 
-def test_gradient_of_one_half_alone() -> None:
+def test_halves_are_the_blocks_of_the_whole() -> None:
     graph = BipartiteGraph.from_interactions(_matrix())
-    users = torch.randn(USERS, 3, requires_grad=True)
-    items = torch.randn(ITEMS, 3, requires_grad=True)
-    propagate(graph, users, items, layers=1)[0].sum().backward()
-    half = normalised_bipartite(_matrix()).toarray()
-    np.testing.assert_allclose(items.grad.numpy(), np.repeat(half.sum(0)[:, None], 3, 1) / 2, atol=1e-6)
+    table = torch.randn(USERS + ITEMS, 3)
+    whole = graph.adjacency.product(table)
+    assert torch.equal(whole[:USERS], graph.by_user.product(table[USERS:]))
+    assert torch.equal(whole[USERS:], graph.by_item.product(table[:USERS]))
 
 
 @pytest.mark.parametrize("per_entity", [1, 2, 3])
@@ -106,7 +100,7 @@ def test_threads_do_not_change_a_bit() -> None:
         found = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(mean_of_layers(graph, table[:USERS], table[USERS:], layers=3)[0])
+            found.append(mean_of_layers(graph, table, layers=3))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)

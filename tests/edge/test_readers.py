@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import Interactions
 from lerg_edge.readers import _delimited, _lines, _parquet, read_dataset, read_interactions
+from lerg_edge.synthetic import SHAPES, Shape
 
 Row = tuple[object, object, object, object]
 Pairs = dict[tuple[object, object], int]
@@ -319,6 +320,18 @@ def test_demo_needs_no_file() -> None:
     assert data.train.user_ids.values[0] == "user-0001"
     whole = read_interactions("demo", seed=5)
     assert data.train.pair_count + data.test.pair_count == whole.pair_count == 30_000
+
+
+def test_a_shape_by_name_is_split_like_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHAPES, "small", Shape(50, 40, 400, communities=4))
+    data = read_dataset("demo:small", seed=5)
+    assert data.test is not None
+    assert data.train.pair_count + data.test.pair_count == 400
+    assert read_interactions("demo:small", seed=5).pair_count == 400
+    with pytest.raises(InputError, match="demo:other"):
+        read_dataset("demo:other")
+    with pytest.raises(InputError, match="demo:small makes its own test set"):
+        read_dataset("demo:small", test="test.txt")
 
 
 def test_a_path_object_called_demo_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

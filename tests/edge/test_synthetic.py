@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import Interactions
-from lerg_edge.synthetic import demo_dataset, demo_interactions, generate
+from lerg_edge.synthetic import SHAPES, demo_dataset, demo_interactions, generate, shaped_interactions
 
 
 def same(left: Interactions, right: Interactions) -> bool:
@@ -104,3 +104,34 @@ def test_sizes_out_of_range_are_refused(changed: dict[str, float], named: str) -
     arguments = {"users": 10, "items": 10, "interactions": 20, "communities": 2, "seed": 0} | changed
     with pytest.raises(InputError, match=named):
         generate(**arguments)  # type: ignore[arg-type]
+
+
+def _tail_exponent(degrees: np.ndarray, *, share: float) -> float:
+    """Hill's estimate of a power law's exponent from the largest degrees, those at the very top left out."""
+    ordered = np.sort(degrees)[::-1].astype(np.float64)
+    top = ordered[len(ordered) // 2000 : int(share * len(ordered))]
+    return float(1.0 / np.mean(np.log(top / top[-1])))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_have_their_sizes_and_power_law_degrees(name: str) -> None:
+    shape, made = SHAPES[name], shaped_interactions(name)
+    sizes = (made.user_count, made.item_count, made.pair_count)
+    assert sizes == (shape.users, shape.items, shape.interactions)
+    users = np.bincount(made.users, minlength=shape.users)
+    items = np.bincount(made.items, minlength=shape.items)
+    assert users.min() >= 1
+    # Drawn with 1.6 and 1.3, and flattened where users run out of items; light tails give 5 and more.
+    assert 1.2 < _tail_exponent(users, share=0.02) < 2.2
+    assert 1.0 < _tail_exponent(items, share=0.02) < 2.2
+
+
+def test_the_tail_estimate_tells_light_tails_apart() -> None:
+    rng = np.random.default_rng(0)
+    assert _tail_exponent(rng.poisson(30, 50_000), share=0.02) > 5
+    assert _tail_exponent(rng.pareto(1.5, 50_000) + 1, share=0.02) == pytest.approx(1.5, abs=0.2)
+
+
+def test_an_unknown_shape_is_told_the_known_ones() -> None:
+    with pytest.raises(InputError, match="demo:yelp2020, demo:amazon-book, demo:ifashion"):
+        shaped_interactions("netflix")

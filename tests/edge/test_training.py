@@ -233,11 +233,44 @@ def test_cuda_is_refused_without_a_gpu(interactions: Interactions) -> None:
         _train(interactions, replace(OPTIONS, device="cuda"))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_cuda_trains_like_the_cpu(interactions: Interactions) -> None:
-    first = _train(interactions, replace(OPTIONS, epochs=1, device="cuda"))
-    second = _train(interactions, replace(OPTIONS, epochs=1, device="cpu"))
-    assert first.history[0].loss == pytest.approx(second.history[0].loss, rel=1e-2)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+
+
+@needs_gpu
+@pytest.mark.parametrize("start", ["spectral", "normal"])
+@pytest.mark.parametrize("bits", [4, 32])
+def test_cuda_trains_like_the_cpu(interactions: Interactions, bits: int, start: Any) -> None:
+    options = replace(OPTIONS, epochs=2, bits=bits, start=start, per_row_steps=bits == 4)
+    first = _train(interactions, replace(options, device="cuda"))
+    second = _train(interactions, replace(options, device="cpu"))
+    for ours, theirs in zip(first.history, second.history, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-2)
+        assert ours.ndcg == pytest.approx(theirs.ndcg, rel=0.1)
+
+
+@needs_gpu
+def test_an_interrupted_run_goes_on_on_a_gpu_and_ends_on_the_cpu(
+    interactions: Interactions, tmp_path: Path
+) -> None:
+    """The device is not part of what a checkpoint belongs to."""
+    for epochs, device in ((1, "cuda"), (2, "cuda"), (4, "cpu")):
+        options = replace(OPTIONS, epochs=epochs, device=device)  # type: ignore[arg-type]
+        result = _train(interactions, options, checkpoint=tmp_path / "run")
+        assert len(result.history) == epochs
+    assert result.history[-1].loss < result.history[0].loss
+
+
+@needs_gpu
+def test_a_table_on_the_gpu_is_ranked_like_one_on_the_cpu(interactions: Interactions) -> None:
+    result = _train(interactions, replace(OPTIONS, epochs=1))
+    split = validation_cut(interactions.matrix(), OPTIONS)
+    rows = torch.from_numpy(propagated(result, split.train))
+    users = interactions.user_count
+    found = [
+        evaluate_embeddings(table[:users], table[users:], split.train, split.held_out)
+        for table in (rows, rows.cuda())
+    ]
+    assert found[0].ndcg == pytest.approx(found[1].ndcg, rel=1e-3)
 
 
 @pytest.mark.parametrize(

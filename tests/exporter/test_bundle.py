@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
+from lerg_exporter.anatomy import bundle_parts
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.errors import BundleError
@@ -57,6 +58,37 @@ def test_inspect_counts_every_byte(exported: Path) -> None:
         assert program["operators"]
     assert set(found["versions"]) == {"lerg-edge", "executorch", "torch", "requires"}
     json.dumps(found, allow_nan=False)
+
+
+def test_inspect_shows_where_each_byte_goes(exported: Path) -> None:
+    found = inspect_bundle(exported)
+    parts, shape = found["parts"], found["model"]
+    for path in exported.iterdir():
+        assert sum(parts[path.name].values()) == path.stat().st_size, path.name
+        assert min(parts[path.name].values()) >= 0
+        assert "the rest" not in parts[path.name]
+    assert parts["manifest.json"].keys() >= {"programs", "model", "storage"}
+    assert parts["SHA256SUMS"].keys() == {*parts} - {"SHA256SUMS", "state.bin"}
+    assert parts["state.bin"].keys() >= {"codebook", "step", "own SHA-256"}
+    # What the program must hold, counted from the model's sizes alone.
+    program = parts["model.pte"]
+    assert program["indices"] == shape["edges"]
+    assert program["indptr"] == 4 * (shape["retained_users"] + 1)
+    assert program["user_codes"] == shape["retained_users"] * shape["per_entity"]
+    assert program["user_placeholders"] == shape["user_placeholders"] * shape["dim"] * shape["bits"] // 8
+    assert 1000 < program["instructions and tensor descriptions"] < 100_000
+    assert program["alignment"] < 4096
+    assert found["storage"]["constants"].keys() <= program.keys()
+
+
+def test_parts_of_a_program_that_names_no_constants(exported: Path) -> None:
+    files = {"model.pte": (exported / "model.pte").read_bytes()}
+    (parts,) = bundle_parts(files, constants={}).values()
+    assert parts.keys() >= {"instructions and tensor descriptions", "constants and alignment"}
+    assert sum(parts.values()) == len(files["model.pte"])
+    for wrong in ({"x": 10**9}, {"x": -1}):
+        assert bundle_parts(files, constants=wrong)["model.pte"] == parts
+    assert bundle_parts({"model.pte": b"short"}, constants={}) == {"model.pte": {"the rest": 5}}
 
 
 def test_planned_scratch_is_enough_for_every_size(exported: Path) -> None:

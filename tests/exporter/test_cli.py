@@ -70,6 +70,8 @@ def test_inspect_and_verify(capsys: pytest.CaptureFixture[str], exported: Path) 
     status, out, _ = run(capsys, "inspect", exported)
     assert status == 0
     assert "lerg::propagate_table.out" in out
+    assert "all files" in out
+    assert "  gaps" in out
     status, out, _ = run(capsys, "verify", exported)
     assert status == 0
     assert "golden" in out

@@ -10,7 +10,7 @@ import click
 from lerg_exporter.cli._options import bundle_argument, json_option
 from lerg_exporter.cli._output import print_json, print_table
 from lerg_exporter.inspection import inspect_bundle
-from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
+from lerg_exporter.summary import accuracy_rows, cost_rows, part_rows, program_rows, size_rows
 
 __all__ = ["inspect"]
 
@@ -30,7 +30,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
         print_json(found)
         return
     click.echo(_headline(found) + "\n")
-    print_table([("file", "bytes"), *((name, f"{size:,}") for name, size in found["files"].items())])
+    print_table(part_rows(found["parts"]))
     items = found["storage"]["items"]
     print_table([("embedding storage", "bytes"), *((name, f"{size:,}") for name, size in items.items())])
     print_table(size_rows(found["storage"]))

@@ -152,7 +152,8 @@ def run(
     """Train on DATA, prune, rewire, trace, fine-tune through the program, and write a bundle.
 
     DATA is `demo`, a folder with train.txt and test.txt (`user item item ...`, a line a user), or one file:
-    CSV, TSV, Parquet, RecBole .inter, MovieLens u.data or ratings.dat.
+    CSV, TSV, Parquet, RecBole .inter, MovieLens u.data or ratings.dat. `demo:yelp2020`, `demo:amazon-book`
+    and `demo:ifashion` are generated in the sizes of these sets.
 
     \b
     lerg-export run demo -o bundle
