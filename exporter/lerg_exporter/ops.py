@@ -18,6 +18,7 @@ from lerg_exporter import reference
 __all__ = ["OPERATORS"]
 
 _GRAPH = "Tensor user_codes, Tensor item_codes, Tensor indptr, Tensor indices"
+_CODES = "Tensor user_rows, Tensor item_codes, Tensor item_scales"
 _WHERE = "int side, int layers, float anchor_weight"
 
 # Operator name to its arguments.
@@ -31,6 +32,10 @@ OPERATORS: dict[str, str] = {
     "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}",
     "top_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor seen, Tensor ranks",
     "score_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor items",
+    "row_scales": "Tensor table",
+    "quantise_rows": "Tensor table",
+    "top_items_int8": f"{_CODES}, Tensor item_slots, Tensor seen, Tensor ranks",
+    "score_items_int8": f"{_CODES}, Tensor item_slots, Tensor items",
 }
 
 
@@ -73,6 +78,14 @@ def _shape_of_scores(user_rows: Tensor, *others: Any) -> Tensor:
     return user_rows.new_empty(others[-1].shape)
 
 
+def _shape_of_scales(table: Tensor) -> Tensor:
+    return table.new_empty(table.shape[0])
+
+
+def _shape_of_codes(table: Tensor) -> Tensor:
+    return table.new_empty(table.shape, dtype=torch.int8)
+
+
 _SHAPES: dict[str, Callable[..., Tensor]] = {
     "fake_quantise": _shape_like_codebook,
     "fake_quantise_grad_codebook": _shape_like_grad,
@@ -83,6 +96,10 @@ _SHAPES: dict[str, Callable[..., Tensor]] = {
     "propagate_table": _shape_of_table,
     "top_items": _shape_of_items,
     "score_items": _shape_of_scores,
+    "row_scales": _shape_of_scales,
+    "quantise_rows": _shape_of_codes,
+    "top_items_int8": _shape_of_items,
+    "score_items_int8": _shape_of_scores,
 }
 
 

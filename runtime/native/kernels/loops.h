@@ -88,6 +88,9 @@ struct CollectArgs {
   float* codebook;
 };
 
+constexpr int kScoreItems = 64;  // most items that one call of a scoring loop takes: bits of a mask
+constexpr int kMaxUserLanes = 32;
+
 // Scores of `items` rows against a group of users; users vary fastest. `hits[j]` says whether any user's
 // score for item j is above that user's threshold.
 struct ScoreArgs {
@@ -96,22 +99,22 @@ struct ScoreArgs {
   const float* table;  // [slots, dim]
   int64_t dim;
   const int32_t* slots;  // [items]
-  int32_t items;         // at most kScoreItems
+  int32_t items;
   const float* thresholds;
   float* scores;  // [items, lanes]
   uint8_t* hits;
 };
-constexpr int kScoreItems = 64;
-constexpr int kMaxUserLanes = 32;
 
-// Scores of one user for `count` slots, with the same rounding as ScoreArgs.
-struct DotArgs {
-  const float* user;
+// Scores of one user for `items` slots, with the same rounding as ScoreArgs; bit j of the result says whether
+// score j is above the threshold.
+struct ScoreOneArgs {
+  const float* user;  // [dim], then zeros up to a multiple of 16
   const float* table;
   int64_t dim;
   const int32_t* slots;
-  int32_t count;
-  float* scores;
+  int32_t items;
+  float threshold;
+  float* scores;  // [items]
 };
 
 struct Loops {
@@ -121,8 +124,9 @@ struct Loops {
   void (*scatter_codes[kIndexTypes][kBlockWidths])(const ScatterCodesArgs&);
   void (*collect[kIndexTypes][kBlockWidths])(const CollectArgs&);
   void (*score[kBlockWidths])(const ScoreArgs&);
-  void (*dot)(const DotArgs&);
-  int score_lanes[kBlockWidths];  // users that a call of `score` takes, a divisor of kMaxUserLanes
+  uint64_t (*score_one)(const ScoreOneArgs&);
+  bool (*all_below)(const int32_t* values, int64_t count, int32_t limit);  // all in [0, limit)
+  int score_lanes[kBlockWidths];  // users that a call for a group takes, a divisor of kMaxUserLanes
   const char* name;
 };
 

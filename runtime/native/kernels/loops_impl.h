@@ -1,5 +1,5 @@
 // The bodies of the loops, for the instruction set of the including file, which defines LERG_LANES (floats in
-// a vector) and LERG_TABLE (the name of its table). Nothing here may be an inline function with external
+// a vector). Nothing here may be an inline function with external
 // linkage, from the standard library or elsewhere: the linker could keep the copy with the widest instructions
 // for everybody. Hence the unnamed namespace and no standard header but <cstdint>, through loops.h.
 #pragma once
@@ -31,22 +31,6 @@ inline Vector fused(Vector a, Vector b, Vector sum) {
   return vfmaq_f32(sum, a, b);
 #else
   return sum + a * b;
-#endif
-}
-
-inline bool any_greater(Vector a, Vector b) {
-#if LERG_LANES == 16
-  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
-#elif LERG_LANES == 8
-  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
-#elif defined(__x86_64__)
-  return _mm_movemask_ps(_mm_cmpgt_ps(a, b)) != 0;
-#elif defined(__aarch64__)
-  return vmaxvq_u32(vcgtq_f32(a, b)) != 0;
-#else
-  for (int lane = 0; lane < LERG_LANES; ++lane)
-    if (a[lane] > b[lane]) return true;
-  return false;
 #endif
 }
 
@@ -167,57 +151,6 @@ void collect(const CollectArgs& args) {
     Row<W> total = Row<W>::at(args.codebook, k);
     total.add_times(sum, args.weight);
     total.write(args.codebook, k);
-  }
-}
-
-// Items by users in registers, one pass over the dimensions: no packing of items, no horizontal sums.
-template <int kItems, int kUsers>
-void score(const ScoreArgs& args) {
-  constexpr int kLanes = kUsers * LERG_LANES;
-  Vector thresholds[kUsers];
-  for (int u = 0; u < kUsers; ++u) thresholds[u] = load(args.thresholds + u * LERG_LANES);
-  for (int32_t first = 0; first < args.items; first += kItems) {
-    const float* rows[kItems];
-    for (int j = 0; j < kItems; ++j) {  // past the end the last item is scored again
-      const int32_t item = first + j < args.items ? first + j : args.items - 1;
-      rows[j] = args.table + int64_t(args.slots[item]) * args.dim;
-    }
-    Vector sums[kItems][kUsers];
-    for (int j = 0; j < kItems; ++j)
-      for (int u = 0; u < kUsers; ++u) sums[j][u] = Vector{};
-    for (int64_t k = 0; k < args.dim; ++k) {
-      Vector users[kUsers];
-      for (int u = 0; u < kUsers; ++u) users[u] = load(args.users + k * args.stride + u * LERG_LANES);
-      for (int j = 0; j < kItems; ++j) {
-        const Vector value = broadcast(rows[j][k]);
-        for (int u = 0; u < kUsers; ++u) sums[j][u] = fused(users[u], value, sums[j][u]);
-      }
-    }
-    for (int j = 0; j < kItems && first + j < args.items; ++j) {
-      bool hit = false;
-      for (int u = 0; u < kUsers; ++u) {
-        store(args.scores + int64_t(first + j) * kLanes + u * LERG_LANES, sums[j][u]);
-        hit |= any_greater(sums[j][u], thresholds[u]);
-      }
-      args.hits[first + j] = hit;
-    }
-  }
-}
-
-void dot(const DotArgs& args) {
-  for (int32_t first = 0; first < args.count; first += LERG_LANES) {
-    const float* rows[LERG_LANES];
-    for (int j = 0; j < LERG_LANES; ++j) {
-      const int32_t item = first + j < args.count ? first + j : args.count - 1;
-      rows[j] = args.table + int64_t(args.slots[item]) * args.dim;
-    }
-    Vector sum = Vector{};
-    for (int64_t k = 0; k < args.dim; ++k) {
-      Vector items;
-      for (int j = 0; j < LERG_LANES; ++j) items[j] = rows[j][k];
-      sum = fused(items, broadcast(args.user[k]), sum);
-    }
-    for (int j = 0; j < LERG_LANES && first + j < args.count; ++j) args.scores[first + j] = sum[j];
   }
 }
 
