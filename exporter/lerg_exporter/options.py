@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lerg_edge.errors import InputError
+from lerg_exporter.limits import ITEM_TABLES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
 
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
@@ -40,6 +41,7 @@ class ExportOptions:
         seed: equal seeds give equal bundles.
         device: auto, cpu or cuda; where pretraining runs.
         lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
+        item_table: float32 or int8, type of the rows that ranking reads; int8 takes a quarter of the memory.
         memory_budget, storage_budget: most bytes that running the bundle, and its files, may take, or None.
     """
 
@@ -70,6 +72,7 @@ class ExportOptions:
     device: str = "auto"
     lowering: str = "native"
     propagation: str = "graph"
+    item_table: str = "float32"
     memory_budget: int | None = None
     storage_budget: int | None = None
 
@@ -83,6 +86,7 @@ class ExportOptions:
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
         _among("propagation", self.propagation, PROPAGATIONS)
+        _among("item_table", self.item_table, ITEM_TABLES)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:

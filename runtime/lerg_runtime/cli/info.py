@@ -86,6 +86,7 @@ def _print(description: dict[str, Any]) -> None:
                 "propagation",
                 f"{description['propagation']}, {model['layers']} layers, {model['edges']} edges",
             ),
+            ("item table", model.get("item_table", "float32")),
             ("saves", str(description["state"]["saves"])),
         ]
     )
