@@ -157,6 +157,13 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     retained = shape.retained_users + shape.retained_items
     row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
     tables = _FLOAT * columns * (shape.codes + retained)
+    if shape.layer_storage == "float16":
+        # Rows asked for are float32, and so are sums of pushed rows; each part knows how far a request is.
+        lanes = max(1, columns // 32)
+        sides = (shape.retained_users, shape.retained_items)
+        asked = max(max(0, _FLOAT * min(requests, rows) - 2 * rows) for rows in sides)
+        pushing = 4 * _FLOAT * (512 * columns + lanes * requests) if requests else 0
+        tables = columns * (_FLOAT * shape.codes + 2 * retained + asked) + pushing
     transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
     if not requests:
         return tables + transposed + 2048

@@ -60,6 +60,11 @@ def methods_of(
         raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
     module, function = _BUILDERS[lowering, propagation].split(":")
     built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
+    if limits.layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
+        raise InputError(
+            f"{limits.layer_storage} layers need the native lowering of graph propagation, "
+            f"not {lowering} with {propagation}"
+        )
     if limits.item_table == "int8":
         if lowering != "native":
             raise InputError(f"an int8 item table needs the native lowering, not {lowering}")

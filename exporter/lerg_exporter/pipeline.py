@@ -143,6 +143,7 @@ class _Run:
             max_users=options.max_users,
             max_k=options.max_k,
             item_table=options.item_table,
+            layer_storage=options.layer_storage,
             l2=self.l2,
         )
 

@@ -7,7 +7,8 @@ The graph is four tensors: assignment rows of the retained users [m_u, t] and it
 graph as compressed sparse rows by user, `indptr` [m_u + 1] and `indices` [E].  With S the assignment (first
 code weighted by the anchor weight, the others sharing the rest), Q the codebook, R the graph of ones and
 A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2, the propagated rows are H = 1/(L+1) sum_l A^l S Q
-(LightGCN, arXiv 2002.02126, equations 4 to 6).
+(LightGCN, arXiv 2002.02126, equations 4 to 6).  `layer_bits`, 32 or 16, is how kernels store the rows between
+layers; here nothing is stored.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def propagate_rows(
     side: int,
     layers: int,
     anchor_weight: float,
+    layer_bits: int = 32,
 ) -> Tensor:
     """Propagated rows of the slots `rows` of one side (0 users, 1 items); 0 layers gives rows of S Q.
 
@@ -107,6 +109,7 @@ def propagate_rows_grad(
     layers: int,
     anchor_weight: float,
     code_count: int,
+    layer_bits: int = 32,
 ) -> Tensor:
     """Gradient of the codebook: propagation is linear and A symmetric, so it is S^T (1/(L+1) sum_l A^l) grad.
 
@@ -134,6 +137,7 @@ def propagate_table(
     side: int,
     layers: int,
     anchor_weight: float,
+    layer_bits: int = 32,
 ) -> Tensor:
     """Propagated rows of one side by slot, its placeholders last; [m_side + r_side, d]."""
     composed = [_compose(codebook, codes, anchor_weight) for codes in (user_codes, item_codes)]

@@ -23,6 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
     "large codebook": {"dim": 32, "codes": 3000, "batch": 256, "bits": 8},
     "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
     "int8 items": {"dim": 48, "codes": 900, "batch": 256, "bits": 8, "item_table": "int8"},
+    "float16 layers": {"dim": 128, "codes": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
 }
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
@@ -38,7 +39,8 @@ def test_estimate_bounds_the_bundle(
     case: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     sizes = dict(CASES[case])
-    limits = ProgramLimits(max_batch=sizes.pop("batch"), item_table=sizes.pop("item_table", "float32"))
+    storage = {name: sizes.pop(name) for name in ("item_table", "layer_storage") if name in sizes}
+    limits = ProgramLimits(max_batch=sizes.pop("batch"), **storage)
     model = make_model(
         users=USERS,
         items=ITEMS,

@@ -145,7 +145,7 @@ class GraphSpec:
             "grads": [floats(self.requests, self.dim) for _ in counts],
         }
 
-    def calls(self, layers: int, *, anchor_weight: float = 0.8) -> dict[str, Call]:
+    def calls(self, layers: int, *, anchor_weight: float = 0.8, layer_bits: int = 32) -> dict[str, Call]:
         """Rows, gradient and table of both sides."""
         made = self.tensors()
         codebook, graph = made["codebook"], made["graph"]
@@ -155,7 +155,9 @@ class GraphSpec:
         ):
             where = (side, layers, anchor_weight)
             forward = (codebook, *graph, placeholders)
-            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), where)
-            calls[f"grad{side}"] = Call("propagate_rows_grad", (grad, *graph, rows), (*where, self.codes))
-            calls[f"table{side}"] = Call("propagate_table", forward, where)
+            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), (*where, layer_bits))
+            calls[f"grad{side}"] = Call(
+                "propagate_rows_grad", (grad, *graph, rows), (*where, self.codes, layer_bits)
+            )
+            calls[f"table{side}"] = Call("propagate_table", forward, (*where, layer_bits))
         return calls

@@ -38,6 +38,7 @@ SPECS = {
     "uint8": (replace(SMALL, code_type=torch.uint8, index_type=torch.uint8), 3),
     "int32": (replace(SMALL, code_type=torch.int32, index_type=torch.int32), 3),
     "one user and one item": (GraphSpec(users=1, items=1, dim=5, edges=1, requests=4), 3),
+    "as many requests as rows": (GraphSpec(users=20, items=31, dim=40, edges=150, requests=31), 3),
     "hardly any edge": (GraphSpec(users=40, items=50, dim=8, edges=1), 3),
     "every edge": (GraphSpec(users=20, items=30, dim=33, edges=20_000), 3),
     "255 items": (GraphSpec(users=9, items=255, dim=3, edges=90, index_type=torch.uint8), 2),
@@ -59,16 +60,22 @@ def assert_close(result: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(result - expected).max(initial=0) <= 2e-6 * max(np.abs(expected).max(initial=0), 1e-3)
 
 
+def assert_half_close(result: np.ndarray, expected: np.ndarray) -> None:
+    """Layers rounded to 11 bits, twice each: 2^-10 of the largest value, as most of it averages out."""
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).max(initial=0) <= 2**-10 * max(np.abs(expected).max(initial=0), 1e-3)
+
+
 @pytest.fixture(scope="session")
-def any_graph(folder: Path) -> Callable[[GraphSpec, int], native.Program]:
+def any_graph(folder: Path) -> Callable[..., native.Program]:
     """A program for graphs of any size with the given types and layers, compiled when first asked for."""
     compiled: dict[str, native.Program] = {}
 
-    def program_for(spec: GraphSpec, layers: int) -> native.Program:
+    def program_for(spec: GraphSpec, layers: int, layer_bits: int = 32) -> native.Program:
         example = replace(SMALL, code_type=spec.code_type, index_type=spec.index_type)
-        name = f"{spec.code_type} {spec.index_type} {layers}.pte"
+        name = f"{spec.code_type} {spec.index_type} {layers} {layer_bits}.pte"
         if name not in compiled:
-            path = write_program(folder / name, example.calls(layers), dynamic=True)
+            path = write_program(folder / name, example.calls(layers, layer_bits=layer_bits), dynamic=True)
             compiled[name] = native.Program(str(path), native.Budget(0))
         return compiled[name]
 
@@ -76,13 +83,62 @@ def any_graph(folder: Path) -> Callable[[GraphSpec, int], native.Program]:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_propagation_equals_the_reference(
-    name: str, any_graph: Callable[[GraphSpec, int], native.Program]
-) -> None:
+def test_propagation_equals_the_reference(name: str, any_graph: Callable[..., native.Program]) -> None:
     spec, layers = SPECS[name]
     program = any_graph(spec, layers)
     for kind, call in spec.calls(layers).items():
         assert_close(program.load(kind).execute(*call.arrays())[0], call.expected())
+
+
+HALF_SPECS = [
+    name
+    for name, (spec, layers) in SPECS.items()
+    if layers in (0, 2, 3) and spec.code_type == spec.index_type == torch.uint16
+]
+
+
+@pytest.mark.parametrize("name", HALF_SPECS)
+def test_layers_of_float16_are_as_near_as_their_rounding(
+    name: str, any_graph: Callable[..., native.Program]
+) -> None:
+    spec, layers = SPECS[name]
+    program = any_graph(spec, layers, 16)
+    for kind, call in spec.calls(layers, layer_bits=16).items():
+        result, expected = program.load(kind).execute(*call.arrays())[0], call.expected()
+        assert_half_close(result, expected)
+        if layers == 0:
+            assert_close(result, expected)
+
+
+@pytest.mark.parametrize("power", [-100, -40, 0, 40, 100])
+def test_layers_of_float16_fit_numbers_of_any_size(
+    power: int, any_graph: Callable[..., native.Program]
+) -> None:
+    """Halves span 2^-24 to 2^16: tables are scaled by powers of two, so that nothing else changes."""
+    program = any_graph(SMALL, 3, 16)
+    for kind, call in SMALL.calls(3, layer_bits=16).items():
+        arrays = [array.copy() for array in call.arrays()]
+        usual = program.load(kind).execute(*arrays)[0].copy()
+        arrays[0] *= np.float32(2.0**power)  # the codebook or the gradient
+        if "grad" not in kind:
+            arrays[5] *= np.float32(2.0**power)  # placeholders
+        assert np.array_equal(program.load(kind).execute(*arrays)[0], usual * np.float32(2.0**power)), kind
+
+
+def test_layers_of_float16_are_rounded(any_graph: Callable[..., native.Program]) -> None:
+    """And take half the memory of the tables: 32 columns of each side, in two lanes."""
+    wide = replace(LARGE, dim=128, codes=SMALL.codes)
+    peaks = []
+    for bits in (32, 16):
+        program = any_graph(wide, 3, bits)
+        for kind, call in wide.calls(3, layer_bits=bits).items():
+            method = program.load(kind)
+            result, expected = method.execute(*call.arrays())[0], call.expected()
+            error = np.abs(result - expected).max() / np.abs(expected).max()
+            assert (error > 2e-6) == (bits == 16), kind
+            if kind == "table0":
+                peaks.append(method.scratch_peak)
+    assert peaks[0] - peaks[1] == pytest.approx((wide.users + wide.items) * 64 * 2, abs=256)
 
 
 def test_codes_past_the_smaller_types(run: Runner) -> None:
@@ -120,6 +176,7 @@ def slots_of(side: int) -> int:
 @pytest.fixture(scope="session")
 def large_program(folder: Path) -> tuple[Path, dict[str, Call]]:
     calls = LARGE.calls(3)
+    calls |= {f"half {name}": call for name, call in LARGE.calls(3, layer_bits=16).items()}
     rng = np.random.default_rng(5)
     catalogue = (
         torch.tensor(rng.normal(size=(5, LARGE.dim)), dtype=torch.float32),
@@ -163,6 +220,8 @@ def test_every_instruction_set_gives_the_same(
     for name, call in calls.items():
         if call.operator == "top_items":
             assert (results[name] != call.expected()).mean() < 0.01  # near ties may change places
+        elif name.startswith("half"):
+            assert_half_close(results[name], call.expected())
         else:
             assert_close(results[name], call.expected())
 

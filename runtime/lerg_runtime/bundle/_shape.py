@@ -11,7 +11,8 @@ from lerg_runtime.errors import BundleError
 
 __all__ = ["ITEM_TABLES", "ModelShape"]
 
-ITEM_TABLES = ("float32", "int8")
+ITEM_TABLES = ("float32", "int8")  # what a manifest without the key means comes first
+LAYER_STORAGES = ("float32", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class ModelShape:
         max_batch, max_users, max_k: largest inputs of the programs.
         l2: weight of the squared layer-0 rows in the loss.
         item_table: `float32`, or `int8` with a float32 scale a row.
+        layer_storage: `float32` or `float16`, of the rows between the layers of graph propagation.
     """
 
     users: int
@@ -54,6 +56,7 @@ class ModelShape:
     max_k: int
     l2: float
     item_table: str = "float32"
+    layer_storage: str = "float32"
 
     @classmethod
     def parse(cls, fields: Fields) -> ModelShape:
@@ -68,6 +71,10 @@ class ModelShape:
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
         if steps not in ((1,), (codes,)):
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
+
+        def choice(name: str, known: tuple[str, ...]) -> str:
+            return fields.text(name, among=known) if name in fields else known[0]
+
         shape = cls(
             users=users,
             items=items,
@@ -87,7 +94,8 @@ class ModelShape:
             max_users=fields.integer("max_users", least=1, most=2**16),
             max_k=fields.integer("max_k", least=1, most=items),
             l2=fields.number("l2", least=0.0),
-            item_table=fields.text("item_table", among=ITEM_TABLES) if "item_table" in fields else "float32",
+            item_table=choice("item_table", ITEM_TABLES),
+            layer_storage=choice("layer_storage", LAYER_STORAGES),
         )
         if shape.bits not in PACKED_DTYPES or (shape.bits == 4 and shape.dim % 2):
             raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")

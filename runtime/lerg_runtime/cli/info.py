@@ -87,6 +87,7 @@ def _print(description: dict[str, Any]) -> None:
                 f"{description['propagation']}, {model['layers']} layers, {model['edges']} edges",
             ),
             ("item table", model.get("item_table", "float32")),
+            ("layers", model.get("layer_storage", "float32")),
             ("saves", str(description["state"]["saves"])),
         ]
     )

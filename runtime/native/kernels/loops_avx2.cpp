@@ -1,4 +1,4 @@
-// AVX2 with FMA. The build gives this file its instruction set; see CMakeLists.txt.
+// AVX2 with FMA and F16C. The build gives this file its instruction set; see CMakeLists.txt.
 #if defined(__x86_64__)
 #define LERG_LANES 8
 #include "loops_impl.h"
@@ -8,11 +8,7 @@
 namespace lerg {
 
 const Loops kAvx2Loops = {
-    LERG_EACH_TYPE(compose),
-    LERG_EACH_TYPE(gather),
-    LERG_EACH_TYPE(push),
-    LERG_EACH_TYPE(scatter_codes),
-    LERG_EACH_TYPE(collect),
+    LERG_PROPAGATION_LOOPS,
     {score<8, 1>, score<4, 2>},
     score_one,
     all_below,

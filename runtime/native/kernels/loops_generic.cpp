@@ -7,11 +7,7 @@
 namespace lerg {
 
 const Loops kGenericLoops = {
-    LERG_EACH_TYPE(compose),
-    LERG_EACH_TYPE(gather),
-    LERG_EACH_TYPE(push),
-    LERG_EACH_TYPE(scatter_codes),
-    LERG_EACH_TYPE(collect),
+    LERG_PROPAGATION_LOOPS,
     {score<8, 1>, score<4, 2>},
     score_one,
     all_below,

@@ -52,6 +52,8 @@ void score(const ScoreArgs& args) {
       rows[j] = args.table + int64_t(args.slots[item]) * args.dim;
     }
     Sums totals, parts, sums;
+    totals.clear();  // for the compiler's peace
+    parts.clear();
     for (int q = 0; q < 4; ++q) {
       for (int c = 0; c < 4; ++c) {
         sums.clear();
