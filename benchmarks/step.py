@@ -15,6 +15,7 @@ import torch
 from benchmarks.eager import EagerFineTune, top_items
 from benchmarks.harness import Row, compare
 from benchmarks.model import gowalla_or_generated, random_model
+from lerg_edge.model import RewiredModel
 from lerg_exporter.bundling import draft_bundle, write
 from lerg_exporter.limits import ProgramLimits
 from lerg_runtime import _native
@@ -41,20 +42,21 @@ def run() -> list[Row]:
         )
         print(f"from trained model to bundle {time.perf_counter() - began:.1f} s")
         program = _native.Program(str(bundle / "model.pte"), _native.Budget(0))
-        return [_step(program, model), _recommend(program, model)]
+        name = "fine-tune step, batch 2,048"
+        return [finetune_step(program, model, name=name), _recommend(program, model)]
 
 
-def _step(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-def]
+def finetune_step(program: _native.Program, model: RewiredModel, *, name: str) -> Row:
     """A whole fine-tune step, optimiser included, batch 2,048."""
     users, items = model.graph.shape
     random = np.random.default_rng(0)
     triples = [random.integers(0, side, BATCH) for side in (users, items, items)]
     budget = _native.Budget(0)
-    weights = {name: budget.empty(value.shape, "float32") for name, value in _parameters(model).items()}
-    for name, value in _parameters(model).items():
-        weights[name][:] = value
+    weights = {key: budget.empty(value.shape, "float32") for key, value in _parameters(model).items()}
+    for key, value in _parameters(model).items():
+        weights[key][:] = value
     outputs = [budget.empty((), "float32"), *(budget.empty(w.shape, "float32") for w in weights.values())]
-    moments = {name: [np.zeros_like(w), np.zeros_like(w)] for name, w in weights.items()}
+    moments = {key: [np.zeros_like(w), np.zeros_like(w)] for key, w in weights.items()}
     method = program.load("finetune", weights)
     count = 0
 
@@ -62,9 +64,9 @@ def _step(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-de
         nonlocal count
         count += 1
         method.execute(*triples, outputs=[*outputs, None, None])
-        for (name, weight), gradient in zip(weights.items(), outputs[1:], strict=True):
+        for (key, weight), gradient in zip(weights.items(), outputs[1:], strict=True):
             _native.adam_step(
-                weight, gradient, *moments[name], step=count, learning_rate=LEARNING_RATE, beta1=0.9,
+                weight, gradient, *moments[key], step=count, learning_rate=LEARNING_RATE, beta1=0.9,
                 beta2=0.999, eps=1e-8,
             )  # fmt: skip
         return float(outputs[0])
@@ -85,11 +87,12 @@ def _step(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-de
         raise SystemExit(f"the two losses differ: {first}")
     planned = sum(program.arena_bytes("finetune")) + method.scratch_peak
     table = model.graph.shape[0] + model.graph.shape[1]
-    note = f"planned {planned / 1e6:.1f} MB, {planned / (table * 64 * 4):.2f} of m*d*4"
-    return compare("fine-tune step, batch 2,048", ours, peer, runs=15, note=note)
+    whole = table * model.codebook.shape[1] * 4
+    note = f"planned {planned / 1e6:.1f} MB, {planned / whole:.2f} of m*d*4"
+    return compare(name, ours, peer, runs=15, note=note)
 
 
-def _recommend(program: _native.Program, model) -> Row:  # type: ignore[no-untyped-def]
+def _recommend(program: _native.Program, model: RewiredModel) -> Row:
     """Top 20 of all items for one user, seen ones masked."""
     random = np.random.default_rng(1)
     _, item_slots = model.slots()
@@ -116,5 +119,5 @@ def _recommend(program: _native.Program, model) -> Row:  # type: ignore[no-untyp
     return compare("recommend, 1 user, K = 20", ours, peer, runs=100, note=f"{model.item_count} items")
 
 
-def _parameters(model) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
+def _parameters(model: RewiredModel) -> dict[str, np.ndarray]:
     return {"codebook": model.codebook, "step": model.step}

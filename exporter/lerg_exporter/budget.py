@@ -162,6 +162,8 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         max_users=options.max_users,
         max_k=min(options.max_k, data.items),
         l2=0.0,
+        item_table=options.item_table,
+        layer_storage=options.layer_storage,
     )
 
 

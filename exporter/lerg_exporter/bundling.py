@@ -170,6 +170,8 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "max_batch": limits.max_batch,
         "max_users": limits.max_users,
         "max_k": min(limits.max_k, model.item_count),
+        "item_table": limits.item_table,
+        "layer_storage": limits.layer_storage,
         "l2": limits.l2,
     }
 

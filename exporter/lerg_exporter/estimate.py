@@ -135,11 +135,15 @@ def _programs(shape: ModelShape) -> list[ProgramSpec]:
     finetune = max(codebook + 10 * rows, 11 * rows, 3 * codebook + 5 * rows)
     finetune += _placeholders(shape) * shape.dim + 12 * shape.max_batch
     encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
+    if shape.item_table == "int8":
+        encode += shape.item_slots * shape.dim  # as float32, before it is quantised
     # Shortlists of twice the ranks for each part of the catalogue; few users leave more parts to share out.
     lanes = -(-shape.max_users // 32) * 32
     parts = max(1, shape.items // _ITEMS_PER_PART)
     most = max(min(2, parts) * shape.max_users, min(4, parts) * min(shape.max_users, 31))
-    ranking = _FLOAT * lanes * (shape.dim + 2 * 4) + 16 * shape.max_k * most + 1024
+    # Users' rows in the order that the loops want: floats, or twice their codes, padded.
+    row = _FLOAT * shape.dim if shape.item_table == "float32" else 2 * (-(-shape.dim // 64) * 64)
+    ranking = lanes * (row + _FLOAT * 9) + 16 * shape.max_k * most + 1024
     return [
         _program("encode", _FLOAT * encode + 1024, _scratch(shape, requests=0)),
         _program("finetune", _FLOAT * finetune + 4096, _scratch(shape, requests=2 * shape.max_batch)),
@@ -153,6 +157,13 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     retained = shape.retained_users + shape.retained_items
     row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
     tables = _FLOAT * columns * (shape.codes + retained)
+    if shape.layer_storage == "float16":
+        # Rows asked for are float32, and so are sums of pushed rows; each part knows how far a request is.
+        lanes = max(1, columns // 32)
+        sides = (shape.retained_users, shape.retained_items)
+        asked = max(max(0, _FLOAT * min(requests, rows) - 2 * rows) for rows in sides)
+        pushing = 4 * _FLOAT * (512 * columns + lanes * requests) if requests else 0
+        tables = columns * (_FLOAT * shape.codes + 2 * retained + asked) + pushing
     transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
     if not requests:
         return tables + transposed + 2048

@@ -80,9 +80,17 @@ def _finetune(
 
 
 def _recommend(golden: dict[str, np.ndarray], method: Method, *, rng: np.random.Generator) -> None:
-    slots, dim = method.inputs["item_table"].shape
+    table = "item_table" if "item_table" in method.inputs else "item_codes"
+    slots, dim = method.inputs[table].shape
     users, items = min(_USERS, len(method.inputs["user_rows"])), len(method.inputs["item_slots"])
-    _store(golden, "recommend.in.item_table", rng.standard_normal(_PERIOD).astype(np.float32), (slots, dim))
+    if table == "item_codes":
+        _store(golden, "recommend.in.item_codes", rng.integers(-127, 128, _PERIOD, np.int8), (slots, dim))
+        scales = rng.uniform(0.5, 2, _PERIOD).astype(np.float32)
+        _store(golden, "recommend.in.item_scales", scales, (slots,))
+    else:
+        _store(
+            golden, "recommend.in.item_table", rng.standard_normal(_PERIOD).astype(np.float32), (slots, dim)
+        )
     # Table rows repeat with the stored values; candidates are rows that differ, and the rest counts as seen.
     distinct = rng.permutation(min(slots, _PERIOD))[: min(items, _CANDIDATES)].astype(np.int32)
     _store(golden, "recommend.in.item_slots", distinct, (items,))

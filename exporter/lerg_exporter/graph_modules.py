@@ -31,9 +31,10 @@ class _Graph(torch.nn.Module):
     user_placeholders: Tensor | None
     item_placeholders: Tensor | None
 
-    def __init__(self, constants: GraphConstants) -> None:
+    def __init__(self, constants: GraphConstants, layer_bits: int) -> None:
         super().__init__()
         self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
+        self.layer_bits = layer_bits
         self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
         for name in ("user_codes", "item_codes", "indptr", "indices", "placeholder_step"):
             self.register_buffer(name, getattr(constants, name))
@@ -57,13 +58,26 @@ class _Graph(torch.nn.Module):
     ) -> Tensor:
         """Rows of one side after `layers` layers, float32 [B, d]; 0 layers gives X."""
         return torch.ops.lerg.propagate_rows(
-            quantised, *self.graph(), placeholders, slots, side, layers, self.anchor_weight
+            quantised,
+            *self.graph(),
+            placeholders,
+            slots,
+            side,
+            layers,
+            self.anchor_weight,
+            self.layer_bits,
         )
 
     def table(self, quantised: Tensor, side: int) -> Tensor:
         """All rows of one side, placeholders last, float32 [m_side + r_side, d]."""
         return torch.ops.lerg.propagate_table(
-            quantised, *self.graph(), self.placeholders(side), side, self.layers, self.anchor_weight
+            quantised,
+            *self.graph(),
+            self.placeholders(side),
+            side,
+            self.layers,
+            self.anchor_weight,
+            self.layer_bits,
         )
 
 
@@ -78,9 +92,11 @@ class FineTune(torch.nn.Module):
         codebook: float32 [c, d], latent; step: float32 [1] or [c].
     """
 
-    def __init__(self, constants: GraphConstants, codebook: Tensor, step: Tensor, *, l2: float) -> None:
+    def __init__(
+        self, constants: GraphConstants, codebook: Tensor, step: Tensor, *, l2: float, layer_bits: int = 32
+    ) -> None:
         super().__init__()
-        self.propagation = _Graph(constants)
+        self.propagation = _Graph(constants, layer_bits)
         self.codebook = torch.nn.Parameter(codebook)
         self.step = torch.nn.Parameter(step)
         self.bits, self.layers, self.l2 = constants.bits, constants.layers, l2
@@ -116,9 +132,9 @@ class Encode(torch.nn.Module):
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 
-    def __init__(self, constants: GraphConstants) -> None:
+    def __init__(self, constants: GraphConstants, *, layer_bits: int = 32) -> None:
         super().__init__()
-        self.propagation = _Graph(constants)
+        self.propagation = _Graph(constants, layer_bits)
         self.bits = constants.bits
 
     def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,11 +53,22 @@ def methods_of(
     """The methods `finetune`, `encode` and `recommend` of `model`, in the order they are stored.
 
     Raises:
-        InputError: there is no such combination, or the model has an empty side.
+        InputError: there is no such combination, or not with this item table, or the model has an empty side.
     """
     if (lowering, propagation) not in _BUILDERS:
         known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
         raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
     module, function = _BUILDERS[lowering, propagation].split(":")
     built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
+    if limits.layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
+        raise InputError(
+            f"{limits.layer_storage} layers need the native lowering of graph propagation, "
+            f"not {lowering} with {propagation}"
+        )
+    if limits.item_table == "int8":
+        if lowering != "native":
+            raise InputError(f"an int8 item table needs the native lowering, not {lowering}")
+        from lerg_exporter.int8_items import with_int8_items
+
+        return with_int8_items(built)
     return built

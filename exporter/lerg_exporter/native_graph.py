@@ -27,13 +27,15 @@ def native_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[str
     constants = GraphConstants.from_model(model)
     return {
         "finetune": _finetune(model, constants, limits),
-        "encode": _encode(model, constants),
+        "encode": _encode(model, constants, limits),
         "recommend": _recommend(model, constants, limits),
     }
 
 
 def _finetune(model: RewiredModel, constants: GraphConstants, limits: ProgramLimits) -> Method:
-    module = FineTune(constants, torch.tensor(model.codebook), _step(model), l2=limits.l2)
+    module = FineTune(
+        constants, torch.tensor(model.codebook), _step(model), l2=limits.l2, layer_bits=limits.layer_bits
+    )
     batch = _dimension("batch", least=2, most=limits.max_batch)
     names = ("users", "positives", "negatives")
     return Method(
@@ -45,10 +47,10 @@ def _finetune(model: RewiredModel, constants: GraphConstants, limits: ProgramLim
     )
 
 
-def _encode(model: RewiredModel, constants: GraphConstants) -> Method:
+def _encode(model: RewiredModel, constants: GraphConstants, limits: ProgramLimits) -> Method:
     codes = pack(np.zeros((constants.code_count, constants.dim), dtype=np.int8), bits=constants.bits)
     return Method(
-        module=Encode(constants),
+        module=Encode(constants, layer_bits=limits.layer_bits),
         inputs={"codes": torch.from_numpy(codes), "step": _step(model)},
         dynamic={},
         outputs=("user_table", "item_table"),

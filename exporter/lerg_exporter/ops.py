@@ -18,7 +18,9 @@ from lerg_exporter import reference
 __all__ = ["OPERATORS"]
 
 _GRAPH = "Tensor user_codes, Tensor item_codes, Tensor indptr, Tensor indices"
+_CODES = "Tensor user_rows, Tensor item_codes, Tensor item_scales"
 _WHERE = "int side, int layers, float anchor_weight"
+_LAYERS = "int layer_bits=32"
 
 # Operator name to its arguments.
 OPERATORS: dict[str, str] = {
@@ -26,11 +28,15 @@ OPERATORS: dict[str, str] = {
     "fake_quantise_grad_codebook": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "fake_quantise_grad_step": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "dequantise": "Tensor codes, Tensor step, int bits",
-    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}",
-    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count",
-    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}",
+    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_LAYERS}",
+    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_LAYERS}",
+    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_LAYERS}",
     "top_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor seen, Tensor ranks",
     "score_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor items",
+    "row_scales": "Tensor table",
+    "quantise_rows": "Tensor table",
+    "top_items_int8": f"{_CODES}, Tensor item_slots, Tensor seen, Tensor ranks",
+    "score_items_int8": f"{_CODES}, Tensor item_slots, Tensor items",
 }
 
 
@@ -56,7 +62,8 @@ def _shape_of_rows(codebook: Tensor, *others: Any) -> Tensor:
 
 
 def _shape_of_rows_grad(grad: Tensor, *others: Any) -> Tensor:
-    return grad.new_empty(others[-1], grad.shape[1])
+    code_count = others[8]
+    return grad.new_empty(code_count, grad.shape[1])
 
 
 def _shape_of_table(codebook: Tensor, *others: Any) -> Tensor:
@@ -73,6 +80,14 @@ def _shape_of_scores(user_rows: Tensor, *others: Any) -> Tensor:
     return user_rows.new_empty(others[-1].shape)
 
 
+def _shape_of_scales(table: Tensor) -> Tensor:
+    return table.new_empty(table.shape[0])
+
+
+def _shape_of_codes(table: Tensor) -> Tensor:
+    return table.new_empty(table.shape, dtype=torch.int8)
+
+
 _SHAPES: dict[str, Callable[..., Tensor]] = {
     "fake_quantise": _shape_like_codebook,
     "fake_quantise_grad_codebook": _shape_like_grad,
@@ -83,6 +98,10 @@ _SHAPES: dict[str, Callable[..., Tensor]] = {
     "propagate_table": _shape_of_table,
     "top_items": _shape_of_items,
     "score_items": _shape_of_scores,
+    "row_scales": _shape_of_scales,
+    "quantise_rows": _shape_of_codes,
+    "top_items_int8": _shape_of_items,
+    "score_items_int8": _shape_of_scores,
 }
 
 
@@ -101,15 +120,15 @@ def _quantiser_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
 
 
 def _keep_graph(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    codebook, *graph, _placeholders, rows, side, layers, anchor_weight = inputs
+    codebook, *graph, _placeholders, rows, side, layers, anchor_weight, layer_bits = inputs
     ctx.save_for_backward(*graph, rows)
-    ctx.settings = (side, layers, anchor_weight, codebook.shape[0])
+    ctx.settings = (side, layers, anchor_weight, codebook.shape[0], layer_bits)
 
 
 def _propagation_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     # Placeholders are constants: only the codebook receives a gradient.
     codebook_grad = torch.ops.lerg.propagate_rows_grad(grad, *ctx.saved_tensors, *ctx.settings)
-    return (codebook_grad, *[None] * 9)
+    return (codebook_grad, *[None] * 10)
 
 
 def _out_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lerg_edge.errors import InputError
+from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
 
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
@@ -42,6 +43,8 @@ class ExportOptions:
         seed: equal seeds give equal bundles.
         device: auto, cpu or cuda; where pretraining runs.
         lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
+        layer_storage: float32 or float16, of the rows between the layers of graph propagation.
+        item_table: float32 or int8, type of the rows that ranking reads; int8 takes a quarter of the memory.
         memory_budget, storage_budget: most bytes that running the bundle, and its files, may take, or None.
     """
 
@@ -73,6 +76,8 @@ class ExportOptions:
     device: str = "auto"
     lowering: str = "native"
     propagation: str = "graph"
+    layer_storage: str = "float32"
+    item_table: str = "float32"
     memory_budget: int | None = None
     storage_budget: int | None = None
 
@@ -86,6 +91,8 @@ class ExportOptions:
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
         _among("propagation", self.propagation, PROPAGATIONS)
+        _among("layer_storage", self.layer_storage, LAYER_STORAGES)
+        _among("item_table", self.item_table, ITEM_TABLES)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:

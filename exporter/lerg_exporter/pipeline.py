@@ -141,7 +141,15 @@ class _Run:
 
     @property
     def limits(self) -> ProgramLimits:
-        return ProgramLimits(self.plan.batch, self.options.max_users, self.options.max_k, self.l2)
+        options = self.options
+        return ProgramLimits(
+            max_batch=self.plan.batch,
+            max_users=options.max_users,
+            max_k=options.max_k,
+            item_table=options.item_table,
+            layer_storage=options.layer_storage,
+            l2=self.l2,
+        )
 
     def write(
         self,

@@ -175,15 +175,17 @@ def sample_negatives(
 
 def hardest_candidates(
     user_table: NDArray[np.float32],
-    item_table: NDArray[np.float32],
+    item_table: NDArray[Any],
+    item_scales: NDArray[np.float32] | None,
     users: NDArray[np.int32],
     candidates: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
     """out[i] = the k for which row candidates[k, i] of item_table has the largest product with row users[i].
 
-    user_table float32 [S, d]; item_table float32 [T, d]; users int32 [n]; candidates int32 [k, n]; out int32
-    [n]. Equal products give the smallest k. ValueError where a slot is out of range.
+    user_table float32 [S, d]; item_table float32 [T, d], or int8 [T, d] with item_scales float32 [T]; users
+    int32 [n]; candidates int32 [k, n]; out int32 [n]. Equal products give the smallest k. ValueError where a
+    slot is out of range.
     """
 
 def build_info() -> BuildInfo:

@@ -50,9 +50,8 @@ class Negatives:
         self._candidates = candidates
         self._tables: list[np.ndarray] = []
         if candidates > 1:
-            self._tables = [
-                allocate((rows, shape.dim), "float32") for rows in (shape.user_slots, shape.item_slots)
-            ]
+            arrays = (("float32", (shape.user_slots, shape.dim)), *shape.item_arrays)
+            self._tables = [allocate(size, dtype) for dtype, size in arrays]
 
     @property
     def uses_tables(self) -> bool:
@@ -91,5 +90,13 @@ class Negatives:
             return drawn[0]
         hardest = np.empty(len(users), dtype=np.int32)
         slots = self._entities.item_slots[drawn]  # of -1 too: whose row it is does not matter
-        native().hardest_candidates(*self._tables, self._entities.user_slots[users], slots, hardest)
+        users_table, items_table, *scales = self._tables
+        native().hardest_candidates(
+            users_table,
+            items_table,
+            scales[0] if scales else None,
+            self._entities.user_slots[users],
+            slots,
+            hardest,
+        )
         return np.take_along_axis(drawn, hardest[None].astype(np.intp), axis=0)[0]

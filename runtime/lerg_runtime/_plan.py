@@ -6,6 +6,7 @@ the native libraries and the mapped program file are not among them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -199,6 +200,10 @@ def _blocks(*sizes: int) -> int:
     return sum(max(1, -(-size // _ALIGNMENT)) * _ALIGNMENT for size in sizes)
 
 
+def _array_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
 def _packed_bytes(manifest: Manifest) -> int:
     shape = manifest.model
     rows, columns = shape.packed_shape
@@ -236,7 +241,7 @@ def _tables(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
     shape = manifest.model
     return (
         PlanItem("user table", _blocks(4 * shape.user_slots * shape.dim)),
-        PlanItem("item table", _blocks(4 * shape.item_slots * shape.dim)),
+        PlanItem("item table", _blocks(*(_array_bytes(*array) for array in shape.item_arrays))),
     )
 
 

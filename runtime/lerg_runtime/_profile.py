@@ -166,15 +166,15 @@ def _encode_inputs(bundle: OpenBundle) -> _Call:
 def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
     encode = bundle.engine.load("encode")
-    user_table, item_table = _tables(bundle)
-    encode.execute(bundle.state.codebook, bundle.state.step, outputs=[user_table, item_table])
+    user_table, *item_arrays = _tables(bundle)
+    encode.execute(bundle.state.codebook, bundle.state.step, outputs=[user_table, *item_arrays])
     row = empty((1, shape.dim), "float32")
     row[:] = user_table[bundle.entities.user_slots[:1]]
     seen = empty((1, shape.items), "bool")
     seen[:] = False
     seen[0, bundle.interactions.of_user(0)] = True
     ranks = np.arange(min(k, shape.max_k), dtype=np.int64)
-    return _Call((row, item_table, bundle.entities.item_slots, seen, ranks), None, {})
+    return _Call((row, *item_arrays, bundle.entities.item_slots, seen, ranks), None, {})
 
 
 def _finetune_inputs(bundle: OpenBundle) -> _Call:
@@ -193,4 +193,5 @@ def _finetune_inputs(bundle: OpenBundle) -> _Call:
 
 def _tables(bundle: OpenBundle) -> list[np.ndarray]:
     shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
-    return [empty((rows, shape.dim), "float32") for rows in (shape.user_slots, shape.item_slots)]
+    arrays = (("float32", (shape.user_slots, shape.dim)), *shape.item_arrays)
+    return [empty(size, dtype) for dtype, size in arrays]

@@ -41,9 +41,11 @@ class Serving:
         self._shape = shape
         self._entities = entities
         self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
-        self.item_table: np.ndarray = empty((shape.item_slots, shape.dim), "float32")
+        self.item_arrays: tuple[np.ndarray, ...] = tuple(
+            empty(size, dtype) for dtype, size in shape.item_arrays
+        )
         encode = engine.load("encode")
-        encode.execute(codebook, step, outputs=[self.user_table, self.item_table])
+        encode.execute(codebook, step, outputs=[self.user_table, *self.item_arrays])
         del encode  # its arenas must be free before those of recommend are taken
         self._method = engine.load("recommend")
         self.users_at_once = users_at_once
@@ -92,7 +94,7 @@ class Serving:
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
             found, points = self._method.execute(
-                rows, self.item_table, self._entities.item_slots, seen, ranks
+                rows, *self.item_arrays, self._entities.item_slots, seen, ranks
             )
             end = start + len(ranks)
             items[:, start:end], scores[:, start:end] = found, points
@@ -111,10 +113,12 @@ class Serving:
         Returns:
             int64 [k] item indices, by descending cosine and then ascending index, and float32 [k] cosines.
         """
-        # Once a slot, so that items that share a placeholder have equal cosines to the last bit.
-        norms = np.sqrt(np.einsum("sd,sd->s", self.item_table, self.item_table))
-        row = self.item_table[self._entities.item_slots[item]]
-        products = np.einsum("sd,d->s", self.item_table, row)
+        # Once a slot, so that items that share a placeholder have equal cosines to the last bit. The scales
+        # of an int8 table leave a cosine as it is.
+        table = self.item_arrays[0]
+        norms = np.sqrt(np.einsum("sd,sd->s", table, table, dtype=np.float32))
+        row = table[self._entities.item_slots[item]]
+        products = np.einsum("sd,d->s", table, row, dtype=np.float32)
         cosines = products / np.maximum(
             norms * norms[self._entities.item_slots[item]], np.finfo(np.float32).tiny
         )

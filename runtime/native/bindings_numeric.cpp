@@ -140,31 +140,45 @@ void bound_sample_negatives(nb::handle users, nb::handle indptr, nb::handle indi
   require(error != SamplingError::kRow, "indptr must ascend within indices, and a row have at most item_count items");
 }
 
-Rows float_rows(const Argument& table, const std::string& what) {
-  require(table.array.sizes.size() == 2, what + " must have two dimensions");
-  return {floats(table), static_cast<size_t>(table.array.sizes[0]), static_cast<size_t>(table.array.sizes[1])};
+template <typename Element>
+Rows<Element> table_rows(const Array& table, const float* scales) {
+  return {static_cast<const Element*>(table.data), scales, static_cast<size_t>(table.sizes[0]),
+          static_cast<size_t>(table.sizes[1])};
 }
 
-void bound_hardest_candidates(nb::handle user_table, nb::handle item_table, nb::handle users, nb::handle candidates,
-                              nb::handle out) {
-  const Argument user_rows = typed_argument(user_table, "user_table", ScalarType::Float);
-  const Argument item_rows = typed_argument(item_table, "item_table", ScalarType::Float);
+void bound_hardest_candidates(nb::handle user_table, nb::handle item_table, nb::handle item_scales, nb::handle users,
+                              nb::handle candidates, nb::handle out) {
+  const Argument user_side = typed_argument(user_table, "user_table", ScalarType::Float);
+  const Argument item_side = array_argument(item_table, "item_table");
+  const bool codes = !item_scales.is_none();
+  const Argument scales = codes ? typed_argument(item_scales, "item_scales", ScalarType::Float) : Argument{};
   const Argument who = typed_argument(users, "users", ScalarType::Int);
   const Argument drawn = typed_argument(candidates, "candidates", ScalarType::Int);
   const Argument chosen = typed_argument(out, "out", ScalarType::Int, true);
-  const Rows user_side = float_rows(user_rows, "user_table"), item_side = float_rows(item_rows, "item_table");
-  require(user_side.dim == item_side.dim, "user_table and item_table must have rows of the same length");
+  const std::vector<int32_t>&user_sizes = user_side.array.sizes, &item_sizes = item_side.array.sizes;
+  require(item_side.array.type == (codes ? ScalarType::Char : ScalarType::Float),
+          "item_table must be float32, or int8 with item_scales");
+  require(user_sizes.size() == 2 && item_sizes.size() == 2 && user_sizes[1] == item_sizes[1],
+          "user_table and item_table must have two dimensions and rows of the same length");
+  require(!codes || scales.hold.size() == static_cast<size_t>(item_sizes[0]),
+          "item_scales must have one element for each row of item_table");
   const size_t count = who.hold.size();
   require(drawn.array.sizes.size() == 2 && drawn.array.sizes[0] >= 1 &&
               static_cast<size_t>(drawn.array.sizes[1]) == count,
           "candidates must have one row or more, and a column for each of users");
   require(chosen.hold.size() == count, "out must have as many elements as users");
+  const auto per_user = static_cast<size_t>(drawn.array.sizes[0]);
+  const auto *slots = static_cast<const int32_t*>(who.array.data),
+             *items = static_cast<const int32_t*>(drawn.array.data);
+  auto* best = static_cast<int32_t*>(chosen.array.data);
+  const Rows<float> user_rows = table_rows<float>(user_side.array, nullptr);
   bool done = false;
   {
     const nb::gil_scoped_release unlocked;
-    done = hardest_candidates(user_side, item_side, static_cast<const int32_t*>(who.array.data),
-                              static_cast<const int32_t*>(drawn.array.data), count,
-                              static_cast<size_t>(drawn.array.sizes[0]), static_cast<int32_t*>(chosen.array.data));
+    done = codes ? hardest_candidates(user_rows, table_rows<int8_t>(item_side.array, floats(scales)), slots, items,
+                                      count, per_user, best)
+                 : hardest_candidates(user_rows, table_rows<float>(item_side.array, nullptr), slots, items, count,
+                                      per_user, best);
   }
   require(done, "users and candidates must be rows of their tables");
 }
@@ -182,7 +196,7 @@ void bind_numeric(nb::module_& module) {
   module.def("sample_negatives", &bound_sample_negatives, nb::arg("users"), nb::arg("indptr"), nb::arg("indices"),
              nb::arg("item_count"), nb::arg("seed"), nb::arg("out"));
   module.def("hardest_candidates", &bound_hardest_candidates, nb::arg("user_table"), nb::arg("item_table"),
-             nb::arg("users"), nb::arg("candidates"), nb::arg("out"));
+             nb::arg("item_scales").none(), nb::arg("users"), nb::arg("candidates"), nb::arg("out"));
 }
 
 }  // namespace lerg::python

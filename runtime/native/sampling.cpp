@@ -36,13 +36,14 @@ int32_t untouched(const Index* row, size_t length, uint32_t r) {
 }
 
 // In eight partial sums, so that it is vectors on every machine and the same sum on all of them.
-float product(const float* a, const float* b, size_t dim) {
+template <typename Element>
+float product(const float* a, const Element* b, size_t dim) {
   float sums[8] = {};
   size_t j = 0;
   for (; j + 8 <= dim; j += 8) {
-    for (size_t lane = 0; lane < 8; ++lane) sums[lane] += a[j + lane] * b[j + lane];
+    for (size_t lane = 0; lane < 8; ++lane) sums[lane] += a[j + lane] * static_cast<float>(b[j + lane]);
   }
-  for (size_t lane = 0; j < dim; ++j, ++lane) sums[lane] += a[j] * b[j];
+  for (size_t lane = 0; j < dim; ++j, ++lane) sums[lane] += a[j] * static_cast<float>(b[j]);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
@@ -76,7 +77,8 @@ LERG_SAMPLE(int64_t, uint16_t)
 LERG_SAMPLE(int64_t, int32_t)
 #undef LERG_SAMPLE
 
-bool hardest_candidates(const Rows& user_rows, const Rows& item_rows, const int32_t* users, const int32_t* candidates,
+template <typename Element>
+bool hardest_candidates(const Rows<float>& user_rows, const Rows<Element>& item_rows, const int32_t* users, const int32_t* candidates,
                         size_t count, size_t per_user, int32_t* out) {
   const size_t dim = user_rows.dim;
   for (size_t i = 0; i < count; ++i) {
@@ -87,7 +89,8 @@ bool hardest_candidates(const Rows& user_rows, const Rows& item_rows, const int3
     for (size_t k = 0; k < per_user; ++k) {
       const int32_t item = candidates[k * count + i];
       if (item < 0 || static_cast<size_t>(item) >= item_rows.count) return false;
-      const float score = product(user, item_rows.data + static_cast<size_t>(item) * dim, dim);
+      const float scale = item_rows.scales ? item_rows.scales[item] : 1.0f;
+      const float score = scale * product(user, item_rows.data + static_cast<size_t>(item) * dim, dim);
       if (k == 0 || score > best) {
         best = score;
         out[i] = static_cast<int32_t>(k);
@@ -96,5 +99,10 @@ bool hardest_candidates(const Rows& user_rows, const Rows& item_rows, const int3
   }
   return true;
 }
+
+template bool hardest_candidates<float>(const Rows<float>&, const Rows<float>&, const int32_t*, const int32_t*, size_t,
+                                        size_t, int32_t*);
+template bool hardest_candidates<int8_t>(const Rows<float>&, const Rows<int8_t>&, const int32_t*, const int32_t*,
+                                         size_t, size_t, int32_t*);
 
 }  // namespace lerg

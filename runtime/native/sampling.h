@@ -24,16 +24,19 @@ template <typename Pointer, typename Index>
 SamplingError sample_negatives(const int32_t* users, size_t count, const TouchedItems<Pointer, Index>& touched,
                                int32_t item_count, uint64_t seed, int32_t* out);
 
-// Tables of float32 rows of `dim` numbers, by slot.
+// A table of rows of `dim` numbers, by slot; each times its element of `scales`, if there are any.
+template <typename Element>
 struct Rows {
-  const float* data;
+  const Element* data;
+  const float* scales;
   size_t count;
   size_t dim;
 };
 
 // out[i] = which of candidates[0 * count + i], candidates[1 * count + i], ... has the largest product of its item row
 // with the row of users[i]; the first of equals. False, and nothing useful in out, if a slot is out of range.
-bool hardest_candidates(const Rows& user_rows, const Rows& item_rows, const int32_t* users, const int32_t* candidates,
+template <typename Element>
+bool hardest_candidates(const Rows<float>& user_rows, const Rows<Element>& item_rows, const int32_t* users, const int32_t* candidates,
                         size_t count, size_t per_user, int32_t* out);
 
 }  // namespace lerg

@@ -22,6 +22,8 @@ CASES: dict[str, dict[str, Any]] = {
     "large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4},
     "large codebook": {"dim": 32, "codes": 3000, "batch": 256, "bits": 8},
     "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
+    "int8 items": {"dim": 48, "codes": 900, "batch": 256, "bits": 8, "item_table": "int8"},
+    "float16 layers": {"dim": 128, "codes": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
 }
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
@@ -37,7 +39,8 @@ def test_estimate_bounds_the_bundle(
     case: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     sizes = dict(CASES[case])
-    batch = sizes.pop("batch")
+    storage = {name: sizes.pop(name) for name in ("item_table", "layer_storage") if name in sizes}
+    limits = ProgramLimits(max_batch=sizes.pop("batch"), **storage)
     model = make_model(
         users=USERS,
         items=ITEMS,
@@ -47,7 +50,7 @@ def test_estimate_bounds_the_bundle(
         placeholders=(100, 60),
         **sizes,
     )
-    draft = draft_bundle(model, ProgramLimits(max_batch=batch))
+    draft = draft_bundle(model, limits)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest

@@ -238,7 +238,9 @@ def operator_inputs() -> dict[str, tuple[object, ...]]:
     step = torch.tensor([0.1], requires_grad=True)
     grad = torch.ones(CODES, DIM)
     where = (0, 2, case.anchor_weight)
-    catalogue = (torch.randn(3, 4), torch.randn(5, 4), torch.arange(5, dtype=torch.int32))
+    slots = torch.arange(5, dtype=torch.int32)
+    catalogue = (torch.randn(3, 4), torch.randn(5, 4), slots)
+    codes = (torch.randn(3, 4), torch.randint(-127, 128, (5, 4), dtype=torch.int8), torch.rand(5), slots)
     return {
         "fake_quantise": (trained, step, 8),
         "fake_quantise_grad_codebook": (grad, case.codebook, step.detach(), 8),
@@ -249,6 +251,10 @@ def operator_inputs() -> dict[str, tuple[object, ...]]:
         "propagate_table": (case.codebook, *case.graph, case.placeholders[0], *where),
         "top_items": (*catalogue, torch.zeros(3, 5, dtype=torch.bool), torch.arange(2)),
         "score_items": (*catalogue, torch.tensor([[0, 4, -1]] * 3)),
+        "row_scales": (torch.randn(5, 4),),
+        "quantise_rows": (torch.randn(5, 4),),
+        "top_items_int8": (*codes, torch.zeros(3, 5, dtype=torch.bool), torch.arange(2)),
+        "score_items_int8": (*codes, torch.tensor([[0, 4, -1]] * 3)),
     }
 
 

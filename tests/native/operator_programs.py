@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,10 @@ class Call:
         return getattr(torch.ops.lerg, self.operator)(*wide, *self.numbers).numpy()
 
 
+Runner = Callable[[dict[str, Call]], dict[str, np.ndarray]]
+"""Runs calls, each a program of its own, and gives their results by name."""
+
+
 class _Apply(torch.nn.Module):
     def __init__(self, call: Call) -> None:
         super().__init__()
@@ -38,17 +45,23 @@ class _Apply(torch.nn.Module):
         return self.operator(*tensors, *self.numbers)
 
 
-def write_program(path: Path, calls: Mapping[str, Call], *, dynamic: bool = False) -> Path:
+MOST = (70_000, 128)
+
+
+def write_program(
+    path: Path, calls: Mapping[str, Call], *, dynamic: bool = False, most: tuple[int, int] = MOST
+) -> Path:
     """One method for each call, memory of inputs and outputs the caller's.
 
-    With `dynamic` every dimension of every input may have another size when the program runs, up to `MOST`.
+    With `dynamic` every dimension of every input may have another size when the program runs, up to `most`.
     """
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.passes import MemoryPlanningPass
 
     methods = {}
     for name, call in calls.items():
-        shapes = (tuple(_any_size(i, tensor) for i, tensor in enumerate(call.tensors)),) if dynamic else None
+        sizes = tuple(_any_size(i, tensor, most) for i, tensor in enumerate(call.tensors))
+        shapes = (sizes,) if dynamic else None
         methods[name] = torch.export.export(_Apply(call), call.tensors, dynamic_shapes=shapes, strict=False)
     edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
     planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
@@ -56,13 +69,37 @@ def write_program(path: Path, calls: Mapping[str, Call], *, dynamic: bool = Fals
     return path
 
 
-MOST = (70_000, 128)
-
-
-def _any_size(place: int, tensor: torch.Tensor) -> dict[int, Any]:
+def _any_size(place: int, tensor: torch.Tensor, most: tuple[int, int]) -> dict[int, Any]:
     return {
-        axis: torch.export.Dim(f"size_{place}_{axis}", min=1, max=MOST[axis]) for axis in range(tensor.dim())
+        axis: torch.export.Dim(f"size_{place}_{axis}", min=1, max=most[axis]) for axis in range(tensor.dim())
     }
+
+
+_RUN_ELSEWHERE = """
+import sys, numpy as np
+from lerg_runtime import _native
+program = _native.Program(sys.argv[1], _native.Budget(0))
+inputs = np.load(sys.argv[2])
+results = {}
+for name in sorted({key.rsplit("/", 1)[0] for key in inputs}):
+    count = sum(key.rsplit("/", 1)[0] == name for key in inputs)
+    method = program.load(name.split(" of ")[0])
+    results[name] = method.execute(*[inputs[f"{name}/{i}"] for i in range(count)])[0]
+np.savez(sys.argv[3], isa=_native.build_info()["isa"], **results)
+"""
+
+
+def run_with_isa(isa: str, program: Path, calls: Mapping[str, Call], folder: Path) -> Any:
+    """Results of calls by name, from another process with LERG_ISA set; `isa` among them is the one that ran.
+
+    A method is named by its call, or by what stands before " of " in the call's name.
+    """
+    inputs = {f"{name}/{i}": array for name, call in calls.items() for i, array in enumerate(call.arrays())}
+    np.savez(folder / "inputs.npz", **inputs)
+    files = [str(program), str(folder / "inputs.npz"), str(folder / f"{isa}.npz")]
+    environment = {**os.environ, "LERG_ISA": isa}
+    subprocess.run([sys.executable, "-c", _RUN_ELSEWHERE, *files], check=True, env=environment)
+    return np.load(files[2])
 
 
 @dataclass(frozen=True)
@@ -108,7 +145,7 @@ class GraphSpec:
             "grads": [floats(self.requests, self.dim) for _ in counts],
         }
 
-    def calls(self, layers: int, *, anchor_weight: float = 0.8) -> dict[str, Call]:
+    def calls(self, layers: int, *, anchor_weight: float = 0.8, layer_bits: int = 32) -> dict[str, Call]:
         """Rows, gradient and table of both sides."""
         made = self.tensors()
         codebook, graph = made["codebook"], made["graph"]
@@ -118,7 +155,9 @@ class GraphSpec:
         ):
             where = (side, layers, anchor_weight)
             forward = (codebook, *graph, placeholders)
-            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), where)
-            calls[f"grad{side}"] = Call("propagate_rows_grad", (grad, *graph, rows), (*where, self.codes))
-            calls[f"table{side}"] = Call("propagate_table", forward, where)
+            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), (*where, layer_bits))
+            calls[f"grad{side}"] = Call(
+                "propagate_rows_grad", (grad, *graph, rows), (*where, self.codes, layer_bits)
+            )
+            calls[f"table{side}"] = Call("propagate_table", forward, (*where, layer_bits))
         return calls

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +14,11 @@ import torch
 pytest.importorskip("lerg_exporter.ops")
 native = pytest.importorskip("lerg_runtime._native")
 
-from operator_programs import Call, GraphSpec, write_program  # noqa: E402
+from operator_programs import Call, GraphSpec, Runner, run_with_isa, write_program  # noqa: E402
 
 from lerg_runtime.errors import BudgetError, LergRuntimeError  # noqa: E402
 
 pytestmark = pytest.mark.native
-
-Runner = Callable[[dict[str, Call]], dict[str, np.ndarray]]
 
 SMALL = GraphSpec(users=23, items=31, dim=64, edges=150)
 SPECS = {
@@ -43,6 +38,7 @@ SPECS = {
     "uint8": (replace(SMALL, code_type=torch.uint8, index_type=torch.uint8), 3),
     "int32": (replace(SMALL, code_type=torch.int32, index_type=torch.int32), 3),
     "one user and one item": (GraphSpec(users=1, items=1, dim=5, edges=1, requests=4), 3),
+    "as many requests as rows": (GraphSpec(users=20, items=31, dim=40, edges=150, requests=31), 3),
     "hardly any edge": (GraphSpec(users=40, items=50, dim=8, edges=1), 3),
     "every edge": (GraphSpec(users=20, items=30, dim=33, edges=20_000), 3),
     "255 items": (GraphSpec(users=9, items=255, dim=3, edges=90, index_type=torch.uint8), 2),
@@ -58,38 +54,28 @@ SPECS = {
 LARGE = GraphSpec(users=700, items=900, dim=72, edges=30_000, codes=300, requests=200)
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture(scope="session")
-def run(folder: Path) -> Runner:
-    """Compiles calls into one program, runs each and returns the results."""
-
-    def runner(calls: dict[str, Call]) -> dict[str, np.ndarray]:
-        program = native.Program(str(write_program(folder / "calls.pte", calls)), native.Budget(0))
-        return {name: program.load(name).execute(*call.arrays())[0] for name, call in calls.items()}
-
-    return runner
-
-
 def assert_close(result: np.ndarray, expected: np.ndarray) -> None:
     """float32 kernels against float64: 2e-6 of the largest value."""
     assert result.shape == expected.shape
     assert np.abs(result - expected).max(initial=0) <= 2e-6 * max(np.abs(expected).max(initial=0), 1e-3)
 
 
+def assert_half_close(result: np.ndarray, expected: np.ndarray) -> None:
+    """Layers rounded to 11 bits, twice each: 2^-10 of the largest value, as most of it averages out."""
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).max(initial=0) <= 2**-10 * max(np.abs(expected).max(initial=0), 1e-3)
+
+
 @pytest.fixture(scope="session")
-def any_graph(folder: Path) -> Callable[[GraphSpec, int], native.Program]:
+def any_graph(folder: Path) -> Callable[..., native.Program]:
     """A program for graphs of any size with the given types and layers, compiled when first asked for."""
     compiled: dict[str, native.Program] = {}
 
-    def program_for(spec: GraphSpec, layers: int) -> native.Program:
+    def program_for(spec: GraphSpec, layers: int, layer_bits: int = 32) -> native.Program:
         example = replace(SMALL, code_type=spec.code_type, index_type=spec.index_type)
-        name = f"{spec.code_type} {spec.index_type} {layers}.pte"
+        name = f"{spec.code_type} {spec.index_type} {layers} {layer_bits}.pte"
         if name not in compiled:
-            path = write_program(folder / name, example.calls(layers), dynamic=True)
+            path = write_program(folder / name, example.calls(layers, layer_bits=layer_bits), dynamic=True)
             compiled[name] = native.Program(str(path), native.Budget(0))
         return compiled[name]
 
@@ -97,13 +83,62 @@ def any_graph(folder: Path) -> Callable[[GraphSpec, int], native.Program]:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_propagation_equals_the_reference(
-    name: str, any_graph: Callable[[GraphSpec, int], native.Program]
-) -> None:
+def test_propagation_equals_the_reference(name: str, any_graph: Callable[..., native.Program]) -> None:
     spec, layers = SPECS[name]
     program = any_graph(spec, layers)
     for kind, call in spec.calls(layers).items():
         assert_close(program.load(kind).execute(*call.arrays())[0], call.expected())
+
+
+HALF_SPECS = [
+    name
+    for name, (spec, layers) in SPECS.items()
+    if layers in (0, 2, 3) and spec.code_type == spec.index_type == torch.uint16
+]
+
+
+@pytest.mark.parametrize("name", HALF_SPECS)
+def test_layers_of_float16_are_as_near_as_their_rounding(
+    name: str, any_graph: Callable[..., native.Program]
+) -> None:
+    spec, layers = SPECS[name]
+    program = any_graph(spec, layers, 16)
+    for kind, call in spec.calls(layers, layer_bits=16).items():
+        result, expected = program.load(kind).execute(*call.arrays())[0], call.expected()
+        assert_half_close(result, expected)
+        if layers == 0:
+            assert_close(result, expected)
+
+
+@pytest.mark.parametrize("power", [-100, -40, 0, 40, 100])
+def test_layers_of_float16_fit_numbers_of_any_size(
+    power: int, any_graph: Callable[..., native.Program]
+) -> None:
+    """Halves span 2^-24 to 2^16: tables are scaled by powers of two, so that nothing else changes."""
+    program = any_graph(SMALL, 3, 16)
+    for kind, call in SMALL.calls(3, layer_bits=16).items():
+        arrays = [array.copy() for array in call.arrays()]
+        usual = program.load(kind).execute(*arrays)[0].copy()
+        arrays[0] *= np.float32(2.0**power)  # the codebook or the gradient
+        if "grad" not in kind:
+            arrays[5] *= np.float32(2.0**power)  # placeholders
+        assert np.array_equal(program.load(kind).execute(*arrays)[0], usual * np.float32(2.0**power)), kind
+
+
+def test_layers_of_float16_are_rounded(any_graph: Callable[..., native.Program]) -> None:
+    """And take half the memory of the tables: 32 columns of each side, in two lanes."""
+    wide = replace(LARGE, dim=128, codes=SMALL.codes)
+    peaks = []
+    for bits in (32, 16):
+        program = any_graph(wide, 3, bits)
+        for kind, call in wide.calls(3, layer_bits=bits).items():
+            method = program.load(kind)
+            result, expected = method.execute(*call.arrays())[0], call.expected()
+            error = np.abs(result - expected).max() / np.abs(expected).max()
+            assert (error > 2e-6) == (bits == 16), kind
+            if kind == "table0":
+                peaks.append(method.scratch_peak)
+    assert peaks[0] - peaks[1] == pytest.approx((wide.users + wide.items) * 64 * 2, abs=256)
 
 
 def test_codes_past_the_smaller_types(run: Runner) -> None:
@@ -141,6 +176,7 @@ def slots_of(side: int) -> int:
 @pytest.fixture(scope="session")
 def large_program(folder: Path) -> tuple[Path, dict[str, Call]]:
     calls = LARGE.calls(3)
+    calls |= {f"half {name}": call for name, call in LARGE.calls(3, layer_bits=16).items()}
     rng = np.random.default_rng(5)
     catalogue = (
         torch.tensor(rng.normal(size=(5, LARGE.dim)), dtype=torch.float32),
@@ -175,36 +211,17 @@ def test_results_do_not_depend_on_the_number_of_threads(large_program: tuple[Pat
             assert np.array_equal(results[0][name], other[name]), name
 
 
-RUN_ELSEWHERE = """
-import sys, numpy as np
-from lerg_runtime import _native
-program = _native.Program(sys.argv[1], _native.Budget(0))
-inputs = np.load(sys.argv[2])
-names = sorted({key.rsplit("/", 1)[0] for key in inputs})
-results = {}
-for name in names:
-    count = sum(key.rsplit("/", 1)[0] == name for key in inputs)
-    results[name] = program.load(name).execute(*[inputs[f"{name}/{i}"] for i in range(count)])[0]
-np.savez(sys.argv[3], isa=_native.build_info()["isa"], **results)
-"""
-
-
 @pytest.mark.parametrize("isa", ["generic", "avx2"])
 def test_every_instruction_set_gives_the_same(
     isa: str, folder: Path, large_program: tuple[Path, dict[str, Call]]
 ) -> None:
     path, calls = large_program
-    inputs = {f"{name}/{i}": array for name, call in calls.items() for i, array in enumerate(call.arrays())}
-    np.savez(folder / "inputs.npz", **inputs)
-    files = [str(path), str(folder / "inputs.npz"), str(folder / f"{isa}.npz")]
-    environment = {**os.environ, "LERG_ISA": isa}
-    subprocess.run([sys.executable, "-c", RUN_ELSEWHERE, *files], check=True, env=environment)
-    results = np.load(files[2])
-    if results["isa"] != isa:
-        pytest.skip(f"this processor runs {results['isa']} when asked for {isa}")
+    results = run_with_isa(isa, path, calls, folder)
     for name, call in calls.items():
         if call.operator == "top_items":
             assert (results[name] != call.expected()).mean() < 0.01  # near ties may change places
+        elif name.startswith("half"):
+            assert_half_close(results[name], call.expected())
         else:
             assert_close(results[name], call.expected())
 
@@ -270,91 +287,6 @@ def test_numbers_out_of_range_are_refused(folder: Path) -> None:
         )
         with pytest.raises(LergRuntimeError, match=message):
             program.load("call").execute(*spoiled.arrays())
-
-
-def catalogue(
-    users: int, items: int, dim: int, *, seen: float, slots: int | None = None
-) -> list[torch.Tensor]:
-    """Integers, so that scores are exact and ties many."""
-    rng = np.random.default_rng(users + items + dim)
-    rows = slots or items
-    return [
-        torch.tensor(rng.integers(-3, 4, (users, dim)), dtype=torch.float32),
-        torch.tensor(rng.integers(-2, 3, (rows, dim)), dtype=torch.float32),
-        torch.tensor(rng.integers(0, rows, items), dtype=torch.int32),
-        torch.tensor(rng.random((users, items)) < seen),
-    ]
-
-
-TOP = {
-    "one of each": (catalogue(1, 1, 1, seen=0), 1),
-    "all seen": (catalogue(3, 20, 4, seen=1.1), 5),
-    "more ranks than items": (catalogue(4, 6, 3, seen=0.2), 11),
-    "all items": (catalogue(17, 70, 5, seen=0.3), 70),
-    "single user": (catalogue(1, 9_000, 3, seen=0.1), 20),
-    "odd group of users": (catalogue(37, 4_500, 3, seen=0.1, slots=100), 256),
-    "full batch": (catalogue(64, 5_000, 17, seen=0.5), 20),
-}
-
-
-@pytest.mark.parametrize("name", TOP)
-def test_top_items_are_exact_and_in_order(name: str, run: Runner) -> None:
-    inputs, ranks = TOP[name]
-    top = Call("top_items", (*inputs, torch.arange(ranks)))
-    items = torch.from_numpy(top.expected())
-    score = Call("score_items", (*inputs[:3], items))
-    results = run({"top": top, "score": score})
-    assert np.array_equal(results["top"], top.expected())
-    assert np.array_equal(results["score"], score.expected().astype(np.float32))
-
-
-def test_one_user_alone_gets_what_it_gets_in_a_batch(run: Runner) -> None:
-    rng = np.random.default_rng(3)
-    inputs = catalogue(33, 300, 63, seen=0.2)
-    inputs[0] = torch.tensor(rng.normal(size=inputs[0].shape), dtype=torch.float32)
-    inputs[1] = torch.tensor(rng.normal(size=inputs[1].shape), dtype=torch.float32)
-    whole = run({"top": Call("top_items", (*inputs, torch.arange(40)))})["top"]
-    calls = {"scores": Call("score_items", (*inputs[:3], torch.from_numpy(whole.copy())))}
-    for user in (0, 16, 32):
-        own = [inputs[0][user : user + 1], inputs[1], inputs[2], inputs[3][user : user + 1]]
-        calls[f"top{user}"] = Call("top_items", (*(part.contiguous() for part in own), torch.arange(40)))
-        chosen = torch.from_numpy(whole[user : user + 1].copy())
-        calls[f"scores{user}"] = Call("score_items", (own[0].contiguous(), *own[1:3], chosen))
-    results = run(calls)
-    for user in (0, 16, 32):
-        assert np.array_equal(results[f"top{user}"][0], whole[user])
-        assert np.array_equal(results[f"scores{user}"][0], results["scores"][user])
-    assert (np.diff(results["scores"], axis=1) <= 0).all()  # the scores told are the scores that ranked
-
-
-def test_scores_that_are_not_numbers_are_no_candidates(run: Runner) -> None:
-    inputs = catalogue(2, 30, 4, seen=0)
-    inputs[0][0] = math.nan
-    inputs[1][0] = math.inf  # times a zero or minus itself: NaN for some items, an infinity for others
-    items = run({"top": Call("top_items", (*inputs, torch.arange(30)))})["top"]
-    assert (items[0] == -1).all()
-    told = items[1][items[1] >= 0]
-    assert len(np.unique(told)) == len(told) > 0
-
-
-def test_bad_catalogues_are_refused_by_name(folder: Path) -> None:
-    inputs = catalogue(3, 20, 4, seen=0)
-    calls = {
-        "top": Call("top_items", (*inputs, torch.arange(5))),
-        "score": Call("score_items", (*inputs[:3], torch.zeros(3, 5, dtype=torch.int64))),
-    }
-    program = native.Program(str(write_program(folder / "catalogue.pte", calls)), native.Budget(0))
-    for slot in (-1, 20):
-        for name, call in calls.items():
-            arrays = [array.copy() for array in call.arrays()]
-            arrays[2][7] = slot
-            with pytest.raises(LergRuntimeError, match="an item slot lies outside"):
-                program.load(name).execute(*arrays)
-    for item in (-2, 20):
-        arrays = [array.copy() for array in calls["score"].arrays()]
-        arrays[3][1, 1] = item
-        with pytest.raises(LergRuntimeError, match="an item lies outside"):
-            program.load("score").execute(*arrays)
 
 
 @pytest.mark.parametrize("per_row", [False, True])

@@ -224,13 +224,14 @@ def test_a_bad_sample_is_named(name: str) -> None:
 
 def hardest(
     user_table: NDArray[np.float32],
-    item_table: NDArray[np.float32],
+    item_table: NDArray[Any],
     users: list[int],
     candidates: list[list[int]],
+    scales: NDArray[np.float32] | None = None,
 ) -> list[int]:
     out = np.full(len(users), -9, np.int32)
     _native.hardest_candidates(
-        user_table, item_table, np.array(users, np.int32), np.array(candidates, np.int32), out
+        user_table, item_table, scales, np.array(users, np.int32), np.array(candidates, np.int32), out
     )
     return out.tolist()
 
@@ -243,6 +244,20 @@ def test_the_hardest_candidate_scores_highest(dim: int) -> None:
     who, drawn = random.integers(0, 5, 300), random.integers(0, 40, (6, 300))
     scores = np.einsum("nd,knd->kn", users[who].astype(np.float64), items[drawn].astype(np.float64))
     assert hardest(users, items, who.tolist(), drawn.tolist()) == scores.argmax(0).tolist()
+
+
+def test_the_hardest_candidate_of_int8_rows() -> None:
+    random = np.random.default_rng(1)
+    users = random.standard_normal((5, 20)).astype(np.float32)
+    items, scales = random.integers(-127, 128, (40, 20)).astype(np.int8), random.random(40).astype(np.float32)
+    who, drawn = random.integers(0, 5, 300), random.integers(0, 40, (6, 300))
+    rows = items.astype(np.float64) * scales[:, None]
+    best = np.einsum("nd,knd->kn", users[who].astype(np.float64), rows[drawn]).argmax(0)
+    assert hardest(users, items, who.tolist(), drawn.tolist(), scales) == best.tolist()
+    with pytest.raises(ValueError, match="int8 with item_scales"):
+        hardest(users, items, [0], [[0]])
+    with pytest.raises(ValueError, match="one element for each row"):
+        hardest(users, items, [0], [[0]], scales[:3])
 
 
 def test_equal_candidates_give_the_first() -> None:

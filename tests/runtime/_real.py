@@ -60,8 +60,11 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
     return model, interactions
 
 
-def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBundle:
-    """Trace the model's programs and write the bundle, user ids being text; takes some seconds."""
+def write_real(folder: Path, *, bits: int = 8, per_row: bool = False, **limits: Any) -> RealBundle:
+    """Trace the model's programs and write the bundle, user ids being text; takes some seconds.
+
+    `limits` are more fields of `ProgramLimits`.
+    """
     from lerg_edge.interactions import IdMap
     from lerg_exporter.bundling import draft_bundle, write
     from lerg_exporter.limits import ProgramLimits
@@ -73,7 +76,7 @@ def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBun
         item_ids=IdMap.from_values(raw_ids("integer", model.item_count, prefix="item")),
     )
     write(
-        draft_bundle(model, ProgramLimits(max_batch=256, max_users=16, max_k=32)),
+        draft_bundle(model, ProgramLimits(max_batch=256, max_users=16, max_k=32, **limits)),
         folder,
         interactions=named,
         finetune={"learning_rate": 0.02, "batch": 128},

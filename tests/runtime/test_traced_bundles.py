@@ -39,7 +39,7 @@ def own_community(real: RealBundle, count: int) -> list[tuple[str, int]]:
 
 def test_tables_are_those_of_the_plain_definition(real: RealBundle) -> None:
     serving = Recommender.open(real.folder)._open.serving()
-    for table, expected in zip((serving.user_table, serving.item_table), real.model.tables(), strict=True):
+    for table, expected in zip((serving.user_table, *serving.item_arrays), real.model.tables(), strict=True):
         assert np.allclose(table, expected, rtol=1e-4, atol=1e-6)
 
 

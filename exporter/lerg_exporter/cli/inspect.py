@@ -53,5 +53,7 @@ def _headline(found: dict[str, Any]) -> str:
         f"{model['users']:,} users ({model['retained_users']:,} retained), {model['items']:,} items "
         f"({model['retained_items']:,} retained), {model['edges']:,} edges; {model['codes']:,} codes of "
         f"{model['dim']} x {model['bits']} bits; {found['propagation']} propagation, {found['lowering']} "
-        f"lowering; saved {state['generation']} times, {state['local_interactions']:,} local interactions"
+        f"lowering, {model.get('item_table', 'float32')} item table, "
+        f"{model.get('layer_storage', 'float32')} layers; saved {state['generation']} times, "
+        f"{state['local_interactions']:,} local interactions"
     )

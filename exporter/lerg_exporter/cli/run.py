@@ -10,6 +10,7 @@ import click
 
 from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
+from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
 from lerg_exporter.options import BIT_WIDTHS, ExportOptions
 from lerg_exporter.progress import Progress
@@ -111,6 +112,8 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 )
 @_option("--propagation", type=click.Choice(PROPAGATIONS), help="How an entity's row comes about.")
 @_option("--lowering", type=click.Choice(LOWERINGS), help="By which operators the programs compute.")
+@_option("--layer-storage", type=click.Choice(LAYER_STORAGES), help="Of rows between layers of a graph.")
+@_option("--item-table", type=click.Choice(ITEM_TABLES), help="Type of the items' rows that ranking reads.")
 @_option("--memory-budget", type=Size(), metavar="SIZE", help="Most memory that running the bundle may take.")
 @_option(
     "--storage-budget", type=Size(), metavar="SIZE", help="Most that the bundle's files may take together."

@@ -108,14 +108,13 @@ def _signatures(shape: ModelShape) -> dict[str, tuple[_Signature, _Signature]]:
     codebook = ("float32", (shape.codes, shape.dim))
     step = ("float32", (shape.step_count,))
     user_table = ("float32", (shape.user_slots, shape.dim))
-    item_table = ("float32", (shape.item_slots, shape.dim))
     return {
         "finetune": ((triples, triples, triples), (("float32", ()), codebook, step, codebook, step)),
-        "encode": (((shape.packed_dtype, shape.packed_shape), step), (user_table, item_table)),
+        "encode": (((shape.packed_dtype, shape.packed_shape), step), (user_table, *shape.item_arrays)),
         "recommend": (
             (
                 ("float32", (shape.max_users, shape.dim)),
-                item_table,
+                *shape.item_arrays,
                 ("int32", (shape.items,)),
                 ("bool", (shape.max_users, shape.items)),
                 ("int64", (shape.max_k,)),

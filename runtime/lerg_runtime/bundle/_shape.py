@@ -9,7 +9,10 @@ from lerg_runtime.bundle._limits import MAX_CODES, MAX_DIM, MAX_ENTITIES, MAX_LA
 from lerg_runtime.bundle._packing import PACKED_DTYPES, packed_shape
 from lerg_runtime.errors import BundleError
 
-__all__ = ["ModelShape"]
+__all__ = ["ITEM_TABLES", "ModelShape"]
+
+ITEM_TABLES = ("float32", "int8")  # what a manifest without the key means comes first
+LAYER_STORAGES = ("float32", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class ModelShape:
         step_count: 1, or c for one step a row.
         max_batch, max_users, max_k: largest inputs of the programs.
         l2: weight of the squared layer-0 rows in the loss.
+        item_table: `float32`, or `int8` with a float32 scale a row.
+        layer_storage: `float32` or `float16`, of the rows between the layers of graph propagation.
     """
 
     users: int
@@ -50,6 +55,8 @@ class ModelShape:
     max_users: int
     max_k: int
     l2: float
+    item_table: str = "float32"
+    layer_storage: str = "float32"
 
     @classmethod
     def parse(cls, fields: Fields) -> ModelShape:
@@ -64,6 +71,10 @@ class ModelShape:
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
         if steps not in ((1,), (codes,)):
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
+
+        def choice(name: str, known: tuple[str, ...]) -> str:
+            return fields.text(name, among=known) if name in fields else known[0]
+
         shape = cls(
             users=users,
             items=items,
@@ -83,6 +94,8 @@ class ModelShape:
             max_users=fields.integer("max_users", least=1, most=2**16),
             max_k=fields.integer("max_k", least=1, most=items),
             l2=fields.number("l2", least=0.0),
+            item_table=choice("item_table", ITEM_TABLES),
+            layer_storage=choice("layer_storage", LAYER_STORAGES),
         )
         if shape.bits not in PACKED_DTYPES or (shape.bits == 4 and shape.dim % 2):
             raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")
@@ -101,6 +114,14 @@ class ModelShape:
     def item_slots(self) -> int:
         """Rows of the item table, m_i + r_i."""
         return self.retained_items + self.item_placeholders
+
+    @property
+    def item_arrays(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Dtype and shape of the arrays that make up the item table."""
+        rows = (self.item_slots, self.dim)
+        if self.item_table == "int8":
+            return (("int8", rows), ("float32", rows[:1]))
+        return (("float32", rows),)
 
     @property
     def packed_dtype(self) -> str:

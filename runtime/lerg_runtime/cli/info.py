@@ -83,6 +83,8 @@ def _print(description: dict[str, Any]) -> None:
                 "propagation",
                 f"{description['propagation']}, {model['layers']} layers, {model['edges']} edges",
             ),
+            ("item table", model.get("item_table", "float32")),
+            ("layers", model.get("layer_storage", "float32")),
             ("saves", str(description["state"]["saves"])),
         ]
     )

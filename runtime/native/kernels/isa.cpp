@@ -3,29 +3,47 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace lerg {
 namespace {
 
-const Loops& choose() {
+struct Choice {
+  const Loops& loops;
+  const CodeLoops& codes;
+};
+
+Choice choose() {
+  const char* wanted = std::getenv("LERG_ISA");
+  const auto asked = [&](const char* name) { return wanted != nullptr && std::strcmp(wanted, name) == 0; };
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  const char* wanted = std::getenv("LERG_ISA");
-  const bool below_avx512 = wanted && (!std::strcmp(wanted, "avx2") || !std::strcmp(wanted, "generic"));
-  const bool below_avx2 = wanted && !std::strcmp(wanted, "generic");
-  if (avx512 && !below_avx512) return kAvx512Loops;
-  if (avx2 && !below_avx2) return kAvx2Loops;
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (avx512 && !asked("avx2") && !asked("generic"))
+    return {kAvx512Loops, vnni && !asked("avx512") ? kVnniCodeLoops : kAvx512CodeLoops};
+  if (avx2 && !asked("generic")) return {kAvx2Loops, kAvx2CodeLoops};
+#elif defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long kDotProduct = 1UL << 20;  // HWCAP_ASIMDDP, which older headers lack
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0 && !asked("neon")) return {kGenericLoops, kDotCodeLoops};
 #endif
-  return kGenericLoops;
+  return {kGenericLoops, kGenericCodeLoops};
+}
+
+const Choice& choice() {
+  static const Choice chosen = choose();
+  return chosen;
 }
 
 }  // namespace
 
-const Loops& loops() {
-  static const Loops& chosen = choose();
-  return chosen;
-}
+const Loops& loops() { return choice().loops; }
+
+const CodeLoops& code_loops() { return choice().codes; }
 
 const char* isa_name() { return loops().name; }
 

@@ -2,20 +2,21 @@
 #if defined(__x86_64__)
 #define LERG_LANES 16
 #include "loops_impl.h"
+#include "score_impl.h"
+#include "code_loops_impl.h"
 
 namespace lerg {
 
 const Loops kAvx512Loops = {
-    LERG_EACH_TYPE(compose),
-    LERG_EACH_TYPE(gather),
-    LERG_EACH_TYPE(push),
-    LERG_EACH_TYPE(scatter_codes),
-    LERG_EACH_TYPE(collect),
+    LERG_PROPAGATION_LOOPS,
     {score<8, 1>, score<8, 2>},
-    dot,
+    score_one,
+    all_below,
     {16, 32},
     "avx512",
 };
+
+const CodeLoops kAvx512CodeLoops = {{score_codes<8, 1>, score_codes<8, 2>}, score_codes_one, {16, 32}};
 
 }  // namespace lerg
 #endif

@@ -1,17 +1,16 @@
 // The baseline of the architecture: SSE2 on x86-64, NEON on arm64.
 #define LERG_LANES 4
 #include "loops_impl.h"
+#include "score_impl.h"
+#include "code_loops_impl.h"
 
 namespace lerg {
 
 const Loops kGenericLoops = {
-    LERG_EACH_TYPE(compose),
-    LERG_EACH_TYPE(gather),
-    LERG_EACH_TYPE(push),
-    LERG_EACH_TYPE(scatter_codes),
-    LERG_EACH_TYPE(collect),
+    LERG_PROPAGATION_LOOPS,
     {score<8, 1>, score<4, 2>},
-    dot,
+    score_one,
+    all_below,
     {4, 8},
 #if defined(__aarch64__)
     "neon",
@@ -19,5 +18,7 @@ const Loops kGenericLoops = {
     "generic",
 #endif
 };
+
+const CodeLoops kGenericCodeLoops = {{score_codes<8, 1>, score_codes<4, 2>}, score_codes_one, {4, 8}};
 
 }  // namespace lerg

@@ -1,5 +1,5 @@
 // The bodies of the loops, for the instruction set of the including file, which defines LERG_LANES (floats in
-// a vector) and LERG_TABLE (the name of its table). Nothing here may be an inline function with external
+// a vector). Nothing here may be an inline function with external
 // linkage, from the standard library or elsewhere: the linker could keep the copy with the widest instructions
 // for everybody. Hence the unnamed namespace and no standard header but <cstdint>, through loops.h.
 #pragma once
@@ -17,8 +17,14 @@ namespace {
 
 typedef float Vector __attribute__((vector_size(LERG_LANES * 4), aligned(4), may_alias));
 
-inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
-inline void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+}  // namespace
+}  // namespace lerg
+
+#include "half.h"
+
+namespace lerg {
+namespace {
+
 inline Vector broadcast(float value) { return value - Vector{}; }  // x - 0 is x, 0 + x is not for -0
 
 // One rounding per term where the set has a fused multiply-add; named so that every score is rounded alike.
@@ -34,22 +40,6 @@ inline Vector fused(Vector a, Vector b, Vector sum) {
 #endif
 }
 
-inline bool any_greater(Vector a, Vector b) {
-#if LERG_LANES == 16
-  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
-#elif LERG_LANES == 8
-  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
-#elif defined(__x86_64__)
-  return _mm_movemask_ps(_mm_cmpgt_ps(a, b)) != 0;
-#elif defined(__aarch64__)
-  return vmaxvq_u32(vcgtq_f32(a, b)) != 0;
-#else
-  for (int lane = 0; lane < LERG_LANES; ++lane)
-    if (a[lane] > b[lane]) return true;
-  return false;
-#endif
-}
-
 // A row of W columns held in registers.
 template <int W>
 struct Row {
@@ -61,12 +51,14 @@ struct Row {
     for (int k = 0; k < kVectors; ++k) row.part[k] = Vector{};
     return row;
   }
-  static Row at(const float* table, int64_t index) {
+  template <class Cell>
+  static Row at(const Cell* table, int64_t index) {
     Row row;
     for (int k = 0; k < kVectors; ++k) row.part[k] = load(table + index * W + k * LERG_LANES);
     return row;
   }
-  void write(float* table, int64_t index) const {
+  template <class Cell>
+  void write(Cell* table, int64_t index) const {
     for (int k = 0; k < kVectors; ++k) store(table + index * W + k * LERG_LANES, part[k]);
   }
   Row& operator+=(const Row& other) {
@@ -91,9 +83,10 @@ inline bool skipped(const RowRange& range, int32_t row) {
   return range.hops != nullptr && range.hops[row] > range.level;
 }
 
-template <class Index, int W>
+template <class Target, class Index, int W>
 void compose(const ComposeArgs& args, const RowRange& range) {
   const Index* codes = static_cast<const Index*>(args.codes);
+  Target* target = static_cast<Target*>(args.target);
   for (int32_t place = range.begin; place < range.end; ++place) {
     const int32_t v = row_of(range, place);
     if (skipped(range, v)) continue;
@@ -101,44 +94,58 @@ void compose(const ComposeArgs& args, const RowRange& range) {
     Row<W> sum = Row<W>::at(args.codebook, own[0]).times(args.anchor);
     for (int32_t j = 1; j < args.per_row; ++j) sum.add_times(Row<W>::at(args.codebook, own[j]), args.other);
     if (args.scale != nullptr) sum = sum.times(args.scale[v]);
-    sum.write(args.target, place);
+    sum.write(target, place - range.first);
   }
 }
 
-template <class Index, int W>
+template <class Source, class Target, class Index, int W>
 void gather(const GatherArgs& args, const RowRange& range) {
   const Index* indices = static_cast<const Index*>(args.indices);
+  const Source* source = static_cast<const Source*>(args.source);
+  Target* target = static_cast<Target*>(args.target);
   for (int32_t place = range.begin; place < range.end; ++place) {
     const int32_t v = row_of(range, place);
     if (skipped(range, v)) {
-      if (!args.add) Row<W>::zero().write(args.target, place);
+      if (!args.add) Row<W>::zero().write(target, place - range.first);
       continue;
     }
     Row<W> sum = Row<W>::zero();
-    for (int32_t e = args.indptr[v]; e < args.indptr[v + 1]; ++e) sum += Row<W>::at(args.source, indices[e]);
+    for (int32_t e = args.indptr[v]; e < args.indptr[v + 1]; ++e) sum += Row<W>::at(source, indices[e]);
     const float scale = args.scale[v];
-    Row<W> result = args.add ? Row<W>::at(args.target, place) : Row<W>::zero();
+    Row<W> result = args.add ? Row<W>::at(target, place - range.first) : Row<W>::zero();
     result.add_times(sum, args.squared ? scale * scale : scale);
-    result.write(args.target, place);
+    result.write(target, place - range.first);
   }
 }
 
-template <class Index, int W>
+template <class Target, class Index, int W>
 void push(const PushArgs& args, int32_t begin, int32_t end) {
   const Index* indices = static_cast<const Index*>(args.indices);
-  for (int32_t v = begin; v < end; ++v) Row<W>::zero().write(args.target, v);
-  for (int32_t i = 0; i < args.count; ++i) {
-    const Row<W> row = Row<W>::at(args.source, i).times(args.source_scale[args.listed[i]]);
-    const int32_t last = args.ends[int64_t(i) * args.stride];
-    for (int32_t e = args.starts[int64_t(i) * args.stride]; e < last; ++e) {
-      Row<W> sum = Row<W>::at(args.target, indices[e]);
-      sum += row;
-      sum.write(args.target, indices[e]);
+  Target* target = static_cast<Target*>(args.target);
+  // Sums grow as floats: in the target itself, or a few rows at a time beside it.
+  constexpr bool kBeside = sizeof(Target) < sizeof(float);
+  for (int32_t i = 0; kBeside && i < args.count; ++i) args.cursors[i] = args.starts[int64_t(i) * args.stride];
+  const int32_t step = kBeside ? kPushRows : end - begin;
+  for (int32_t first = begin; first < end; first += step) {
+    const int32_t limit = end - first < step ? end : first + step;
+    float* sums = kBeside ? args.sums : reinterpret_cast<float*>(target) + int64_t(first) * W;
+    for (int32_t v = first; v < limit; ++v) Row<W>::zero().write(sums, v - first);
+    for (int32_t i = 0; i < args.count; ++i) {
+      const int32_t last = args.ends[int64_t(i) * args.stride];
+      int32_t e = kBeside ? args.cursors[i] : args.starts[int64_t(i) * args.stride];
+      if (e == last || static_cast<int32_t>(indices[e]) >= limit) continue;
+      const Row<W> row = Row<W>::at(args.source, i).times(args.source_scale[args.listed[i]]);
+      for (; e < last && (!kBeside || static_cast<int32_t>(indices[e]) < limit); ++e) {
+        Row<W> sum = Row<W>::at(sums, indices[e] - first);
+        sum += row;
+        sum.write(sums, indices[e] - first);
+      }
+      if (kBeside) args.cursors[i] = e;
     }
-  }
-  for (int32_t v = begin; v < end; ++v) {
-    const float scale = args.target_scale[v];
-    Row<W>::at(args.target, v).times(scale * scale).write(args.target, v);
+    for (int32_t v = first; v < limit; ++v) {
+      const float scale = args.target_scale[v];
+      Row<W>::at(sums, v - first).times(scale * scale).write(target, v);
+    }
   }
 }
 
@@ -157,77 +164,35 @@ void scatter_codes(const ScatterCodesArgs& args) {
   }
 }
 
-template <class Index, int W>
+template <class Cell, class Index, int W>
 void collect(const CollectArgs& args) {
   const Index* entities = static_cast<const Index*>(args.entities);
+  const Cell* rows = static_cast<const Cell*>(args.rows);
   for (int32_t k = args.begin; k < args.end; ++k) {
     Row<W> sum = Row<W>::zero();
     for (int32_t e = args.indptr[k]; e < args.indptr[k + 1]; ++e)
-      sum.add_times(Row<W>::at(args.rows, entities[e]), args.scale[entities[e]]);
+      sum.add_times(Row<W>::at(rows, entities[e]), args.scale[entities[e]]);
     Row<W> total = Row<W>::at(args.codebook, k);
     total.add_times(sum, args.weight);
     total.write(args.codebook, k);
   }
 }
 
-// Items by users in registers, one pass over the dimensions: no packing of items, no horizontal sums.
-template <int kItems, int kUsers>
-void score(const ScoreArgs& args) {
-  constexpr int kLanes = kUsers * LERG_LANES;
-  Vector thresholds[kUsers];
-  for (int u = 0; u < kUsers; ++u) thresholds[u] = load(args.thresholds + u * LERG_LANES);
-  for (int32_t first = 0; first < args.items; first += kItems) {
-    const float* rows[kItems];
-    for (int j = 0; j < kItems; ++j) {  // past the end the last item is scored again
-      const int32_t item = first + j < args.items ? first + j : args.items - 1;
-      rows[j] = args.table + int64_t(args.slots[item]) * args.dim;
-    }
-    Vector sums[kItems][kUsers];
-    for (int j = 0; j < kItems; ++j)
-      for (int u = 0; u < kUsers; ++u) sums[j][u] = Vector{};
-    for (int64_t k = 0; k < args.dim; ++k) {
-      Vector users[kUsers];
-      for (int u = 0; u < kUsers; ++u) users[u] = load(args.users + k * args.stride + u * LERG_LANES);
-      for (int j = 0; j < kItems; ++j) {
-        const Vector value = broadcast(rows[j][k]);
-        for (int u = 0; u < kUsers; ++u) sums[j][u] = fused(users[u], value, sums[j][u]);
-      }
-    }
-    for (int j = 0; j < kItems && first + j < args.items; ++j) {
-      bool hit = false;
-      for (int u = 0; u < kUsers; ++u) {
-        store(args.scores + int64_t(first + j) * kLanes + u * LERG_LANES, sums[j][u]);
-        hit |= any_greater(sums[j][u], thresholds[u]);
-      }
-      args.hits[first + j] = hit;
-    }
-  }
-}
-
-void dot(const DotArgs& args) {
-  for (int32_t first = 0; first < args.count; first += LERG_LANES) {
-    const float* rows[LERG_LANES];
-    for (int j = 0; j < LERG_LANES; ++j) {
-      const int32_t item = first + j < args.count ? first + j : args.count - 1;
-      rows[j] = args.table + int64_t(args.slots[item]) * args.dim;
-    }
-    Vector sum = Vector{};
-    for (int64_t k = 0; k < args.dim; ++k) {
-      Vector items;
-      for (int j = 0; j < LERG_LANES; ++j) items[j] = rows[j][k];
-      sum = fused(items, broadcast(args.user[k]), sum);
-    }
-    for (int j = 0; j < LERG_LANES && first + j < args.count; ++j) args.scores[first + j] = sum[j];
-  }
-}
-
 }  // namespace
 
-#define LERG_EACH_TYPE(loop)                              \
-  {                                                       \
-    {loop<uint8_t, 16>, loop<uint8_t, 32>},               \
-        {loop<uint16_t, 16>, loop<uint16_t, 32>},         \
-        {loop<int32_t, 16>, loop<int32_t, 32>},           \
+#define LERG_EACH_TYPE(...)                                                       \
+  {                                                                               \
+    {__VA_ARGS__ uint8_t, 16>, __VA_ARGS__ uint8_t, 32>},                         \
+        {__VA_ARGS__ uint16_t, 16>, __VA_ARGS__ uint16_t, 32>},                   \
+        {__VA_ARGS__ int32_t, 16>, __VA_ARGS__ int32_t, 32>},                     \
   }
+
+// The part of a table of Loops that is about propagation.
+#define LERG_PROPAGATION_LOOPS                                                                      \
+  {LERG_EACH_TYPE(compose<float,), LERG_EACH_TYPE(compose<Half,)},                                  \
+      {{LERG_EACH_TYPE(gather<float, float,), LERG_EACH_TYPE(gather<float, Half,)},                 \
+       {LERG_EACH_TYPE(gather<Half, float,), LERG_EACH_TYPE(gather<Half, Half,)}},                  \
+      {LERG_EACH_TYPE(push<float,), LERG_EACH_TYPE(push<Half,)}, LERG_EACH_TYPE(scatter_codes<),    \
+      {LERG_EACH_TYPE(collect<float,), LERG_EACH_TYPE(collect<Half,)}
 
 }  // namespace lerg

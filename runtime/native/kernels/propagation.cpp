@@ -1,6 +1,7 @@
 #include "propagation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "isa.h"
@@ -14,20 +15,45 @@ constexpr int64_t kWideColumns = kBlockColumns[kWide];
 // Boundary of equal shares of `count` things.
 int64_t share(int64_t count, int part, int parts) { return count * part / parts; }
 
+int64_t cell_bytes(CellType cells) { return cells == kHalves ? 2 : 4; }
+
+// The power of two by which numbers of at most this magnitude fill the range of a half, 1 for no or infinite ones.
+float half_scale(float most) {
+  if (!(most > 0.0f) || !std::isfinite(most)) return 1.0f;
+  int exponent;
+  std::frexp(most, &exponent);  // most < 2^exponent
+  return std::ldexp(1.0f, std::clamp(15 - exponent, -120, 120));
+}
+
+float largest_magnitude(const float* values, int64_t count) {
+  float largest = 0.0f;
+  for (int64_t i = 0; i < count; ++i) {
+    const float magnitude = std::fabs(values[i]);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return largest;
+}
+
 }  // namespace
 
 void Propagation::lay_out(Scratch& scratch) {
   const int side = shape_.side;
   const int32_t rows[2] = {graph_.rows(0), graph_.rows(1)};
   if (!shape_.whole()) requests_.lay_out(scratch, rows, shape_.requests, side, shape_.layers, shape_.adjoint);
-  const bool few = shape_.layers == 0 && !shape_.whole();
-  const int64_t requested = few ? std::min<int64_t>(shape_.requests, rows[side]) : rows[side];
+  const int64_t distinct = shape_.whole() ? 0 : std::min<int64_t>(shape_.requests, rows[side]);
+  const int64_t between = shape_.layers >= 2 ? rows[side] : 0;
   const int64_t width = shape_.dim > kNarrowColumns ? kWideColumns : kNarrowColumns;
   const int lanes = shape_.dim > kWideColumns ? kMostLanes : 1;
   for (Lane* lane = lanes_; lane < lanes_ + lanes; ++lane) {
     lane->codebook = scratch.take<float>(shape_.codes * width);
-    lane->table[side] = scratch.take<float>(requested * width);
-    if (shape_.layers > 0) lane->table[1 - side] = scratch.take<float>(rows[1 - side] * width);
+    // Holds the distinct rows asked for, as floats, and in turn all rows of the levels between.
+    lane->table[side] = scratch.take<uint8_t>(std::max(distinct * 4, between * cell_bytes(shape_.cells)) * width);
+    if (shape_.layers == 0) continue;
+    lane->table[1 - side] = scratch.take<uint8_t>(rows[1 - side] * cell_bytes(shape_.cells) * width);
+    for (int part = 0; shape_.adjoint && shape_.cells == kHalves && part < kPushParts; ++part) {
+      lane->push_sums[part] = scratch.take<float>(kPushRows * width);
+      lane->push_cursors[part] = scratch.take<int32_t>(distinct);
+    }
   }
   if (shape_.layers == 0) return;
   item_indptr_ = scratch.take<int32_t>(int64_t(rows[1]) + 1);
@@ -68,7 +94,7 @@ void Propagation::prepare(const int64_t* slots) {
       list_by_code(graph_.side[s], shape_.codes, list_indptr_[s], list_entities_[s]);
   });
   if (!shape_.whole()) find_hops(adjacency_, parts_, rows, side, shape_.layers, &requests_);
-  if (!shape_.adjoint) return;
+  if (!shape_.adjoint || requests_.count == rows[side]) return;
   for (int part = 0; part <= kPushParts; ++part)
     push_bound_[part] = parts_[1 - side].bound[part * kParts / kPushParts];
   split_pushes(adjacency_[side], push_bound_, &requests_);
@@ -76,7 +102,10 @@ void Propagation::prepare(const int64_t* slots) {
 
 void Propagation::find_distinct(const int64_t* slots) {
   if (shape_.whole()) return;
-  lerg::find_distinct(slots, shape_.requests, graph_.rows(shape_.side), shape_.side, &requests_);
+  // More requests than rows leave hardly a row out, and where none is the adjoint has a shorter way.
+  const int32_t rows = graph_.rows(shape_.side);
+  const bool everyone = shape_.adjoint && shape_.requests >= rows;
+  lerg::find_distinct(slots, shape_.requests, rows, shape_.side, everyone, &requests_);
 }
 
 template <class Body>
@@ -99,59 +128,101 @@ void Propagation::each_part(int parts, int64_t floats, const Body& body) const {
   run_lanes(active_, parts, floats * kWideColumns * active_, [&](int lane, int part) { body(lanes_[lane], part); });
 }
 
+float Propagation::codebook_scale(const float* codebook) const {
+  if (shape_.cells != kHalves) return 1.0f;
+  const float most = largest_magnitude(codebook, shape_.codes * shape_.dim);
+  const float weights = std::fabs(graph_.anchor) + std::fabs(graph_.other) * static_cast<float>(graph_.side[0].per_row - 1);
+  return half_scale(most * std::max(weights, 1.0f) * static_cast<float>(shape_.layers + 1));
+}
+
 void Propagation::pack(const float* codebook, const Lane& lane) const {
   const int64_t stride = lane.stride();
   for (int64_t code = 0; code < shape_.codes; ++code) {
     float* row = lane.codebook + code * stride;
-    std::memcpy(row, codebook + code * shape_.dim + lane.first, lane.count * sizeof(float));
+    const float* from = codebook + code * shape_.dim + lane.first;
+    for (int64_t j = 0; j < lane.count; ++j) row[j] = from[j] * lane.scale;
     std::fill(row + lane.count, row + stride, 0.0f);
   }
 }
 
 void Propagation::forward(const float* codebook, const float* placeholders, const int64_t* slots, float* out) {
+  const float scale = codebook_scale(codebook);
+  for (Lane& lane : lanes_) lane.scale = scale;
   each_group([&] {
     each_part(1, shape_.codes, [&](const Lane& lane, int) { pack(codebook, lane); });
-    for (int level = shape_.layers; level >= 0; --level) forward_level(level);
+    for (int level = shape_.layers; level > 0; --level) forward_level(level);
+    if (shape_.whole()) {
+      write_whole(out);
+      return;
+    }
+    forward_level(0);
     write_rows(placeholders, slots, out);
   });
 }
 
-void Propagation::forward_level(int level) const {
+// T_level of the rows in range, times D^-1/2 except for level 0.
+void Propagation::compute_rows(const Lane& lane, int level, const RowRange& range, CellType cells,
+                               void* target) const {
   const int here = shape_.side ^ (level & 1);
   const Assignment& assignment = graph_.side[here];
   const Adjacency& adjacency = adjacency_[here];
+  const ComposeArgs own{assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, lane.codebook,
+                        level == 0 ? nullptr : inverse_root_[here], target};
+  loops().compose[cells][assignment.codes.type][lane.width](own, range);
+  if (level == shape_.layers) return;
+  const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
+                              level != 0, true, target};
+  loops().gather[shape_.cells][cells][adjacency.indices.type][lane.width](neighbours, range);
+}
+
+void Propagation::forward_level(int level) const {
+  const int here = shape_.side ^ (level & 1);
   const bool last = level == 0;  // of the rows asked for; this table holds T itself and not D^-1/2 T
-  const bool by_edges = !last || (shape_.whole() && shape_.layers > 0);
-  const int64_t count = shape_.whole() ? graph_.rows(here) : requests_.count;
   each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
-    RowRange range{last ? requests_.distinct : nullptr, last ? nullptr : requests_.hops[here], level, 0, 0};
-    range.begin = by_edges ? parts_[here].bound[part] : static_cast<int32_t>(share(count, part, kParts));
-    range.end = by_edges ? parts_[here].bound[part + 1] : static_cast<int32_t>(share(count, part + 1, kParts));
-    const ComposeArgs own{assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, lane.codebook,
-                          last ? nullptr : inverse_root_[here], lane.table[here]};
-    loops().compose[assignment.codes.type][lane.width](own, range);
-    if (level == shape_.layers) return;
-    const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
-                                !last, true, lane.table[here]};
-    loops().gather[adjacency.indices.type][lane.width](neighbours, range);
+    RowRange range{last ? requests_.distinct : nullptr, last ? nullptr : requests_.hops[here], level, 0, 0, 0};
+    range.begin = last ? static_cast<int32_t>(share(requests_.count, part, kParts)) : parts_[here].bound[part];
+    range.end = last ? static_cast<int32_t>(share(requests_.count, part + 1, kParts)) : parts_[here].bound[part + 1];
+    compute_rows(lane, level, range, last ? kFloats : shape_.cells, lane.table[here]);
+  });
+}
+
+// Level 0 of a whole side, a few rows at a time straight to their place.
+void Propagation::write_whole(float* out) const {
+  constexpr int32_t kRows = 64;
+  const int side = shape_.side;
+  const float mean = 1.0f / static_cast<float>(shape_.layers + 1);
+  each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
+    alignas(64) float rows[kRows * kWideColumns];
+    const bool by_edges = shape_.layers > 0;
+    const int64_t retained = graph_.rows(side);
+    const int32_t end = by_edges ? parts_[side].bound[part + 1] : static_cast<int32_t>(share(retained, part + 1, kParts));
+    int32_t begin = by_edges ? parts_[side].bound[part] : static_cast<int32_t>(share(retained, part, kParts));
+    for (; begin < end; begin += kRows) {
+      const int32_t limit = std::min(begin + kRows, end);
+      compute_rows(lane, 0, {nullptr, nullptr, 0, begin, limit, begin}, kFloats, rows);
+      for (int32_t v = begin; v < limit; ++v) {
+        float* to = out + v * shape_.dim + lane.first;
+        const float* from = rows + (v - begin) * lane.stride();
+        for (int64_t j = 0; j < lane.count; ++j) to[j] = from[j] * (mean / lane.scale);
+      }
+    }
   });
 }
 
 void Propagation::write_rows(const float* placeholders, const int64_t* slots, float* out) const {
   const int64_t retained = graph_.rows(shape_.side);
-  const int64_t count = shape_.whole() ? retained : shape_.requests;
   const float mean = 1.0f / static_cast<float>(shape_.layers + 1);
-  each_part(kParts, count, [&](const Lane& lane, int part) {
-    for (int64_t b = share(count, part, kParts); b < share(count, part + 1, kParts); ++b) {
+  each_part(kParts, shape_.requests, [&](const Lane& lane, int part) {
+    for (int64_t b = share(shape_.requests, part, kParts); b < share(shape_.requests, part + 1, kParts); ++b) {
       float* to = out + b * shape_.dim + lane.first;
-      const int64_t place = shape_.whole() ? b : requests_.place[b];
+      const int64_t place = requests_.place[b];
       if (place < 0) {
         const float* centroid = placeholders + (slots[b] - retained) * shape_.dim + lane.first;
         std::memcpy(to, centroid, lane.count * sizeof(float));
         continue;
       }
-      const float* from = lane.table[shape_.side] + place * lane.stride();
-      for (int64_t j = 0; j < lane.count; ++j) to[j] = from[j] * mean;
+      const float* from = static_cast<const float*>(lane.table[shape_.side]) + place * lane.stride();
+      for (int64_t j = 0; j < lane.count; ++j) to[j] = from[j] * (mean / lane.scale);
     }
   });
 }
@@ -161,14 +232,18 @@ void Propagation::adjoint(const float* grad, float* out) {
     gather_grad(grad);
     scatter_grad();
     for (int level = 1; level <= shape_.layers; ++level) {
-      if (level == 1) push_level();
-      else gather_level(level);
+      if (level == 1 && requests_.count < graph_.rows(shape_.side)) {
+        push_level();
+      } else {
+        if (level == 1) scale_rows();
+        gather_level(level);
+      }
       collect(shape_.side ^ (level & 1));
     }
     each_part(1, shape_.codes, [&](const Lane& lane, int) {
       for (int64_t code = 0; code < shape_.codes; ++code)
-        std::memcpy(out + code * shape_.dim + lane.first, lane.codebook + code * lane.stride(),
-                    lane.count * sizeof(float));
+        for (int64_t j = 0; j < lane.count; ++j)
+          out[code * shape_.dim + lane.first + j] = lane.codebook[code * lane.stride() + j] * (1.0f / lane.scale);
     });
   });
 }
@@ -180,7 +255,7 @@ void Propagation::gather_grad(const float* grad) const {
     const int64_t stride = lane.stride();
     const int64_t begin = share(requests_.count, part, kPushParts);
     const int64_t end = share(requests_.count, part + 1, kPushParts);
-    float* table = lane.table[shape_.side];
+    float* table = static_cast<float*>(lane.table[shape_.side]);
     std::fill(table + begin * stride, table + end * stride, 0.0f);
     for (int64_t b = 0; b < shape_.requests; ++b) {
       const int64_t place = requests_.place[b];
@@ -193,13 +268,18 @@ void Propagation::gather_grad(const float* grad) const {
 }
 
 // The codebook's gradient from the requested rows themselves, level 0.
-void Propagation::scatter_grad() const {
+void Propagation::scatter_grad() {
   const Assignment& assignment = graph_.side[shape_.side];
-  each_part(1, shape_.codes + requests_.count, [&](const Lane& lane, int) {
+  each_part(1, shape_.codes + requests_.count, [&](const Lane& given, int) {
+    Lane& lane = lanes_[&given - lanes_];
+    float* rows = static_cast<float*>(lane.table[shape_.side]);
+    const int64_t size = requests_.count * lane.stride();
+    lane.scale = shape_.cells == kHalves ? half_scale(largest_magnitude(rows, size)) : 1.0f;
+    for (int64_t i = 0; lane.scale != 1.0f && i < size; ++i) rows[i] *= lane.scale;
     std::fill(lane.codebook, lane.codebook + shape_.codes * lane.stride(), 0.0f);
     loops().scatter_codes[assignment.codes.type][lane.width](
         {assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, requests_.distinct,
-         requests_.count, lane.table[shape_.side], lane.codebook});
+         requests_.count, rows, lane.codebook});
   });
 }
 
@@ -209,9 +289,21 @@ void Propagation::push_level() const {
   const Integers& indices = adjacency_[from].indices;
   each_part(kPushParts, edge_work(), [&](const Lane& lane, int part) {
     const PushArgs args{indices.data, requests_.distinct, requests_.splits + part, requests_.splits + part + 1,
-                        kPushParts + 1, requests_.count, lane.table[from], inverse_root_[from], inverse_root_[to],
-                        lane.table[to]};
-    loops().push[indices.type][lane.width](args, push_bound_[part], push_bound_[part + 1]);
+                        kPushParts + 1, requests_.count, static_cast<const float*>(lane.table[from]),
+                        inverse_root_[from], inverse_root_[to], lane.table[to], lane.push_sums[part],
+                        lane.push_cursors[part]};
+    loops().push[shape_.cells][indices.type][lane.width](args, push_bound_[part], push_bound_[part + 1]);
+  });
+}
+
+// From w_0 to D^-1/2 w_0, of all rows of the side.
+void Propagation::scale_rows() const {
+  const int side = shape_.side;
+  each_part(kParts, graph_.rows(side), [&](const Lane& lane, int part) {
+    float* table = static_cast<float*>(lane.table[side]);
+    const int64_t stride = lane.stride();
+    for (int64_t v = parts_[side].bound[part]; v < parts_[side].bound[part + 1]; ++v)
+      for (int64_t j = 0; j < stride; ++j) table[v * stride + j] *= inverse_root_[side][v];
   });
 }
 
@@ -220,10 +312,11 @@ void Propagation::gather_level(int level) const {
   const Adjacency& adjacency = adjacency_[here];
   each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
     const RowRange range{nullptr, requests_.hops[here], level, parts_[here].bound[part],
-                         parts_[here].bound[part + 1]};
+                         parts_[here].bound[part + 1], 0};
     const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
                                 true, false, lane.table[here]};
-    loops().gather[adjacency.indices.type][lane.width](neighbours, range);
+    const CellType source = level == 1 ? kFloats : shape_.cells;
+    loops().gather[source][shape_.cells][adjacency.indices.type][lane.width](neighbours, range);
   });
 }
 
@@ -236,11 +329,11 @@ void Propagation::collect(int side) const {
     const int32_t end = static_cast<int32_t>(share(shape_.codes, part + 1, kParts));
     CollectArgs args{list_indptr_[side], list_entities_[side], lane.table[side], root_[side],
                      graph_.anchor, begin, end, lane.codebook};
-    loops().collect[type][lane.width](args);
+    loops().collect[shape_.cells][type][lane.width](args);
     if (per_row == 1) return;
     args.indptr += shape_.codes;
     args.weight = graph_.other;
-    loops().collect[type][lane.width](args);
+    loops().collect[shape_.cells][type][lane.width](args);
   });
 }
 

@@ -7,6 +7,10 @@
 // for odd l. Tables hold D^-1/2 T, so that a pass over the edges only adds. T_l is computed for the rows within
 // l hops of a requested one.
 //
+// Tables may be stored as float16. Rows are multiplied by a power of two then, chosen so that no row can pass the
+// range: a row of D^-1/2 T_l is at most L - l + 1 times the largest magnitude of a composed row, and one of the
+// adjoint's D^-1/2 w at most the largest of w_0. The rows asked for are float32 in any case.
+//
 // No column depends on another, so a block of columns goes through all levels before the next begins, in tables
 // that fit caches. Two blocks go side by side, each mostly on its own core: rows that one core wrote are slow to
 // gather for another.
@@ -25,6 +29,7 @@ struct PropagationShape {
   int side = 0;
   int layers = 0;
   bool adjoint = false;
+  CellType cells = kFloats;  // of the tables
 
   bool whole() const { return requests < 0; }
 };
@@ -53,7 +58,10 @@ class Propagation {
     int64_t count = 0;
     BlockWidth width = kWide;
     float* codebook = nullptr;           // [codes, stride]
-    float* table[2] = {nullptr, nullptr};  // [rows or distinct rows, stride] of each side
+    void* table[2] = {nullptr, nullptr};  // [rows, stride] cells, or floats for distinct rows, of each side
+    float* push_sums[kPushParts] = {};    // [kPushRows, stride], for halves
+    int32_t* push_cursors[kPushParts] = {};
+    float scale = 1.0f;  // of what the tables hold
 
     int64_t stride() const { return kBlockColumns[width]; }
   };
@@ -68,12 +76,16 @@ class Propagation {
   void find_distinct(const int64_t* slots);
   void pack(const float* codebook, const Lane& lane) const;
   void forward_level(int level) const;
+  void compute_rows(const Lane& lane, int level, const RowRange& range, CellType cells, void* target) const;
+  void write_whole(float* out) const;
   void write_rows(const float* placeholders, const int64_t* slots, float* out) const;
   void gather_grad(const float* grad) const;
-  void scatter_grad() const;
+  void scatter_grad();
   void push_level() const;
+  void scale_rows() const;
   void gather_level(int level) const;
   void collect(int side) const;
+  float codebook_scale(const float* codebook) const;
   int64_t edge_work() const { return graph_.edges + graph_.rows(0) + graph_.rows(1); }
 
   Graph graph_;

@@ -16,9 +16,10 @@ void Requests::lay_out(Scratch& scratch, const int32_t* rows, int64_t requests, 
   if (adjoint) splits = scratch.take<int32_t>(most * (kPushParts + 1));
 }
 
-void find_distinct(const int64_t* slots, int64_t requests, int32_t rows, int side, Requests* out) {
+void find_distinct(const int64_t* slots, int64_t requests, int32_t rows, int side, bool everyone,
+                   Requests* out) {
   uint8_t* hops = out->hops[side];
-  std::memset(hops, kFar, rows);
+  std::memset(hops, everyone ? 0 : kFar, rows);
   for (int64_t b = 0; b < requests; ++b)
     if (slots[b] < rows) hops[slots[b]] = 0;
   out->count = 0;

@@ -21,8 +21,9 @@ struct Requests {
   void lay_out(Scratch& scratch, const int32_t* rows, int64_t requests, int side, int layers, bool adjoint);
 };
 
-// Fills distinct, place and count. Slots from `rows` on are placeholders; the caller has checked the sign.
-void find_distinct(const int64_t* slots, int64_t requests, int32_t rows, int side, Requests* requests_out);
+// Fills distinct, place and count; with `everyone` all rows are taken as asked for. Slots from `rows` on are placeholders; the caller has checked the sign.
+void find_distinct(const int64_t* slots, int64_t requests, int32_t rows, int side, bool everyone,
+                   Requests* requests_out);
 
 // Fills hops up to `layers` over the two sides' adjacencies.
 void find_hops(const Adjacency* adjacency, const Parts* parts, const int32_t* rows, int side, int layers,

@@ -1,0 +1,71 @@
+"""Bundles with float16 layers and int8 item tables, from the option to what `inspect` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lerg_edge.errors import InputError
+from lerg_edge.model import RewiredModel
+from lerg_exporter import build_bundle
+from lerg_exporter.bundling import draft_bundle
+from lerg_exporter.inspection import inspect_bundle
+from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.options import ExportOptions
+from lerg_exporter.verification import verify_bundle
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.golden import check_golden
+
+pytestmark = pytest.mark.native
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "bundle"
+    return build_bundle(folder, finetune_epochs=1, item_table="int8", layer_storage="float16")
+
+
+def test_an_export_with_both_verifies_and_says_so(small: Path) -> None:
+    assert set(verify_bundle(small).programs) == {"encode", "finetune", "recommend"}
+    model = inspect_bundle(small)["model"]
+    assert (model["item_table"], model["layer_storage"]) == ("int8", "float16")
+    with Recommender.open(small) as rec:
+        assert rec.manifest.model.layer_storage == "float16"
+        report = rec.finetune(epochs=2)
+        assert report.losses[1] < report.losses[0]
+        assert len(rec.recommend(rec.user_ids.take(np.arange(1)).tolist()[0], k=20)[0]) == 20
+
+
+def test_golden_examples_allow_for_halves_and_no_more(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = BundleFolder.read_golden
+
+    def altered(self: BundleFolder) -> dict[str, np.ndarray]:
+        golden = read(self)
+        table = golden["encode.out.user_table"].copy()
+        table[5] += 0.005 * np.abs(table).max()
+        return golden | {"encode.out.user_table": table}
+
+    monkeypatch.setattr(BundleFolder, "read_golden", altered)
+    assert len(check_golden(small)["encode"]) == 1
+
+
+def test_float16_layers_take_less_scratch(make_model: Callable[..., RewiredModel]) -> None:
+    model = make_model(users=900, items=700, kept_users=600, kept_items=500, edges=4000, dim=128, codes=40)
+    drafts = [
+        draft_bundle(model, ProgramLimits(max_batch=32, layer_storage=storage), with_golden=False)
+        for storage in ("float32", "float16")
+    ]
+    whole, half = (draft.scratch["encode"] for draft in drafts)
+    assert whole - half == pytest.approx((600 + 500) * 64 * 2, abs=256)
+
+
+@pytest.mark.parametrize("name", ["item_table", "layer_storage"])
+def test_other_types_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        ProgramLimits(**{name: "float8"})
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is float8"):
+        ExportOptions(**{name: "float8"})
