@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pymetis
 _HEADER = np.dtype([("entities", "i8"), ("entries", "i8"), ("parts", "i8"), ("seed", "i8")])
 # Below this many entries METIS takes less time than a process takes to start.
 _OWN_PROCESS_ENTRIES = 1 << 19
+_PR_SET_PDEATHSIG = 1
 
 
 def partition(indptr: np.ndarray, indices: np.ndarray, *, parts: int, seed: int) -> np.ndarray:
@@ -83,6 +85,8 @@ def _remarks_discarded() -> Iterator[None]:
 
 def _serve() -> None:
     """Answer one request from standard input."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody is left to answer
     source = sys.stdin.buffer
     header = np.frombuffer(source.read(_HEADER.itemsize), _HEADER)[0]
     indptr = np.frombuffer(source.read(4 * (int(header["entities"]) + 1)), np.int32)
