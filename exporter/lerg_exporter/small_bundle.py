@@ -31,6 +31,7 @@ def build_bundle(
     epochs: int = 3,
     finetune_epochs: int = 0,
     seed: int = 0,
+    propagation: str = "graph",
 ) -> Path:
     """Export a bundle of generated interactions; every stage of an export runs, each briefly.
 
@@ -38,7 +39,8 @@ def build_bundle(
         folder: where; must not exist.
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
-        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed: see `ExportOptions`.
+        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed,
+            propagation: see `ExportOptions`.
 
     Returns:
         `folder`.
@@ -56,6 +58,7 @@ def build_bundle(
         finetune_epochs=finetune_epochs,
         seed=seed,
         device="cpu",
+        propagation=propagation,
     )
     dataset = small_dataset(users, items, interactions, text_ids=text_ids, seed=seed)
     return export(dataset, folder, options).path

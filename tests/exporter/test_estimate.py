@@ -22,6 +22,9 @@ CASES: dict[str, dict[str, Any]] = {
     "large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4},
     "large codebook": {"dim": 32, "codes": 3000, "batch": 256, "bits": 8},
     "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
+    "folded, large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4, "entries": 8},
+    "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
+    "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
 }
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
@@ -47,7 +50,8 @@ def test_estimate_bounds_the_bundle(
         placeholders=(100, 60),
         **sizes,
     )
-    draft = draft_bundle(model, ProgramLimits(max_batch=batch))
+    propagation = "folded" if "entries" in sizes else "graph"
+    draft = draft_bundle(model, ProgramLimits(max_batch=batch), propagation=propagation)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest
