@@ -41,7 +41,7 @@ class FoldedRows:
     range and nothing in exactness, as its weights are rounded to the scale that it has got.
 
     Shapes:
-        codes: int32 [n, k]; no code twice in a row but for entries of weight 0.
+        codes: int32 [n, k], ascending in a row; no code twice but for entries of weight 0.
         weights: int8 [n, k], -127 .. 127.
         scales: uint8 [n].
         scale_table: float32 [256], ascending.
@@ -62,10 +62,14 @@ class FoldedRows:
             )
         if self.codes.size and not 0 <= self.codes.min() <= self.codes.max() < self.code_count:
             raise InputError(f"a code is not between 0 and {self.code_count - 1}.")
+        if (np.diff(self.codes, axis=1) < 0).any():
+            raise InputError("codes must ascend in each row.")
 
     @classmethod
     def quantised(cls, codes: np.ndarray, weights: np.ndarray, *, code_count: int) -> FoldedRows:
         """Round float weights [n, k] to 8 bits, each row by the smallest scale that clips nothing."""
+        order = np.argsort(codes, axis=1, kind="stable")
+        codes, weights = (np.take_along_axis(part, order, axis=1) for part in (codes, weights))
         largest = np.abs(weights).max(axis=1, initial=0.0)
         table = _scale_table(largest[largest > 0] / _HIGH)
         scales = np.minimum(np.searchsorted(table, largest / _HIGH), SCALES - 1).astype(np.uint8)

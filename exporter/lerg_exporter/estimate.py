@@ -32,7 +32,7 @@ _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three m
 _OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
 _ITEMS_PER_PART = 2048
 _SCALE_TABLE = 1024
-_FOLD_COLUMNS = 32
+_FOLD_COLUMNS = 64
 _REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
 
 
@@ -162,10 +162,12 @@ def _folded_programs(shape: ModelShape) -> list[ProgramSpec]:
     # codebook's.
     finetune = max(rows + placeholders, 2 * rows, rows + shape.codes * shape.dim)
     table = shape.codes * padded * (2 if shape.bits == 16 else 1)
-    gradient = _FLOAT * shape.codes * padded
+    requests = 3 * shape.max_batch * _FLOAT
     return [
         _program("encode", _FLOAT * placeholders + 1024, table + 1024),
-        _program("finetune", _FLOAT * finetune + 4096, max(table, gradient) + 1024),
+        _program(
+            "finetune", _FLOAT * finetune + 4096, max(table, requests, 8 * shape.codes) + requests + 1024
+        ),
     ]
 
 

@@ -57,7 +57,7 @@ def test_the_largest_entries_are_kept_whatever_the_blocks(
     )
     expected = -np.sort(-dense, axis=1)[:, :entries]
     values = np.take_along_axis(dense, found.codes.astype(np.int64), axis=1)
-    np.testing.assert_allclose(values, expected, atol=1e-6)
+    np.testing.assert_allclose(-np.sort(-values, axis=1), expected, atol=1e-6)
     assert all(len(set(row)) == entries for row in found.codes.tolist())
     # An eighth bit's worth of the row's scale, which is at most 2.1 % above what the row needs here.
     assert (np.abs(found.values() - values).max(axis=1) <= 0.52 * expected[:, 0] / 127 + 1e-7).all()
@@ -154,5 +154,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     rows = FoldedRows.quantised(np.zeros((4, 2), np.int32), np.ones((4, 2)), code_count=3)
     with pytest.raises(InputError, match="one weight a code"):
         FoldedRows(rows.codes, rows.weights[:3], rows.scales, rows.scale_table, 3)
+    with pytest.raises(InputError, match="ascend"):
+        FoldedRows(np.array([[1, 0]]), rows.weights[:1], rows.scales[:1], rows.scale_table, 3)
     with pytest.raises(InputError, match="not between 0 and 2"):
         FoldedRows(rows.codes + 3, rows.weights, rows.scales, rows.scale_table, 3)

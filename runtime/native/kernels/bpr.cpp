@@ -5,9 +5,8 @@
 #include <cmath>
 
 #include "checks.h"
-#include "folded_loops.h"
 #include "parallel.h"
-#include "scratch.h"
+#include "row_loops.h"
 
 namespace lerg {
 namespace {
@@ -20,7 +19,7 @@ const char* check_rows(const Tensor& rows) {
       : "rows must be a float32 matrix: users, positives and negatives, as many of each";
 }
 
-float dot(const float* first, const float* second, int64_t count) { return folded_loops().dot(first, second, count); }
+float dot(const float* first, const float* second, int64_t count) { return row_loops().dot(first, second, count); }
 
 }  // namespace
 
@@ -65,12 +64,11 @@ Tensor& bpr_loss_grad_out(KernelRuntimeContext& context, const Tensor& grad, con
       const int64_t user = b * dim, positive = (batch + b) * dim, negative = (2 * batch + b) * dim;
       const float margin = dot(values + user, values + negative, dim) - dot(values + user, values + positive, dim);
       const float slope = share / (1.0f + std::exp(-margin));
-      for (int64_t x = 0; x < dim; ++x) {
-        const float u = values[user + x], p = values[positive + x], n = values[negative + x];
-        result[user + x] = slope * (n - p) + decay * u;
-        result[positive + x] = decay * p - slope * u;
-        result[negative + x] = decay * n + slope * u;
-      }
+      row_loops().pairwise({{values + user, values + positive, values + negative},
+                            {result + user, result + positive, result + negative},
+                            dim,
+                            slope,
+                            decay});
     }
   });
   return out;

@@ -7,13 +7,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "folded.h"
+#include "integer_table.h"
 #include "parallel.h"
-#include "scratch.h"
 
 namespace lerg {
 namespace {
@@ -21,117 +19,61 @@ namespace {
 constexpr int kFoldParts = 64;
 constexpr int64_t kMostColumns = 4096;
 
-int64_t padded(int64_t dim) { return (dim + kFoldColumns - 1) / kFoldColumns * kFoldColumns; }
-
-// The codebook as integers, rows padded with zeros.
-struct IntegerTable {
-  CellType type;
-  int64_t rows, dim, stride;
-  uint8_t* cells = nullptr;
-
-  IntegerTable(int64_t rows, int64_t dim, int64_t bits)
-      : type(bits == 16 ? kInt16 : kInt8), rows(rows), dim(dim), stride(padded(dim)) {}
-
-  int64_t cell_bytes() const { return type == kInt16 ? 2 : 1; }
-  void lay_out(Scratch& scratch) { cells = scratch.take<uint8_t>(rows * stride * cell_bytes()); }
-  uint8_t* row(int64_t index) const { return cells + index * stride * cell_bytes(); }
-
-  template <class Body>
-  void fill(const Body& body) const {
-    run_parts(kFoldParts, rows * dim, [&](int part) {
-      for (int64_t index = rows * part / kFoldParts; index < rows * (part + 1) / kFoldParts; ++index) {
-        std::memset(row(index) + dim * cell_bytes(), 0, (stride - dim) * cell_bytes());
-        body(index, row(index));
-      }
-    });
-  }
-};
-
-// Steps of the table's rows: one for all goes into the factor of a result, others into the sum.
-struct Steps {
-  const float* each;
-  float all;
-  explicit Steps(const Tensor& step)
-      : each(step.size(0) > 1 ? step.const_data_ptr<float>() : nullptr),
-        all(step.size(0) > 1 ? 1.0f : step.const_data_ptr<float>()[0]) {}
-  float of(int64_t row) const { return each == nullptr ? all : each[row]; }
-};
-
-// Quantises a latent codebook. Returns 1, or NaN when a weight is none: integers cannot say so.
-float quantise_into(const IntegerTable& table, const float* weights, const Steps& steps, int64_t bits) {
-  const float highest = static_cast<float>((int64_t(1) << (bits - 1)) - 1);
-  std::atomic<bool> good{true};
-  table.fill([&](int64_t row, uint8_t* cells) {
-    if (!folded_loops().quantise[table.type](
-            {weights + row * table.dim, table.dim, steps.of(row), -highest - 1.0f, highest, cells}))
-      good.store(false, std::memory_order_relaxed);
-  });
-  return good.load() ? 1.0f : std::numeric_limits<float>::quiet_NaN();
-}
-
-void unpack_into(const IntegerTable& table, const Tensor& packed, int64_t bits) {
-  const auto* bytes = static_cast<const uint8_t*>(packed.const_data_ptr());
-  table.fill([&](int64_t row, uint8_t* cells) {
-    if (bits != 4) {
-      std::memcpy(cells, bytes + row * table.dim * table.cell_bytes(), table.dim * table.cell_bytes());
-      return;
-    }
-    const uint8_t* own = bytes + row * (table.dim / 2);
-    for (int64_t j = 0; j < table.dim / 2; ++j) {
-      cells[2 * j] = static_cast<uint8_t>(((own[j] & 15) ^ 8) - 8);
-      cells[2 * j + 1] = static_cast<uint8_t>(((own[j] >> 4) ^ 8) - 8);
-    }
-  });
-}
-
-// One row of entries times the table, `dim` floats to `out`.
-void fold_row(const Entries& entries, int64_t row, const IntegerTable& table, const Steps& steps, float factor,
-              float* out) {
+// Writes one row of entries times the table, `dim` floats.
+void fold_row(const Entries& entries, int64_t row, const IntegerTable& table, float factor, float* out) {
   alignas(64) float wide[kMostColumns];
-  const bool whole = table.stride == table.dim;
-  folded_loops().fold[entries.codes.type][table.type]({entries.codes_of(row), entries.weights_of(row), entries.per_row,
-                                                       table.cells, table.stride, table.stride, steps.each,
-                                                       factor * steps.all * entries.scale_of(row),
-                                                       whole ? out : wide});
-  if (!whole) std::memcpy(out, wide, table.dim * sizeof(float));
+  const bool whole = table.stride() == table.dim();
+  row_loops().fold[entries.codes.type][table.type()](
+      {entries.codes_of(row), entries.weights_of(row), entries.per_row, table.cells(), table.stride(), table.stride(),
+       table.steps().each, factor * table.steps().all * entries.scale_of(row), whole ? out : wide});
+  if (!whole) std::memcpy(out, wide, table.dim() * sizeof(float));
 }
 
-// The slots of a batch of triples, one vector after the other.
+// The slots of a batch of triples and the rows that they lead to.
 struct Triples {
   const int64_t* slots[3];
-  int64_t batch;
+  int64_t batch = 0;
+  int32_t* rows = nullptr;  // [3 batch], of the entries; -1 - p for the placeholder p
 
-  int side(int64_t place) const { return place < batch ? 0 : 1; }
-  int64_t slot(int64_t place) const { return slots[place / batch][place % batch]; }
   int64_t count() const { return 3 * batch; }
+  void lay_out(Scratch& scratch) { rows = scratch.take<int32_t>(count()); }
+
+  // Fills `rows`. `limit` bounds the slots of each side. False if a slot or a code of its row is not below its bound.
+  bool find_rows(const Entries& entries, const int64_t (&limit)[2], int64_t user_placeholders, int64_t codes) const {
+    std::atomic<bool> good{true};
+    for (int column = 0; column < 3; ++column) {
+      const int side = column == 0 ? 0 : 1;
+      run_parts(kFoldParts, batch * entries.per_row, [&](int part) {
+        for (int64_t b = batch * part / kFoldParts; b < batch * (part + 1) / kFoldParts; ++b) {
+          const int64_t slot = slots[column][b];
+          const bool inside = slot >= 0 && slot < limit[side];
+          const int64_t row = inside ? row_of_slot(entries, side, slot, user_placeholders) : -1;
+          if (!inside || (row >= 0 && !entries.good_codes(row, codes))) good.store(false, std::memory_order_relaxed);
+          rows[column * batch + b] = static_cast<int32_t>(row);
+        }
+      });
+    }
+    return good.load();
+  }
 };
 
 const char* read_triples(const Tensor& users, const Tensor& positives, const Tensor& negatives, Triples* triples) {
   const Tensor* all[3] = {&users, &positives, &negatives};
-  for (int k = 0; k < 3; ++k) {
-    if (!is_array(*all[k], ScalarType::Long, 1) || all[k]->size(0) != users.size(0))
+  for (int column = 0; column < 3; ++column) {
+    if (!is_array(*all[column], ScalarType::Long, 1) || all[column]->size(0) != users.size(0))
       return "users, positives and negatives must be int64 vectors of one length";
-    triples->slots[k] = all[k]->const_data_ptr<int64_t>();
+    triples->slots[column] = all[column]->const_data_ptr<int64_t>();
   }
   triples->batch = users.size(0);
   return nullptr;
 }
 
-// Whether every slot is one, and every row that it leads to has its codes below `codes`.
-bool good_slots(const Triples& triples, const Entries& entries, const int64_t (&limit)[2], int64_t codes) {
-  std::atomic<bool> good{true};
-  run_parts(kFoldParts, triples.count() * entries.per_row, [&](int part) {
-    for (int64_t i = triples.count() * part / kFoldParts; i < triples.count() * (part + 1) / kFoldParts; ++i) {
-      const int64_t slot = triples.slot(i);
-      const bool inside = slot >= 0 && slot < limit[triples.side(i)];
-      const int64_t row = inside ? row_of_slot(entries, triples.side(i), slot, 0) : -1;
-      if (!inside || (row >= 0 && !entries.codes_below(row, codes))) good.store(false, std::memory_order_relaxed);
-    }
-  });
-  return good.load();
+const char* check_quantiser(const Tensor& step, int64_t codes, int64_t bits) {
+  if (bits != 4 && bits != 8 && bits != 16) return "bits must be 4, 8 or 16";
+  if (!is_floats(step, 1) || (step.size(0) != 1 && step.size(0) != codes))
+    return "step must be float32, one or one a codebook row";
+  return nullptr;
 }
-
-bool good_bits(int64_t bits) { return bits == 4 || bits == 8 || bits == 16; }
 
 const char* check_placeholders(const Tensor& placeholders, int64_t dim, int64_t user_placeholders) {
   if (!is_floats(placeholders, 2) || placeholders.size(1) != dim)
@@ -149,33 +91,34 @@ Tensor& folded_rows_out(KernelRuntimeContext& context, const Tensor& codebook, c
                         const Tensor& negatives, int64_t retained_users, int64_t user_placeholders, int64_t bits,
                         Tensor& out) {
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
-  LERG_CHECK(context, is_floats(step, 1) && (step.size(0) == 1 || step.size(0) == codebook.size(0)), out,
-             "step must be float32, one or one a codebook row");
+  const int64_t dim = codebook.size(1);
   Entries entries;
   Triples triples;
-  const char* problem = read_entries({codes, weights, scales, scale_table, retained_users}, &entries);
-  if (problem == nullptr) problem = check_placeholders(placeholders, codebook.size(1), user_placeholders);
+  const char* problem = check_quantiser(step, codebook.size(0), bits);
+  if (problem == nullptr) problem = read_entries({codes, weights, scales, scale_table, retained_users}, &entries);
+  if (problem == nullptr) problem = check_placeholders(placeholders, dim, user_placeholders);
   if (problem == nullptr) problem = read_triples(users, positives, negatives, &triples);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
+  LERG_CHECK(context, resize(out, {triples.count(), dim}), out, "out cannot hold the rows");
+  IntegerTable table(codebook.size(0), dim, bits, Steps(step));
+  if (!allocate_scratch(context, [&](Scratch& scratch) {
+        table.lay_out(scratch);
+        triples.lay_out(scratch);
+      }))
+    return out;
   const int64_t limit[2] = {entries.users + user_placeholders,
                             entries.rows - entries.users + placeholders.size(0) - user_placeholders};
-  LERG_CHECK(context, good_slots(triples, entries, limit, codebook.size(0)), out,
-             "a slot lies outside [0, retained + placeholders), or a code outside [0, codes)");
-  const int64_t dim = codebook.size(1);
-  LERG_CHECK(context, resize(out, {triples.count(), dim}), out, "out cannot hold the rows");
-  IntegerTable table(codebook.size(0), dim, bits);
-  if (!allocate_scratch(context, [&](Scratch& scratch) { table.lay_out(scratch); })) return out;
-  const Steps steps(step);
-  const float factor = quantise_into(table, codebook.const_data_ptr<float>(), steps, bits);
+  LERG_CHECK(context, triples.find_rows(entries, limit, user_placeholders, codebook.size(0)), out,
+             "a slot lies outside [0, retained + placeholders), or a code outside [0, codes) or out of order");
+  const float factor = table.quantise(codebook.const_data_ptr<float>());
   const float* rest = placeholders.const_data_ptr<float>();
-  float* rows = out.mutable_data_ptr<float>();
+  float* result = out.mutable_data_ptr<float>();
   const int64_t count = triples.count();
   run_parts(kFoldParts, count * entries.per_row * dim, [&](int part) {
     for (int64_t i = count * part / kFoldParts; i < count * (part + 1) / kFoldParts; ++i) {
-      const int64_t row = row_of_slot(entries, triples.side(i), triples.slot(i), user_placeholders);
-      if (row >= 0) fold_row(entries, row, table, steps, factor, rows + i * dim);
-      else std::memcpy(rows + i * dim, rest + (-1 - row) * dim, dim * sizeof(float));
+      const int64_t row = triples.rows[i];
+      if (row >= 0) fold_row(entries, row, table, factor, result + i * dim);
+      else std::memcpy(result + i * dim, rest + (-1 - row) * dim, dim * sizeof(float));
     }
   });
   return out;
@@ -192,39 +135,29 @@ Tensor& folded_rows_grad_out(KernelRuntimeContext& context, const Tensor& grad, 
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   LERG_CHECK(context, is_floats(grad, 2) && grad.size(0) == triples.count(), out,
              "grad must be a float32 matrix with a row for each slot");
-  LERG_CHECK(context, code_count >= 0 && code_count <= INT32_MAX / 2, out, "code_count must not be negative");
-  const int64_t limit[2] = {INT64_MAX, INT64_MAX};
-  LERG_CHECK(context, good_slots(triples, entries, limit, code_count), out,
-             "a slot is negative, or a code lies outside [0, code_count)");
-  const int64_t dim = grad.size(1);
+  LERG_CHECK(context, code_count >= 0 && code_count <= INT32_MAX, out, "code_count must not be negative");
+  const int64_t dim = grad.size(1), count = triples.count();
   LERG_CHECK(context, resize(out, {code_count, dim}), out, "out cannot hold the codebook's gradient");
-  const int blocks = static_cast<int>(padded(dim) / kFoldColumns);
-  float* targets = nullptr;
+  float* factors = nullptr;
   if (!allocate_scratch(context, [&](Scratch& scratch) {
-        targets = scratch.take<float>(code_count * blocks * kFoldColumns);
+        triples.lay_out(scratch);
+        factors = scratch.take<float>(count);
       }))
     return out;
+  const int64_t limit[2] = {INT64_MAX, INT64_MAX};
+  LERG_CHECK(context, triples.find_rows(entries, limit, 0, code_count), out,
+             "a slot is negative, or a code lies outside [0, code_count) or out of order");
+  for (int64_t i = 0; i < count; ++i) factors[i] = triples.rows[i] < 0 ? 0.0f : entries.scale_of(triples.rows[i]);
   const float* incoming = grad.const_data_ptr<float>();
   float* result = out.mutable_data_ptr<float>();
-  const auto unfold = folded_loops().unfold[entries.codes.type];
-  run_parts(blocks, triples.count() * entries.per_row * dim, [&](int block) {
-    const int64_t first = int64_t(block) * kFoldColumns;
-    const int64_t width = std::min<int64_t>(kFoldColumns, dim - first);
-    float* target = targets + code_count * first;
-    std::fill(target, target + code_count * kFoldColumns, 0.0f);
-    alignas(64) float part[kFoldColumns] = {};
-    for (int64_t i = 0; i < triples.count(); ++i) {
-      const int64_t row = row_of_slot(entries, triples.side(i), triples.slot(i), 0);
-      if (row < 0) continue;
-      const float* own = incoming + i * dim + first;
-      if (width < kFoldColumns) {
-        std::copy(own, own + width, part);
-        own = part;
-      }
-      unfold({entries.codes_of(row), entries.weights_of(row), entries.per_row, entries.scale_of(row), own, target});
-    }
-    for (int64_t code = 0; code < code_count; ++code)
-      std::memcpy(result + code * dim + first, target + code * kFoldColumns, width * sizeof(float));
+  // Wide blocks are faster, and narrow ones leave more threads something to do.
+  const int64_t width = dim >= 4 * kUnfoldColumns ? 2 * kUnfoldColumns : kUnfoldColumns;
+  run_parts(static_cast<int>((dim + width - 1) / width), count * entries.per_row * dim, [&](int block) {
+    const int64_t first = block * width;
+    const auto columns = static_cast<int32_t>(std::min<int64_t>(width, dim - first));
+    for (int64_t code = 0; code < code_count; ++code) std::fill_n(result + code * dim + first, columns, 0.0f);
+    row_loops().unfold[entries.codes.type]({entries.codes.data, entries.weights, entries.per_row, triples.rows,
+                                            factors, count, incoming + first, dim, columns, result + first});
   });
   return out;
 }
@@ -234,14 +167,12 @@ Tensor& folded_table_out(KernelRuntimeContext& context, const Tensor& packed, co
                          const Tensor& placeholders, int64_t retained_users, int64_t user_placeholders, int64_t side,
                          int64_t bits, Tensor& out) {
   const ScalarType stored = bits == 4 ? ScalarType::Byte : bits == 8 ? ScalarType::Char : ScalarType::Short;
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
   LERG_CHECK(context, is_array(packed, stored, 2), out, "packed must be uint8 (4 bits), int8 (8) or int16 (16)");
-  LERG_CHECK(context, is_floats(step, 1) && (step.size(0) == 1 || step.size(0) == packed.size(0)), out,
-             "step must be float32, one or one a codebook row");
   LERG_CHECK(context, side == 0 || side == 1, out, "side must be 0 (users) or 1 (items)");
   const int64_t dim = packed.size(1) * (bits == 4 ? 2 : 1);
   Entries entries;
-  const char* problem = read_entries({codes, weights, scales, scale_table, retained_users}, &entries);
+  const char* problem = check_quantiser(step, packed.size(0), bits);
+  if (problem == nullptr) problem = read_entries({codes, weights, scales, scale_table, retained_users}, &entries);
   if (problem == nullptr) problem = check_placeholders(placeholders, dim, user_placeholders);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   const int64_t first = side == 0 ? 0 : entries.users;
@@ -249,19 +180,18 @@ Tensor& folded_table_out(KernelRuntimeContext& context, const Tensor& packed, co
   const int64_t first_rest = side == 0 ? 0 : user_placeholders;
   const int64_t rest = side == 0 ? user_placeholders : placeholders.size(0) - user_placeholders;
   LERG_CHECK(context, resize(out, {retained + rest, dim}), out, "out cannot hold the table");
-  IntegerTable table(packed.size(0), dim, bits);
+  IntegerTable table(packed.size(0), dim, bits, Steps(step));
   if (!allocate_scratch(context, [&](Scratch& scratch) { table.lay_out(scratch); })) return out;
-  unpack_into(table, packed, bits);
-  const Steps steps(step);
+  table.unpack(packed);
   float* rows = out.mutable_data_ptr<float>();
   std::atomic<bool> good{true};
   run_parts(kFoldParts, retained * entries.per_row * dim, [&](int part) {
     for (int64_t i = retained * part / kFoldParts; i < retained * (part + 1) / kFoldParts; ++i) {
-      if (entries.codes_below(first + i, table.rows)) fold_row(entries, first + i, table, steps, 1.0f, rows + i * dim);
+      if (entries.good_codes(first + i, table.rows())) fold_row(entries, first + i, table, 1.0f, rows + i * dim);
       else good.store(false, std::memory_order_relaxed);
     }
   });
-  LERG_CHECK(context, good.load(), out, "a code lies outside [0, codes)");
+  LERG_CHECK(context, good.load(), out, "a code lies outside [0, codes) or out of order");
   if (rest > 0)
     std::memcpy(rows + retained * dim, placeholders.const_data_ptr<float>() + first_rest * dim,
                 rest * dim * sizeof(float));

@@ -1,29 +1,17 @@
 #include "folded.h"
 
-#include <algorithm>
-
-#include "isa.h"
-
 namespace lerg {
 
-const FoldedLoops& folded_loops() {
-#if defined(__x86_64__)
-  if (&loops() == &kAvx512Loops) return kAvx512FoldedLoops;
-  if (&loops() == &kAvx2Loops) return kAvx2FoldedLoops;
-#endif
-  return kGenericFoldedLoops;
+const void* Entries::codes_of(int64_t row, int32_t first) const {
+  return with_type(codes, [&](const auto* all) -> const void* { return all + row * per_row + first; });
 }
 
-const void* Entries::codes_of(int64_t row) const {
-  return with_type(codes, [&](const auto* all) -> const void* { return all + row * per_row; });
-}
-
-bool Entries::codes_below(int64_t row, int64_t count) const {
+bool Entries::good_codes(int64_t row, int64_t count) const {
   return with_type(codes, [&](const auto* all) {
     const auto* own = all + row * per_row;
-    uint32_t largest = 0;  // a negative code is a large unsigned one
-    for (int32_t j = 0; j < per_row; ++j) largest = std::max(largest, static_cast<uint32_t>(own[j]));
-    return per_row == 0 || int64_t(largest) < count;
+    bool falls = false;
+    for (int32_t j = 1; j < per_row; ++j) falls |= own[j] < own[j - 1];
+    return per_row == 0 || (!falls && int64_t(own[0]) >= 0 && int64_t(own[per_row - 1]) < count);
   });
 }
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "checks.h"
-#include "folded_loops.h"
 #include "graph.h"
+#include "row_loops.h"
 
 namespace lerg {
 
@@ -26,11 +26,11 @@ struct Entries {
   int64_t rows = 0, users = 0;
   int32_t per_row = 0;
 
-  const void* codes_of(int64_t row) const;
+  const void* codes_of(int64_t row, int32_t first = 0) const;
   const int8_t* weights_of(int64_t row) const { return weights + row * per_row; }
   float scale_of(int64_t row) const { return scale_table[scales[row]]; }
-  // Whether every code of a row lies in [0, count).
-  bool codes_below(int64_t row, int64_t count) const;
+  // Whether the codes of a row ascend and all lie in [0, count).
+  bool good_codes(int64_t row, int64_t count) const;
 };
 
 // Returns null, or the sentence that says which rule is broken. Codes are checked where they are used.

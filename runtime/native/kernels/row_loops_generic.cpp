@@ -1,9 +1,9 @@
 // The baseline of the architecture: SSE2 on x86-64, NEON on arm64.
 #define LERG_LANES 4
-#include "folded_loops_impl.h"
+#include "row_loops_impl.h"
 
 namespace lerg {
 
-const FoldedLoops kGenericFoldedLoops = LERG_FOLDED_LOOPS;
+const RowLoops kGenericRowLoops = LERG_ROW_LOOPS;
 
 }  // namespace lerg
