@@ -31,6 +31,7 @@ _ROWS_PER_CODE = 4  # of the sample at least, or a code would be fitted to very 
 _RIDGE = 1e-3
 _SOLVER_ITERATIONS = 20
 _LEAST_USES = 2
+_MOST_ENTRIES_SHARE = 0.25
 _STEP_SHARES = np.geomspace(0.08, 1.0, 28)
 
 
@@ -89,8 +90,10 @@ def learn_dictionary(
         rows = rows[np.sort(rng.choice(len(rows), sample, replace=False))]
     target = torch.from_numpy(np.array(rows, np.float32))
     codebook = target[torch.from_numpy(rng.permutation(len(target))[:codes])].clone()
+    # Rows of d numbers leave nothing to learn from well before k reaches d.
+    fitted = min(entries, max(1, round(_MOST_ENTRIES_SHARE * rows.shape[1])))
     for _ in range(rounds):
-        chosen, weights = pursue(target, codebook, entries=entries, memory_limit=memory_limit)
+        chosen, weights = pursue(target, codebook, entries=fitted, memory_limit=memory_limit)
         codebook = _fit(target, chosen, weights, codebook)
         _replace_unused(codebook, target, chosen, weights)
     latent = codebook.numpy()

@@ -121,3 +121,12 @@ def test_the_same_seed_gives_the_same_dictionary() -> None:
 def test_wrong_arguments_are_named(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         learn_dictionary(communities(), **{"codes": 50, "entries": 3, "bits": 8, "seed": 0, **wrong})
+
+
+def test_more_entries_than_dimensions_leave_nothing_over() -> None:
+    rows, codebook = torch.from_numpy(random(30, 4)), torch.from_numpy(random(20, 4, seed=1))
+    codes, weights = pursue(rows, codebook, entries=9, memory_limit=LIMIT)
+    assert all(len(set(row)) == 9 for row in codes.tolist())
+    assert (weights[:, 5:] == 0).all()
+    found = torch.einsum("nk,nkd->nd", weights, codebook[codes])
+    torch.testing.assert_close(found, rows, rtol=1e-3, atol=1e-4)
