@@ -21,6 +21,8 @@ DEFAULT_BATCH = 4096
 HARD_CANDIDATES = 16
 _MOST_PLACEHOLDERS = 500
 _FOLDED_CODES_SHARE = 0.25
+# On gowalla 4 entries a row cost 2 % of NDCG@20 and save a fifth of the bundle: given up before entities are.
+_ENTRIES = (8, 6, 4)
 _SMALLEST_BATCH = 256
 # Parts of the wished number of codes and of the wished retention, in the order in which they are given up.
 # A smaller batch costs no accuracy and is tried first at every rung, then uniform negatives.
@@ -49,6 +51,7 @@ class Plan:
         negative_candidates: items drawn for each negative of fine-tuning, at most.
         memory_bytes: upper bound of what running the bundle takes.
         storage_bytes: upper bound of the bundle.
+        entries: codes of a row with folded propagation, else 0.
     """
 
     codes: int
@@ -58,6 +61,7 @@ class Plan:
     negative_candidates: int
     memory_bytes: int
     storage_bytes: int
+    entries: int = 0
 
 
 def choose_plan(options: ExportOptions, data: DataSizes) -> Plan:
@@ -96,7 +100,11 @@ def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     if options.propagation != "folded":
         return codes
     retained = int((options.retention or DEFAULT_RETENTION) * (data.users + data.items))
-    return max(options.entries, min(round(_FOLDED_CODES_SHARE * codes), retained))
+    return max(_entries(options), min(round(_FOLDED_CODES_SHARE * codes), retained))
+
+
+def _entries(options: ExportOptions) -> int:
+    return _ENTRIES[0] if options.entries is None else options.entries
 
 
 def _wished(options: ExportOptions, data: DataSizes) -> Plan:
@@ -115,10 +123,15 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
     if options.finetune_candidates is None:
         negatives.append(1)
     folded = options.propagation == "folded"
+    if folded and options.entries is None:
+        for entries in _ENTRIES:
+            options = replace(options, entries=entries)
+            for batch in batches:
+                yield _sized(wished.codes, wished.retention, batch, options, data)
     tried = set()
     for code_part, retention_part in _LADDER:
         codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
-        least = options.entries if folded else options.per_entity
+        least = _entries(options) if folded else options.per_entity
         codes = max(codes, least) if options.codes is None else codes
         retention = wished.retention
         if options.retention is None:
@@ -149,6 +162,7 @@ def _sized(
         candidates,
         memory_plan(shape, data, negative_candidates=candidates).peak_bytes,
         sum(bundle_bytes(shape, data).values()),
+        shape.entries,
     )
 
 
@@ -183,7 +197,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         max_users=options.max_users,
         max_k=min(options.max_k, data.items),
         l2=0.0,
-        entries=options.entries if folded else 0,
+        entries=_entries(options) if folded else 0,
     )
 
 

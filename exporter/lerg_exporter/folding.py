@@ -48,7 +48,7 @@ def folded(
     settings = {
         **selection_settings(train, options, plan=plan),
         "codes": plan.codes,
-        "entries": options.entries,
+        "entries": plan.entries,
         "validation": [training.validation_share, training.validation_users, training.seed],
     }
     key = fingerprint("folded", graph=matrix, codebook=model.codebook, step=model.step, **settings)
@@ -63,10 +63,10 @@ def folded(
     retained = selection.retained
     fit = propagated(model, validation_cut(matrix, training).train)[retained]
     dictionary = learn_dictionary(
-        fit, codes=plan.codes, entries=options.entries, bits=options.bits, seed=options.seed
+        fit, codes=plan.codes, entries=plan.entries, bits=options.bits, seed=options.seed
     )
     rows, fit_rows = (
-        approximate(target, dictionary, entries=options.entries) for target in (embeddings[retained], fit)
+        approximate(target, dictionary, entries=plan.entries) for target in (embeddings[retained], fit)
     )
     result = FoldedModel(
         train.user_count,
@@ -83,7 +83,7 @@ def folded(
     left = float(np.square(difference).sum() / max(np.square(embeddings[retained]).sum(), 1e-30))
     summary = {
         "selection": asdict(selection.report),
-        "folding": {"codes": plan.codes, "entries": options.entries, "squared_error": round(left, 6)},
+        "folding": {"codes": plan.codes, "entries": plan.entries, "squared_error": round(left, 6)},
     }
     tensors, numbers = result.to_stage()
     tensors |= {f"fit_{name}": array for name, array in fit_rows.to_stage().items()}

@@ -25,7 +25,7 @@ class ExportOptions:
         per_entity: codes that make up an entity.
         anchor_weight: weight of the first of them, above 0 and at most 1.
         layers: of propagation.
-        entries: codes that make up an entity's propagated row; with folded propagation.
+        entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
@@ -53,7 +53,7 @@ class ExportOptions:
     per_entity: int = 2
     anchor_weight: float = 0.6
     layers: int = 3
-    entries: int = 8
+    entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
     selector: str = "bip"

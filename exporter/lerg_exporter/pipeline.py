@@ -90,7 +90,7 @@ def export(
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen)
     plan = choose_plan(chosen, DataSizes.of(dataset.train))
-    stages.check_selection(dataset.train, chosen, codes=plan.codes, retention=plan.retention)
+    stages.check_selection(dataset.train, chosen, plan=plan)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")

@@ -228,7 +228,7 @@ def selected(
     return selection, placeholders
 
 
-def check_selection(train: Interactions, options: ExportOptions, *, codes: int, retention: float) -> None:
+def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) -> None:
     """Refuse a selection or a folding that cannot be made, before anything is trained for it.
 
     Raises:
@@ -237,15 +237,15 @@ def check_selection(train: Interactions, options: ExportOptions, *, codes: int, 
     """
     find_selector(options.selector)
     entities = train.user_count + train.item_count
-    if options.propagation == "folded" and not options.entries <= codes <= retention * entities:
+    if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
         raise InputError(
-            f"--codes is {codes} and --entries {options.entries}; with folded propagation there must be at "
-            f"least as many codes as entries, and at most {int(retention * entities)}, the entities that stay"
+            f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
+            f"many codes as entries, and at most {int(plan.retention * entities)}, the entities that stay"
         )
     matrix = train.matrix()
     nothing = np.zeros((sum(matrix.shape), 1), np.float32)
     constraints = constraints_of(train, options)
-    SelectionProblem.at_retention(matrix, nothing, retention=retention, constraints=constraints).rules()
+    SelectionProblem.at_retention(matrix, nothing, retention=plan.retention, constraints=constraints).rules()
 
 
 def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:

@@ -89,7 +89,7 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--entries",
     type=_COUNT,
     metavar="K",
-    help="Codes that make up an entity's row with --propagation folded.",
+    help="Codes that make up an entity's row with --propagation folded; default: 8.",
 )
 @_option("--retention", type=_SHARE, metavar="R", help="Part of users and items that stay; default: 0.7.")
 @_option(
