@@ -52,8 +52,9 @@ def main() -> None:
             report = export(dataset, Path(folder) / str(entries), chosen, work_dir=given.work_dir)
             rows.append({**_row(report.manifest.document), "seconds": round(time.perf_counter() - began)})
             print(_line(rows[-1], rows[0]), flush=True)
+        folded_codes = rows[-1]["codes"]
         for entries in given.largest or ():
-            ndcg = _largest(dataset, replace(options, entries=entries), codes=rows[-1]["codes"])
+            ndcg = _largest(dataset, replace(options, entries=entries), codes=folded_codes)
             rows.append({"propagation": "largest entries of P", "entries": entries, "ndcg": ndcg})
             share = 100 * ndcg / rows[0]["ndcg"]
             print(
