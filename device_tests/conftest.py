@@ -32,14 +32,17 @@ class Device:
         return self.transport.python("-m", "lerg_runtime", name, self.bundle, *map(str, arguments))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["graph", "folded"])
 def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the command line, or a small one of each propagation."""
     given: Path | None = request.config.getoption("--bundle")
     if given is not None:
+        if request.param != "graph":
+            pytest.skip("one bundle was given")
         return given
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle")
+    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", propagation=request.param)
 
 
 @pytest.fixture

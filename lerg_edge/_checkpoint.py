@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lerg_edge._fingerprint import fingerprint
-from lerg_edge.assignment import Assignment
+from lerg_edge.embedding import Composition
 from lerg_edge.errors import InputError
 from lerg_edge.options import EpochReport, TrainingOptions
 from lerg_edge.validation import ValidationSplit
@@ -171,7 +171,7 @@ def _progress(state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Progre
     )
 
 
-def run_fingerprint(split: ValidationSplit, assignment: Assignment, options: TrainingOptions) -> str:
+def run_fingerprint(split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> str:
     """Hash all that decides what a run computes: data, assignment and options."""
     chosen = {name: value for name, value in asdict(options).items() if name not in _FREE}
     return fingerprint(

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
 from lerg_edge._checkpoint import Checkpoint, Progress, run_fingerprint
 from lerg_edge._model import propagated_rows, training_loss
-from lerg_edge.assignment import Assignment
-from lerg_edge.embedding import CompositionalEmbedding
+from lerg_edge.embedding import Composition, CompositionalEmbedding
 from lerg_edge.errors import InputError
 from lerg_edge.losses import TripleBatch
 from lerg_edge.metrics import Metrics, evaluate_embeddings
@@ -24,12 +24,15 @@ from lerg_edge.sampling import epoch_batches
 from lerg_edge.spectral import spectral_codebook
 from lerg_edge.validation import ValidationSplit
 
+if TYPE_CHECKING:
+    from lerg_edge.assignment import Assignment
+
 _SMALLEST_STEP = 1e-8
 
 
 def fit(
     split: ValidationSplit,
-    assignment: Assignment,
+    assignment: Composition,
     options: TrainingOptions,
     *,
     checkpoint: Path | None = None,
@@ -54,7 +57,7 @@ def fit(
 class _Run:
     """Everything that stays in place from the first epoch to the last."""
 
-    def __init__(self, split: ValidationSplit, assignment: Assignment, options: TrainingOptions) -> None:
+    def __init__(self, split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> None:
         self.split, self.assignment, self.options = split, assignment, options
         self.device = _device(options.device)
         self.graph = BipartiteGraph.from_interactions(split.train, device=self.device)
@@ -88,7 +91,7 @@ class _Run:
             if on_epoch:
                 on_epoch(report)
         return Pretrained(
-            assignment=self.assignment,
+            assignment=cast("Assignment", self.assignment),  # whoever trains folded rows takes only weights
             codebook=progress.best_codebook.cpu().numpy(),
             step=progress.best_step.reshape(-1).cpu().numpy(),
             bits=options.bits,

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from lerg_edge.assignment import Assignment
 from lerg_edge.sparse_rows import SparseRows
+
+
+class Composition(Protocol):
+    """What entities are made of: an assignment, or folded rows."""
+
+    @property
+    def entity_count(self) -> int: ...
+
+    @property
+    def code_count(self) -> int: ...
+
+    def matrix(self) -> sparse.csr_matrix:
+        """Float32 [N, c]: entity rows are its product with the codebook."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +38,11 @@ class CompositionalEmbedding:
 
     @classmethod
     def from_assignment(
-        cls, assignment: Assignment, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        assignment: Composition,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> CompositionalEmbedding:
         """Place an assignment on a device."""
         matrix = assignment.matrix()

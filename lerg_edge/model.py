@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from lerg_edge._slots import slots_of
 from lerg_edge.assignment import Assignment
 from lerg_edge.embedding import compose_rows
 from lerg_edge.errors import InputError
@@ -98,7 +99,9 @@ class RewiredModel:
 
     def slots(self) -> tuple[np.ndarray, np.ndarray]:
         """The slot of every user, int32 [U], and of every item, int32 [I]."""
-        return self._slots(slice(0, self.user_count)), self._slots(slice(self.user_count, None))
+        users, items = slice(0, self.user_count), slice(self.user_count, None)
+        index = self.placeholders.index
+        return slots_of(self.retained[users], index[users]), slots_of(self.retained[items], index[items])
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings by slot, float32 [m_u + r_u, d] and [m_i + r_i, d].
@@ -185,8 +188,3 @@ class RewiredModel:
             graph,
             placeholders,
         )
-
-    def _slots(self, side: slice) -> np.ndarray:
-        kept = self.retained[side]
-        rank = np.cumsum(kept) - 1
-        return np.where(kept, rank, int(kept.sum()) + self.placeholders.index[side]).astype(np.int32)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lerg_edge.errors import InputError
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.model import RewiredModel
 
 REFERENCE_DIM = 128
@@ -25,7 +26,8 @@ class EmbeddingItems:
     Attributes:
         codebook: c rows of d integers of b bits.
         codebook_steps: float32, one or c of them.
-        assignment: m rows of t indices below c.
+        assignment: m rows of t indices below c; of k indices with folded propagation.
+        assignment_weights: with folded propagation a byte an index, a byte a row, and the table of scales.
         placeholders: r rows of d integers.
         placeholder_step: float32.
         placeholder_indices: one for each pruned entity, below the number of its side's placeholders.
@@ -34,6 +36,7 @@ class EmbeddingItems:
     codebook: int
     codebook_steps: int
     assignment: int
+    assignment_weights: int
     placeholders: int
     placeholder_step: int
     placeholder_indices: int
@@ -67,15 +70,19 @@ class PropagationCost:
 
     Attributes:
         full: over the full graph.
-        rewired: over the rewired graph of the retained.
+        rewired: over the rewired graph of the retained; None for a folded model.
+        folded: from the entries of the retained; None for a model with a graph.
     """
 
     full: int
-    rewired: int
+    rewired: int | None = None
+    folded: int | None = None
 
 
-def embedding_storage(model: RewiredModel, *, reference_dim: int = REFERENCE_DIM) -> StorageReport:
-    """Count the embedding storage of a rewired model.
+def embedding_storage(
+    model: RewiredModel | FoldedModel, *, reference_dim: int = REFERENCE_DIM
+) -> StorageReport:
+    """Count the embedding storage of a model.
 
     Raises:
         InputError: ``reference_dim`` is below 1.
@@ -85,10 +92,13 @@ def embedding_storage(model: RewiredModel, *, reference_dim: int = REFERENCE_DIM
     placeholders = model.placeholders
     pruned_users = int((~model.retained[: model.user_count]).sum())
     pruned_items = int((~model.retained[model.user_count :]).sum())
+    retained = int(model.retained.sum())
+    per_entity, weights = _assignment_sizes(model)
     items = EmbeddingItems(
         codebook=packed_bytes(*model.codebook.shape, bits=model.bits),
         codebook_steps=_FLOAT_BYTES * model.step.size,
-        assignment=int(model.retained.sum()) * model.assignment.shape[1] * index_bytes(model.code_count),
+        assignment=retained * per_entity * index_bytes(model.code_count),
+        assignment_weights=weights,
         placeholders=packed_bytes(*placeholders.codes.shape, bits=placeholders.bits),
         placeholder_step=_FLOAT_BYTES * placeholders.step.size if placeholders.count else 0,
         placeholder_indices=pruned_users * index_bytes(placeholders.user_count)
@@ -98,6 +108,14 @@ def embedding_storage(model: RewiredModel, *, reference_dim: int = REFERENCE_DIM
     return StorageReport(
         items, sum(asdict(items).values()), entities * reference_dim * _FLOAT_BYTES, reference_dim
     )
+
+
+def _assignment_sizes(model: RewiredModel | FoldedModel) -> tuple[int, int]:
+    """Indices of an entity, and the bytes of all weights."""
+    if isinstance(model, RewiredModel):
+        return model.assignment.shape[1], 0
+    rows = model.rows
+    return rows.entries, rows.weights.nbytes + rows.scales.nbytes + rows.scale_table.nbytes
 
 
 def packed_bytes(rows: int, columns: int, *, bits: int) -> int:
@@ -115,10 +133,10 @@ def propagation_macs(edges: int, *, dim: int, layers: int) -> int:
     return 2 * edges * dim * layers
 
 
-def propagation_cost(model: RewiredModel, *, full_edges: int) -> PropagationCost:
-    """Compare propagation over the full graph, of ``full_edges`` interactions, with the rewired one."""
+def propagation_cost(model: RewiredModel | FoldedModel, *, full_edges: int) -> PropagationCost:
+    """Compare propagation over the full graph, of ``full_edges`` interactions, with the model's own."""
     dim = model.codebook.shape[1]
-    return PropagationCost(
-        propagation_macs(full_edges, dim=dim, layers=model.layers),
-        propagation_macs(model.graph.nnz, dim=dim, layers=model.layers),
-    )
+    full = propagation_macs(full_edges, dim=dim, layers=model.layers)
+    if isinstance(model, FoldedModel):
+        return PropagationCost(full, folded=model.rows.entity_count * model.rows.entries * dim)
+    return PropagationCost(full, rewired=propagation_macs(model.graph.nnz, dim=dim, layers=model.layers))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.quantiser import quantise
@@ -37,7 +38,7 @@ class Draft:
     """A model with its programs: all of a bundle but what is measured once it runs.
 
     Attributes:
-        model: the rewired model.
+        model: the rewired or folded model.
         limits: largest inputs of the programs.
         lowering, propagation: how the programs compute.
         program: as traced.
@@ -45,7 +46,7 @@ class Draft:
         golden: arrays of `golden.npz`.
     """
 
-    model: RewiredModel
+    model: RewiredModel | FoldedModel
     limits: ProgramLimits
     lowering: str
     propagation: str
@@ -55,7 +56,7 @@ class Draft:
 
 
 def draft_bundle(
-    model: RewiredModel,
+    model: RewiredModel | FoldedModel,
     limits: ProgramLimits,
     *,
     lowering: str = "native",
@@ -131,7 +132,7 @@ def write(
             "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
-            "macs": asdict(propagation_cost(model, full_edges=edges)),
+            "macs": _macs(model, full_edges=edges),
             "training": dict(training or {}),
             "finetune": dict(finetune),
         },
@@ -158,12 +159,10 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "dim": int(model.codebook.shape[1]),
         "bits": model.bits,
         "codes": model.code_count,
-        "per_entity": int(model.assignment.shape[1]),
-        "anchor_weight": model.anchor_weight,
         "layers": model.layers,
         "retained_users": len(model.retained_users),
         "retained_items": len(model.retained_items),
-        "edges": int(model.graph.nnz),
+        **_propagation_sizes(model),
         "user_placeholders": model.placeholders.user_count,
         "item_placeholders": model.placeholders.item_count,
         "step_shape": list(model.step.shape),
@@ -174,6 +173,21 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "layer_storage": limits.layer_storage,
         "l2": limits.l2,
     }
+
+
+def _propagation_sizes(model: RewiredModel | FoldedModel) -> dict[str, Any]:
+    if isinstance(model, FoldedModel):
+        return {"entries": model.rows.entries}
+    return {
+        "per_entity": int(model.assignment.shape[1]),
+        "anchor_weight": model.anchor_weight,
+        "edges": int(model.graph.nnz),
+    }
+
+
+def _macs(model: RewiredModel | FoldedModel, *, full_edges: int) -> dict[str, int]:
+    costs = asdict(propagation_cost(model, full_edges=full_edges))
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def _program(plan: MethodPlan, scratch: int) -> dict[str, Any]:
@@ -189,7 +203,7 @@ def _program(plan: MethodPlan, scratch: int) -> dict[str, Any]:
     }
 
 
-def _storage(model: RewiredModel) -> dict[str, Any]:
+def _storage(model: RewiredModel | FoldedModel) -> dict[str, Any]:
     report = embedding_storage(model)
     return {
         "embedding_bytes": report.embedding_bytes,

@@ -31,6 +31,8 @@ _FLOAT = 4
 _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three methods, alignment
 _OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
 _ITEMS_PER_PART = 2048
+_SCALE_TABLE = 1024
+_FOLD_COLUMNS = 64
 _REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
 
 
@@ -118,7 +120,7 @@ def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:
     placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
     return {
         "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
-        "assignment and graph": _graph_constants(shape),
+        **_row_constants(shape),
         "placeholders": placeholders + indices,
         "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
         "interactions": data.interaction_file_bytes,
@@ -128,6 +130,18 @@ def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:
 
 
 def _programs(shape: ModelShape) -> list[ProgramSpec]:
+    # Shortlists of twice the ranks for each part of the catalogue; few users leave more parts to share out.
+    lanes = -(-shape.max_users // 32) * 32
+    parts = max(1, shape.items // _ITEMS_PER_PART)
+    most = max(min(2, parts) * shape.max_users, min(4, parts) * min(shape.max_users, 31))
+    # Users' rows in the order that the loops want: floats, or twice their codes, padded.
+    row = _FLOAT * shape.dim if shape.item_table == "float32" else 2 * (-(-shape.dim // 64) * 64)
+    ranking = lanes * (row + _FLOAT * 9) + 16 * shape.max_k * most + 1024
+    tables = _folded_programs(shape) if shape.entries else _graph_programs(shape)
+    return [*tables, _program("recommend", 0, ranking)]
+
+
+def _graph_programs(shape: ModelShape) -> list[ProgramSpec]:
     codebook = shape.codes * shape.dim
     rows = shape.max_batch * shape.dim
     # The backward pass holds rows of a batch (ten of them beside the codebook, or eleven) or, for small
@@ -137,17 +151,29 @@ def _programs(shape: ModelShape) -> list[ProgramSpec]:
     encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
     if shape.item_table == "int8":
         encode += shape.item_slots * shape.dim  # as float32, before it is quantised
-    # Shortlists of twice the ranks for each part of the catalogue; few users leave more parts to share out.
-    lanes = -(-shape.max_users // 32) * 32
-    parts = max(1, shape.items // _ITEMS_PER_PART)
-    most = max(min(2, parts) * shape.max_users, min(4, parts) * min(shape.max_users, 31))
-    # Users' rows in the order that the loops want: floats, or twice their codes, padded.
-    row = _FLOAT * shape.dim if shape.item_table == "float32" else 2 * (-(-shape.dim // 64) * 64)
-    ranking = lanes * (row + _FLOAT * 9) + 16 * shape.max_k * most + 1024
     return [
         _program("encode", _FLOAT * encode + 1024, _scratch(shape, requests=0)),
         _program("finetune", _FLOAT * finetune + 4096, _scratch(shape, requests=2 * shape.max_batch)),
-        _program("recommend", 0, ranking),
+    ]
+
+
+def _folded_programs(shape: ModelShape) -> list[ProgramSpec]:
+    """Neither depends on the number of entities, but for an int8 item table."""
+    rows = 3 * shape.max_batch * shape.dim
+    placeholders = _placeholders(shape) * shape.dim
+    padded = -(-shape.dim // _FOLD_COLUMNS) * _FOLD_COLUMNS
+    # A batch's rows live together with the placeholders, then with their gradient, which lives on with the
+    # codebook's.
+    finetune = max(rows + placeholders, 2 * rows, rows + shape.codes * shape.dim)
+    table = shape.codes * padded * (2 if shape.bits == 16 else 1)
+    requests = 3 * shape.max_batch * _FLOAT
+    # The table as float32, before it is quantised.
+    items = shape.item_slots * shape.dim if shape.item_table == "int8" else 0
+    return [
+        _program("encode", _FLOAT * (placeholders + items) + 1024, table + 1024),
+        _program(
+            "finetune", _FLOAT * finetune + 4096, max(table, requests, 8 * shape.codes) + requests + 1024
+        ),
     ]
 
 
@@ -184,10 +210,14 @@ def _program(method: str, arena: int, scratch: int) -> ProgramSpec:
     )
 
 
-def _graph_constants(shape: ModelShape) -> int:
+def _row_constants(shape: ModelShape) -> dict[str, int]:
+    if shape.entries:
+        retained = shape.retained_users + shape.retained_items
+        entry = index_bytes(shape.codes) + 1
+        return {"folded rows": retained * (shape.entries * entry + 1) + _SCALE_TABLE}
     assignment = (shape.retained_users + shape.retained_items) * shape.per_entity * index_bytes(shape.codes)
     graph = _FLOAT * (shape.retained_users + 1) + shape.edges * index_bytes(shape.retained_items)
-    return assignment + graph
+    return {"assignment and graph": assignment + graph}
 
 
 def _placeholders(shape: ModelShape) -> int:

@@ -18,11 +18,15 @@ from lerg_exporter.limits import ProgramLimits
 if TYPE_CHECKING:
     import torch
 
+    from lerg_edge.folded_model import FoldedModel
     from lerg_edge.model import RewiredModel
 
 __all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "methods_of"]
 
-_BUILDERS = {("native", "graph"): "lerg_exporter.native_graph:native_graph_methods"}
+_BUILDERS = {
+    ("native", "graph"): "lerg_exporter.native_graph:native_graph_methods",
+    ("native", "folded"): "lerg_exporter.native_folded:native_folded_methods",
+}
 
 LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
 PROPAGATIONS = tuple(dict.fromkeys(propagation for _, propagation in _BUILDERS))
@@ -48,16 +52,25 @@ class Method:
 
 
 def methods_of(
-    model: RewiredModel, limits: ProgramLimits, *, lowering: str = "native", propagation: str = "graph"
+    model: RewiredModel | FoldedModel,
+    limits: ProgramLimits,
+    *,
+    lowering: str = "native",
+    propagation: str = "graph",
 ) -> dict[str, Method]:
     """The methods `finetune`, `encode` and `recommend` of `model`, in the order they are stored.
 
     Raises:
-        InputError: there is no such combination, or not with this item table, or the model has an empty side.
+        InputError: there is no such combination, or not with this item table, the model is not of that
+            propagation, or it has an empty side.
     """
     if (lowering, propagation) not in _BUILDERS:
         known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
         raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+    own = "folded" if hasattr(model, "rows") else "graph"
+    if own != propagation:
+        kind = "folded" if own == "folded" else "rewired"
+        raise InputError(f"a {kind} model cannot be given {propagation} propagation; choose {own}")
     module, function = _BUILDERS[lowering, propagation].split(":")
     built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
     if limits.layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):

@@ -19,6 +19,8 @@ __all__ = ["OPERATORS"]
 
 _GRAPH = "Tensor user_codes, Tensor item_codes, Tensor indptr, Tensor indices"
 _CODES = "Tensor user_rows, Tensor item_codes, Tensor item_scales"
+_ENTRIES = "Tensor codes, Tensor weights, Tensor scales, Tensor scale_table"
+_TRIPLES = "Tensor users, Tensor positives, Tensor negatives"
 _WHERE = "int side, int layers, float anchor_weight"
 _LAYERS = "int layer_bits=32"
 
@@ -31,6 +33,17 @@ OPERATORS: dict[str, str] = {
     "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_LAYERS}",
     "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_LAYERS}",
     "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_LAYERS}",
+    "folded_rows": (
+        f"Tensor codebook, Tensor step, {_ENTRIES}, Tensor placeholders, {_TRIPLES}, "
+        "int retained_users, int user_placeholders, int bits"
+    ),
+    "folded_rows_grad": f"Tensor grad, {_ENTRIES}, {_TRIPLES}, int retained_users, int code_count",
+    "folded_table": (
+        f"Tensor packed, Tensor step, {_ENTRIES}, Tensor placeholders, "
+        "int retained_users, int user_placeholders, int side, int bits"
+    ),
+    "bpr_loss": "Tensor rows, float l2",
+    "bpr_loss_grad": "Tensor grad, Tensor rows, float l2",
     "top_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor seen, Tensor ranks",
     "score_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor items",
     "row_scales": "Tensor table",
@@ -72,6 +85,25 @@ def _shape_of_table(codebook: Tensor, *others: Any) -> Tensor:
     return codebook.new_empty(retained + placeholders.shape[0], codebook.shape[1])
 
 
+def _shape_of_folded_rows(codebook: Tensor, step: Tensor, *others: Any) -> Tensor:
+    return codebook.new_empty(3 * others[5].shape[0], codebook.shape[1])
+
+
+def _shape_of_folded_table(packed: Tensor, step: Tensor, *others: Any) -> Tensor:
+    codes, _, _, _, placeholders, retained_users, user_placeholders, side, bits = others
+    users = retained_users + user_placeholders
+    rows = users if side == 0 else codes.shape[0] + placeholders.shape[0] - users
+    return step.new_empty(rows, packed.shape[1] * (2 if bits == 4 else 1))
+
+
+def _shape_of_loss(rows: Tensor, l2: float) -> Tensor:
+    return rows.new_empty(())
+
+
+def _shape_of_loss_grad(grad: Tensor, rows: Tensor, l2: float) -> Tensor:
+    return torch.empty_like(rows)
+
+
 def _shape_of_items(user_rows: Tensor, *others: Any) -> Tensor:
     return user_rows.new_empty((user_rows.shape[0], others[-1].shape[0]), dtype=torch.int64)
 
@@ -96,6 +128,11 @@ _SHAPES: dict[str, Callable[..., Tensor]] = {
     "propagate_rows": _shape_of_rows,
     "propagate_rows_grad": _shape_of_rows_grad,
     "propagate_table": _shape_of_table,
+    "folded_rows": _shape_of_folded_rows,
+    "folded_rows_grad": _shape_of_rows_grad,
+    "folded_table": _shape_of_folded_table,
+    "bpr_loss": _shape_of_loss,
+    "bpr_loss_grad": _shape_of_loss_grad,
     "top_items": _shape_of_items,
     "score_items": _shape_of_scores,
     "row_scales": _shape_of_scales,
@@ -112,10 +149,14 @@ def _keep_quantiser_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) ->
 
 def _quantiser_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
     codebook, step = ctx.saved_tensors
+    return (*_quantiser_gradients(grad, codebook, step, ctx.bits), None)
+
+
+def _quantiser_gradients(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Gradients of the latent codebook and of the step from that of the quantised codebook."""
     return (
-        torch.ops.lerg.fake_quantise_grad_codebook(grad, codebook, step, ctx.bits),
-        torch.ops.lerg.fake_quantise_grad_step(grad, codebook, step, ctx.bits),
-        None,
+        torch.ops.lerg.fake_quantise_grad_codebook(grad, codebook, step, bits),
+        torch.ops.lerg.fake_quantise_grad_step(grad, codebook, step, bits),
     )
 
 
@@ -129,6 +170,28 @@ def _propagation_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     # Placeholders are constants: only the codebook receives a gradient.
     codebook_grad = torch.ops.lerg.propagate_rows_grad(grad, *ctx.saved_tensors, *ctx.settings)
     return (codebook_grad, *[None] * 10)
+
+
+def _keep_entries(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    codebook, step, *entries, _placeholders, users, positives, negatives, retained_users, _, bits = inputs
+    ctx.save_for_backward(codebook, step, *entries, users, positives, negatives)
+    ctx.settings = (retained_users, codebook.shape[0])
+    ctx.bits = bits
+
+
+def _folded_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    codebook, step, *others = ctx.saved_tensors
+    quantised_grad = torch.ops.lerg.folded_rows_grad(grad, *others, *ctx.settings)
+    return (*_quantiser_gradients(quantised_grad, codebook, step, ctx.bits), *[None] * 11)
+
+
+def _keep_loss_rows(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    rows, ctx.l2 = inputs
+    ctx.save_for_backward(rows)
+
+
+def _loss_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    return torch.ops.lerg.bpr_loss_grad(grad, *ctx.saved_tensors, ctx.l2), None
 
 
 def _out_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -153,6 +216,12 @@ def _define() -> torch.library.Library:
     )
     torch.library.register_autograd(
         "lerg::propagate_rows", _propagation_backward, setup_context=_keep_graph, lib=library
+    )
+    torch.library.register_autograd(
+        "lerg::folded_rows", _folded_backward, setup_context=_keep_entries, lib=library
+    )
+    torch.library.register_autograd(
+        "lerg::bpr_loss", _loss_backward, setup_context=_keep_loss_rows, lib=library
     )
     return library
 

@@ -20,11 +20,13 @@ class ExportOptions:
 
     Attributes:
         bits: 4, 8 or 16, of a codebook element.
-        codes: rows of the codebook; None: see `lerg_edge.options.default_codes`.
+        codes: rows of the codebook; None: see `lerg_edge.options.default_codes`, a quarter of that with
+            folded propagation.
         dim: length of an embedding; even at 4 bits.
         per_entity: codes that make up an entity.
         anchor_weight: weight of the first of them, above 0 and at most 1.
         layers: of propagation.
+        entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
@@ -54,6 +56,7 @@ class ExportOptions:
     per_entity: int = 2
     anchor_weight: float = 0.6
     layers: int = 3
+    entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
     selector: str = "bip"
@@ -114,6 +117,7 @@ _LEAST: dict[str, float] = {
     "dim": 1,
     "per_entity": 1,
     "layers": 0,
+    "entries": 1,
     "placeholders": 0,
     "min_users": 0,
     "min_items": 0,

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.errors import BudgetError
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
+from lerg_edge.model import RewiredModel
 from lerg_edge.options import Pretrained
 from lerg_edge.training import propagated, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
-from lerg_exporter.budget import Plan, choose_plan
+from lerg_exporter.budget import Plan, choose_plan, pretraining_codes
 from lerg_exporter.bundling import Draft, draft_bundle, write
 from lerg_exporter.estimate import DataSizes
+from lerg_exporter.folding import folded
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
@@ -35,6 +38,7 @@ from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 __all__ = ["ExportReport", "export"]
 
 _NEEDED_LATER = ("lerg_exporter.programs", "sklearn.cluster")
+_SHAPING = {"graph": "rewiring", "folded": "folding"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,35 +90,37 @@ def export(
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen)
     plan = choose_plan(chosen, DataSizes.of(dataset.train))
-    stages.check_selection(dataset.train, chosen, retention=plan.retention)
+    stages.check_selection(dataset.train, chosen, plan=plan)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
+        codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
         with imported_meanwhile(*_NEEDED_LATER):
-            assignment = stages.assigned(dataset.train, chosen, training, codes=plan.codes, work=work)
+            assignment = stages.assigned(dataset.train, chosen, training, codes=codes, work=work)
         tell.stage("pretraining")
         model = stages.pretrained(dataset.train, assignment, training, work=work, progress=tell)
-        tell.stage("selecting and rewiring")
+        tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
         embeddings = propagated(model, dataset.train.matrix())
         metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
-        pruned = stages.rewired(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        shape = folded if chosen.propagation == "folded" else stages.rewired
+        pruned = shape(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
         tell.stage("tracing")
         run = _Run(dataset, chosen, plan, training.l2, model, pruned.summary)
         draft = draft_bundle(
             pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
         )
-        first = Path(scratch) / "rewired"
+        first = Path(scratch) / "untuned"
         run.write(draft, first, dataset.train)
         _check_budgets(first, chosen)
         tell.stage("evaluating")
-        metrics["rewired"] = _bundle_metrics(first, dataset)
+        metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
         tuned = None
         if chosen.finetune_epochs:
             tell.stage("fine-tuning")
             tuned = _tune(
                 run,
                 draft,
-                pruned.fit_graph,
+                pruned.twin,
                 Path(scratch) / "fit",
                 training=training,
                 work=work,
@@ -204,7 +210,7 @@ class _Run:
 def _tune(
     run: _Run,
     draft: Draft,
-    fit_graph: sparse.csr_matrix,
+    model: RewiredModel | FoldedModel,
     folder: Path,
     *,
     training: Any,
@@ -213,14 +219,17 @@ def _tune(
 ) -> Tuned:
     """Fine-tune on a twin of the bundle that has never seen the validation pairs.
 
-    Its graph and its interactions leave them out, so that the score that stops the training is honest; the
-    weights fit the bundle's own program all the same.
+    Its graph or its folded rows, and its interactions, leave them out, so that the score that stops the
+    training is honest; the weights fit the bundle's own program all the same.
+
+    Args:
+        model: the twin's.
     """
     train = run.dataset.train
     split = validation_cut(train.matrix(), training)
     fit, held_out = _part(train, split.train), _part(train, split.held_out)
     twin = draft_bundle(
-        replace(draft.model, graph=fit_graph),
+        model,
         draft.limits,
         lowering=draft.lowering,
         propagation=draft.propagation,

@@ -9,6 +9,11 @@ code weighted by the anchor weight, the others sharing the rest), Q the codebook
 A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2, the propagated rows are H = 1/(L+1) sum_l A^l S Q
 (LightGCN, arXiv 2002.02126, equations 4 to 6).  `layer_bits`, 32 or 16, is how kernels store the rows between
 layers; here nothing is stored.
+
+
+Folded rows are four tensors and a number: `codes` [n, k], `weights` int8 [n, k], `scales` uint8 [n] and
+`scale_table` [256], users' rows before items', `retained_users` of them. Row i is
+scale_table[scales[i]] * sum_j weights[i, j] * Q[codes[i, j]].
 """
 
 from __future__ import annotations
@@ -19,10 +24,15 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "bpr_loss",
+    "bpr_loss_grad",
     "dequantise",
     "fake_quantise",
     "fake_quantise_grad_codebook",
     "fake_quantise_grad_step",
+    "folded_rows",
+    "folded_rows_grad",
+    "folded_table",
     "propagate_rows",
     "propagate_rows_grad",
     "propagate_table",
@@ -145,6 +155,101 @@ def propagate_table(
     return torch.cat((propagated[side], placeholders))
 
 
+def folded_rows(
+    codebook: Tensor,
+    step: Tensor,
+    codes: Tensor,
+    weights: Tensor,
+    scales: Tensor,
+    scale_table: Tensor,
+    placeholders: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    retained_users: int,
+    user_placeholders: int,
+    bits: int,
+) -> Tensor:
+    """Rows of a batch of slots, users', then positives', then negatives', of the fake-quantised codebook.
+
+    Shapes: codebook [c, d], latent; step [1] or [c]; placeholders [r, d], users' first; users, positives and
+    negatives int64 [B]; returns [3 B, d].
+    """
+    folded = _fold(fake_quantise(codebook, step, bits), codes, weights, scales, scale_table)
+    sides = [
+        torch.cat((folded[:retained_users], placeholders[:user_placeholders])),
+        torch.cat((folded[retained_users:], placeholders[user_placeholders:])),
+    ]
+    return torch.cat((sides[0][users], sides[1][positives], sides[1][negatives]))
+
+
+def folded_rows_grad(
+    grad: Tensor,
+    codes: Tensor,
+    weights: Tensor,
+    scales: Tensor,
+    scale_table: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    retained_users: int,
+    code_count: int,
+) -> Tensor:
+    """Gradient of the quantised codebook, [code_count, d], from that of the rows, [3 B, d].
+
+    Placeholder slots give nothing, repeated slots add up.
+    """
+    rows = torch.cat((users, retained_users + positives, retained_users + negatives))
+    limits = torch.full_like(rows, len(codes))
+    limits[: len(users)] = retained_users
+    kept = rows < limits
+    factors = weights.to(grad.dtype) * scale_table.to(grad.dtype)[scales.long()][:, None]
+    result = grad.new_zeros(code_count, grad.shape[1])
+    for column in range(codes.shape[1]):
+        chosen = rows[kept]
+        result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * grad[kept])
+    return result
+
+
+def folded_table(
+    packed: Tensor,
+    step: Tensor,
+    codes: Tensor,
+    weights: Tensor,
+    scales: Tensor,
+    scale_table: Tensor,
+    placeholders: Tensor,
+    retained_users: int,
+    user_placeholders: int,
+    side: int,
+    bits: int,
+) -> Tensor:
+    """Rows of one side by slot, its placeholders last, from the packed codebook; [m_side + r_side, d]."""
+    rows = (slice(None, retained_users), slice(retained_users, None))[side]
+    rest = (slice(None, user_placeholders), slice(user_placeholders, None))[side]
+    codebook = dequantise(packed, step, bits)
+    folded = _fold(codebook, codes[rows], weights[rows], scales[rows], scale_table)
+    return torch.cat((folded, placeholders[rest]))
+
+
+def bpr_loss(rows: Tensor, l2: float) -> Tensor:
+    """mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|h_u|^2 + |h_p|^2 + |h_n|^2), a scalar.
+
+    BPR, arXiv 1205.2618, equation 4. Shapes: rows [3 B, d], users', then positives', then negatives'.
+    """
+    user, positive, negative = rows.chunk(3)
+    loss = torch.nn.functional.softplus((user * (negative - positive)).sum(1)).mean()
+    return loss + 0.5 * l2 * (rows * rows).sum() / len(user)
+
+
+def bpr_loss_grad(grad: Tensor, rows: Tensor, l2: float) -> Tensor:
+    """Gradient of `bpr_loss` towards its rows, [3 B, d], times the scalar `grad`."""
+    user, positive, negative = rows.chunk(3)
+    share = grad / len(user)
+    slope = share * torch.sigmoid((user * (negative - positive)).sum(1, keepdim=True))
+    return torch.cat((slope * (negative - positive), -slope * user, slope * user)) + l2 * share * rows
+
+
 def top_items(
     user_rows: Tensor, item_table: Tensor, item_slots: Tensor, seen: Tensor, ranks: Tensor
 ) -> Tensor:
@@ -217,6 +322,14 @@ def _code_scores(user_rows: Tensor, item_codes: Tensor, item_scales: Tensor) -> 
     user_scales = row_scales(user_rows)[:, None]
     scores = products.to(torch.float32).to(user_rows.dtype) * item_scales * user_scales
     return torch.where(user_scales.isfinite(), scores, math.nan)
+
+
+def _fold(codebook: Tensor, codes: Tensor, weights: Tensor, scales: Tensor, scale_table: Tensor) -> Tensor:
+    factors = weights.to(codebook.dtype) * scale_table.to(codebook.dtype)[scales.long()][:, None]
+    rows = codebook.new_zeros(len(codes), codebook.shape[1])
+    for column in range(codes.shape[1]):
+        rows += factors[:, column, None] * codebook[codes[:, column].long()]
+    return rows
 
 
 def _levels(bits: int) -> tuple[int, int]:

@@ -33,6 +33,7 @@ def build_bundle(
     seed: int = 0,
     item_table: str = "float32",
     layer_storage: str = "float32",
+    propagation: str = "graph",
 ) -> Path:
     """Export a bundle of generated interactions; every stage of an export runs, each briefly.
 
@@ -41,7 +42,7 @@ def build_bundle(
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
         bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed,
-            item_table, layer_storage: see `ExportOptions`.
+            item_table, layer_storage: propagation: see `ExportOptions`.
 
     Returns:
         `folder`.
@@ -61,6 +62,7 @@ def build_bundle(
         device="cpu",
         item_table=item_table,
         layer_storage=layer_storage,
+        propagation=propagation,
     )
     dataset = small_dataset(users, items, interactions, text_ids=text_ids, seed=seed)
     return export(dataset, folder, options).path

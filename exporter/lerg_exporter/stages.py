@@ -7,40 +7,58 @@ A selector that is not built in is never taken from the folder: its code is not 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from lerg_edge.assignment import Assignment
+from lerg_edge.errors import InputError
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.placeholders import build_placeholders
+from lerg_edge.placeholders import Placeholders, build_placeholders
 from lerg_edge.rewiring import rewire
-from lerg_edge.selection import SELECTORS, Constraints, SelectionProblem, find_selector, select
+from lerg_edge.selection import (
+    SELECTORS,
+    Constraints,
+    Selection,
+    SelectionProblem,
+    find_selector,
+    select,
+)
 from lerg_edge.training import assign, pretrain, validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
 
-__all__ = ["Rewired", "assigned", "check_selection", "pretrained", "rewired", "training_options"]
+__all__ = [
+    "Pruned",
+    "assigned",
+    "check_selection",
+    "pretrained",
+    "rewired",
+    "selected",
+    "selection_settings",
+    "training_options",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rewired:
-    """A pruned and rewired model, and the same one as seen without the validation pairs.
+class Pruned:
+    """A model of the retained entities, and the same one as seen without the validation pairs.
 
     Attributes:
         model: over all training interactions.
-        fit_graph: the rewired graph [m_u, m_i] of the interactions that validation leaves.
-        summary: how the selection and the rewiring came out, for people.
+        twin: over those that validation leaves; its weights and its selection are the model's.
+        summary: how the selection and what followed came out, for people.
     """
 
-    model: RewiredModel
-    fit_graph: sparse.csr_matrix
+    model: RewiredModel | FoldedModel
+    twin: RewiredModel | FoldedModel
     summary: dict[str, Any]
 
 
@@ -126,7 +144,7 @@ def rewired(
     *,
     plan: Plan,
     work: WorkDir,
-) -> Rewired:
+) -> Pruned:
     """Select whom to keep, re-route the graph around the others and give these placeholders.
 
     Args:
@@ -137,14 +155,7 @@ def rewired(
         BudgetError: an edge budget that no choice meets.
     """
     matrix = train.matrix()
-    settings = {
-        "retention": plan.retention,
-        "selector": options.selector,
-        "constraints": constraints_of(train, options),
-        "placeholders": plan.placeholders,
-        "bits": options.bits,
-        "seed": options.seed,
-    }
+    settings = selection_settings(train, options, plan=plan)
     key = fingerprint("rewired", graph=matrix, codebook=model.codebook, step=model.step, **settings)
     found = work.load("rewired", key) if options.selector in SELECTORS else None
     if found is not None:
@@ -154,25 +165,10 @@ def rewired(
         graph = sparse.csr_matrix(
             (data, tensors["fit_indices"], tensors["fit_indptr"]), shape=result.graph.shape
         )
-        return Rewired(result, graph, numbers["summary"])
-    problem = SelectionProblem.at_retention(
-        matrix,
-        embeddings,
-        retention=plan.retention,
-        constraints=constraints_of(train, options),
-        seed=options.seed,
-    )
-    selection = select(problem, selector=options.selector)
+        return Pruned(result, replace(result, graph=graph), numbers["summary"])
+    selection, placeholders = selected(train, embeddings, options, plan=plan)
     graph = rewire(matrix, selection.retained, embeddings)
     fit = rewire(validation_cut(matrix, training).train, selection.retained, embeddings)
-    placeholders = build_placeholders(
-        embeddings,
-        selection.retained,
-        user_count=train.user_count,
-        count=plan.placeholders,
-        bits=options.bits,
-        seed=options.seed,
-    )
     result = RewiredModel(
         train.user_count,
         train.item_count,
@@ -194,21 +190,62 @@ def rewired(
     tensors, numbers = result.to_stage()
     tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
     work.store("rewired", key, tensors=tensors, result={"model": numbers, "summary": summary})
-    return Rewired(result, fit.matrix, summary)
+    return Pruned(result, replace(result, graph=fit.matrix), summary)
 
 
-def check_selection(train: Interactions, options: ExportOptions, *, retention: float) -> None:
-    """Refuse a selection that cannot be made, before anything is trained for it.
+def selection_settings(train: Interactions, options: ExportOptions, *, plan: Plan) -> dict[str, Any]:
+    """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
+    return {
+        "retention": plan.retention,
+        "selector": options.selector,
+        "constraints": constraints_of(train, options),
+        "placeholders": plan.placeholders,
+        "bits": options.bits,
+        "seed": options.seed,
+    }
+
+
+def selected(
+    train: Interactions, embeddings: np.ndarray, options: ExportOptions, *, plan: Plan
+) -> tuple[Selection, Placeholders]:
+    """Whom to keep, and what stands for the others; arguments and errors of :func:`rewired`."""
+    problem = SelectionProblem.at_retention(
+        train.matrix(),
+        embeddings,
+        retention=plan.retention,
+        constraints=constraints_of(train, options),
+        seed=options.seed,
+    )
+    selection = select(problem, selector=options.selector)
+    placeholders = build_placeholders(
+        embeddings,
+        selection.retained,
+        user_count=train.user_count,
+        count=plan.placeholders,
+        bits=options.bits,
+        seed=options.seed,
+    )
+    return selection, placeholders
+
+
+def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) -> None:
+    """Refuse a selection or a folding that cannot be made, before anything is trained for it.
 
     Raises:
         InputError: an unknown id or selector, or constraints that contradict each other.
         BudgetError: an edge budget that no choice meets.
     """
     find_selector(options.selector)
+    entities = train.user_count + train.item_count
+    if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
+        raise InputError(
+            f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
+            f"many codes as entries, and at most {int(plan.retention * entities)}, the entities that stay"
+        )
     matrix = train.matrix()
     nothing = np.zeros((sum(matrix.shape), 1), np.float32)
     constraints = constraints_of(train, options)
-    SelectionProblem.at_retention(matrix, nothing, retention=retention, constraints=constraints).rules()
+    SelectionProblem.at_retention(matrix, nothing, retention=plan.retention, constraints=constraints).rules()
 
 
 def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:

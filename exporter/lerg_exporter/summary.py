@@ -14,6 +14,7 @@ Rows = list[Sequence[str]]
 _STAGES = (
     ("before_pruning", "before pruning"),
     ("rewired", "after rewiring"),
+    ("folded", "after folding"),
     ("finetuned", "after fine-tuning"),
 )
 
@@ -75,10 +76,10 @@ def program_rows(programs: Sequence[Mapping[str, Any]]) -> Rows:
 
 def cost_rows(macs: Mapping[str, int]) -> Rows:
     """Multiply-accumulates of one propagation, before and after."""
-    full, rewired = macs["full"], macs["rewired"]
-    share = f"{100 * rewired / full:.1f} %" if full else "-"
-    return [
-        ("one propagation", "MACs", "of full graph"),
-        ("full graph", f"{full:,}", "100.0 %"),
-        ("rewired graph", f"{rewired:,}", share),
+    full = macs["full"]
+    rows = [
+        (title, f"{macs[name]:,}", f"{100 * macs[name] / full:.1f} %" if full else "-")
+        for name, title in (("full", "full graph"), ("rewired", "rewired graph"), ("folded", "folded"))
+        if name in macs
     ]
+    return [("one propagation", "MACs", "of full graph"), *rows]

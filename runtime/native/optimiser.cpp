@@ -2,10 +2,13 @@
 
 #include <cmath>
 
+#include "kernels/adam.h"
+#include "session_threads.h"
+
 namespace lerg {
 
-void adam_step(float* __restrict parameter, const float* __restrict gradient, float* __restrict m, float* __restrict v,
-               size_t count, int64_t step, const AdamOptions& options) {
+void adam_step(float* parameter, const float* gradient, float* m, float* v, size_t count, int64_t step,
+               const AdamOptions& options) {
   const double correction1 = 1.0 - std::pow(options.beta1, static_cast<double>(step));
   const double correction2 = 1.0 - std::pow(options.beta2, static_cast<double>(step));
   const float rate = static_cast<float>(options.learning_rate / correction1);
@@ -13,12 +16,8 @@ void adam_step(float* __restrict parameter, const float* __restrict gradient, fl
   const float beta1 = static_cast<float>(options.beta1), rest1 = static_cast<float>(1.0 - options.beta1);
   const float beta2 = static_cast<float>(options.beta2), rest2 = static_cast<float>(1.0 - options.beta2);
   const float eps = static_cast<float>(options.eps), decay = static_cast<float>(options.weight_decay);
-  for (size_t i = 0; i < count; ++i) {
-    const float g = gradient[i] + decay * parameter[i];
-    m[i] = beta1 * m[i] + rest1 * g;
-    v[i] = beta2 * v[i] + rest2 * g * g;
-    parameter[i] -= rate * m[i] / (std::sqrt(v[i]) * root + eps);
-  }
+  const PoolInUse pool;
+  adam_update({parameter, gradient, m, v, 0, rate, root, beta1, rest1, beta2, rest2, eps, decay}, count);
 }
 
 void sgd_step(float* __restrict parameter, const float* __restrict gradient, float* __restrict velocity, size_t count,

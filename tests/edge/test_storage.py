@@ -9,6 +9,8 @@ import pytest
 from scipy import sparse
 
 from lerg_edge.errors import InputError
+from lerg_edge.folded_model import FoldedModel
+from lerg_edge.folding import FoldedRows
 from lerg_edge.model import RewiredModel
 from lerg_edge.placeholders import Placeholders
 from lerg_edge.storage import embedding_storage, index_bytes, packed_bytes, propagation_cost
@@ -43,6 +45,7 @@ def test_every_item_is_counted() -> None:
         "codebook": 300 * 64,
         "codebook_steps": 4,
         "assignment": 1_050 * 2 * 2,
+        "assignment_weights": 0,
         "placeholders": 320 * 64,
         "placeholder_step": 4,
         "placeholder_indices": 300 * 1 + 150 * 2,
@@ -51,6 +54,22 @@ def test_every_item_is_counted() -> None:
     assert report.baseline_bytes == 1_500 * 128 * 4
     assert report.share == report.embedding_bytes / report.baseline_bytes
     assert embedding_storage(model(), reference_dim=64).baseline_bytes == 1_500 * 64 * 4
+
+
+def test_entries_of_folded_rows_are_counted_in_place_of_the_assignment() -> None:
+    graph = model()
+    rows = FoldedRows.quantised(
+        np.zeros((1_050, 9), np.int32), np.ones((1_050, 9), np.float32), code_count=300
+    )
+    folded = FoldedModel(
+        1_000, 500, rows, graph.codebook, graph.step, 8, 3, graph.retained, graph.placeholders
+    )
+    items = embedding_storage(folded).items
+    assert items.assignment == 1_050 * 9 * 2
+    assert items.assignment_weights == 1_050 * 9 + 1_050 + 256 * 4
+    assert items.placeholders == embedding_storage(graph).items.placeholders
+    cost = propagation_cost(folded, full_edges=10_000)
+    assert (cost.full, cost.rewired, cost.folded) == (2 * 10_000 * 64 * 3, None, 1_050 * 9 * 64)
 
 
 def test_bits_steps_and_small_codebooks_are_counted() -> None:

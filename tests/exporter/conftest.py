@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from lerg_edge.folded_model import FoldedModel
+from lerg_edge.folding import FoldedRows
 from lerg_edge.model import RewiredModel
 from lerg_edge.placeholders import Placeholders
 
-ModelFactory = Callable[..., RewiredModel]
+ModelFactory = Callable[..., RewiredModel | FoldedModel]
 
 
 def random_model(
@@ -30,8 +32,13 @@ def random_model(
     placeholders: tuple[int, int] = (4, 3),
     row_steps: bool = False,
     seed: int = 0,
-) -> RewiredModel:
-    """A model with random weights, graph and selection; some retained entities have no edge."""
+    entries: int | None = None,
+) -> RewiredModel | FoldedModel:
+    """A model with random weights, graph and selection; some retained entities have no edge.
+
+    With `entries` it is folded and has so many random codes a row in place of assignment and graph; the first
+    row is of zeros.
+    """
     rng = np.random.default_rng(seed)
     retained = np.zeros(users + items, bool)
     retained[rng.permutation(users)[:kept_users]] = True
@@ -47,6 +54,22 @@ def random_model(
         (np.ones(len(pairs), np.float32), np.divmod(pairs, kept_items)), shape=(kept_users, kept_items)
     )
     graph.sort_indices()
+    codebook = (rng.standard_normal((codes, dim)) / 10).astype(np.float32)
+    step = rng.uniform(0.2, 0.4, codes if row_steps else 1).astype(np.float32) / high
+    stored = Placeholders(
+        rng.integers(-high, high + 1, (sum(placeholders), dim)).astype(kind),
+        np.array([0.5 / high], np.float32),
+        placeholders[0],
+        bits,
+        index,
+    )
+    if entries is not None:
+        kept = kept_users + kept_items
+        chosen = np.array([rng.permutation(codes)[:entries] for _ in range(kept)])
+        weights = rng.standard_normal((kept, entries)).astype(np.float32)
+        weights[0] = 0
+        folded = FoldedRows.quantised(chosen, weights, code_count=codes)
+        return FoldedModel(users, items, folded, codebook, step, bits, layers, retained, stored)
     rows = [rng.permutation(codes)[:per_entity] for _ in range(users + items)]
     return RewiredModel(
         users,
@@ -54,19 +77,13 @@ def random_model(
         np.array(rows, np.int32),
         0.6,
         codes,
-        (rng.standard_normal((codes, dim)) / 10).astype(np.float32),
-        rng.uniform(0.2, 0.4, codes if row_steps else 1).astype(np.float32) / high,
+        codebook,
+        step,
         bits,
         layers,
         retained,
         graph,
-        Placeholders(
-            rng.integers(-high, high + 1, (sum(placeholders), dim)).astype(kind),
-            np.array([0.5 / high], np.float32),
-            placeholders[0],
-            bits,
-            index,
-        ),
+        stored,
     )
 
 

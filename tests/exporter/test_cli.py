@@ -104,9 +104,9 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "split last without times": (("run", "TABLE", "-o", "OUT", "--split", "last"), 2, "timestamps"),
     "no such lowering": (("run", "TABLE", "-o", "OUT", "--lowering", "portable"), 2, "portable"),
     "a propagation that is not there": (
-        ("run", "TABLE", "-o", "OUT", "--propagation", "folded"),
+        ("run", "TABLE", "-o", "OUT", "--propagation", "mean"),
         2,
-        "folded",
+        "mean",
     ),
     "selector": (("run", "TABLE", "-o", "OUT", "--selector", "best"), 2, "best"),
     "output in the way": (("run", "TABLE", "-o", "FOREIGN", "--force"), 2, "foreign"),

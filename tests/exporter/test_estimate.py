@@ -24,6 +24,9 @@ CASES: dict[str, dict[str, Any]] = {
     "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
     "int8 items": {"dim": 48, "codes": 900, "batch": 256, "bits": 8, "item_table": "int8"},
     "float16 layers": {"dim": 128, "codes": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
+    "folded, large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4, "entries": 8},
+    "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
+    "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
 }
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
@@ -50,7 +53,8 @@ def test_estimate_bounds_the_bundle(
         placeholders=(100, 60),
         **sizes,
     )
-    draft = draft_bundle(model, limits)
+    propagation = "folded" if "entries" in sizes else "graph"
+    draft = draft_bundle(model, limits, propagation=propagation)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest

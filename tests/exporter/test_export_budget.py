@@ -79,3 +79,26 @@ def test_an_impossible_budget_lists_items_and_the_least_that_fits(
     assert least is not None
     fits = choose_plan(ExportOptions(**{f"{name}_budget": int(least[1])}), data)  # type: ignore[arg-type]
     assert getattr(fits, f"{name}_bytes") <= int(least[1])
+
+
+def test_folded_rows_give_up_entries_before_entities(data: DataSizes) -> None:
+    free = choose_plan(ExportOptions(propagation="folded"), data)
+    assert (free.entries, free.retention) == (8, DEFAULT_RETENTION)
+    plan = choose_plan(ExportOptions(propagation="folded", storage_budget=free.storage_bytes - 1), data)
+    assert (plan.entries, plan.codes, plan.retention) == (6, free.codes, free.retention)
+    stated = ExportOptions(propagation="folded", entries=8, storage_budget=free.storage_bytes - 1)
+    assert choose_plan(stated, data).entries == 8
+    for part in (0.9, 0.8, 0.7):
+        budget = int(free.storage_bytes * part)
+        plan = choose_plan(ExportOptions(propagation="folded", storage_budget=budget), data)
+        assert plan.storage_bytes <= budget
+        assert plan.codes >= plan.entries >= 4
+
+
+def test_folded_memory_does_not_depend_on_the_graph(data: DataSizes) -> None:
+    larger = DataSizes.of(generate(3000, 2000, 120_000, communities=8, seed=1))
+    plans = [choose_plan(ExportOptions(propagation="folded", codes=500), sizes) for sizes in (data, larger)]
+    graphs = [choose_plan(ExportOptions(codes=500), sizes) for sizes in (data, larger)]
+    # Interactions themselves take room, in either form.
+    assert plans[1].memory_bytes - plans[0].memory_bytes < graphs[1].memory_bytes - graphs[0].memory_bytes
+    assert plans[0].memory_bytes < graphs[0].memory_bytes

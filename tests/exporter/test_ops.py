@@ -232,8 +232,98 @@ def test_top_items_breaks_ties_by_item_and_marks_what_is_missing() -> None:
     assert scores.tolist() == [[2, 2, 1, 1, nothing, nothing], [-1, -1, -2, -2, -3, nothing]]
 
 
+FOLDED_USERS, FOLDED_ROWS, FOLDED_PLACES = 4, 10, (2, 3)
+
+
+def folded_case(
+    dtype: torch.dtype = torch.float64, steps: int = 1
+) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...], torch.Tensor]:
+    """Entries of 4 users and 6 items, placeholders of both, and triples of which some are placeholders."""
+    rng = np.random.default_rng(steps)
+    codes = np.stack([rng.permutation(CODES)[:3] for _ in range(FOLDED_ROWS)])
+    entries = (
+        torch.tensor(codes).to(torch.uint8),
+        torch.tensor(rng.integers(-127, 128, (FOLDED_ROWS, 3)), dtype=torch.int8),
+        torch.tensor(rng.integers(0, 256, FOLDED_ROWS), dtype=torch.uint8),
+        torch.tensor(np.geomspace(1e-3, 1e-2, 256), dtype=dtype),
+    )
+    triples = (torch.tensor([0, 3, 5, 0]), torch.tensor([5, 8, 0, 2]), torch.tensor([1, 1, 7, 6]))
+    return entries, triples, torch.tensor(rng.normal(size=(sum(FOLDED_PLACES), DIM)), dtype=dtype)
+
+
+def dense_entries(entries: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """The matrix [rows, codes], one entry at a time."""
+    codes, weights, scales, table = (tensor.numpy() for tensor in entries)
+    matrix = np.zeros((FOLDED_ROWS, CODES))
+    for (row, column), code in np.ndenumerate(codes):
+        matrix[row, code] += float(weights[row, column]) * float(table[scales[row]])
+    return matrix
+
+
+def batch_rows(matrix: np.ndarray, rest: np.ndarray, triples: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
+    """The row of each slot, one slot at a time."""
+    users = [*matrix[:FOLDED_USERS], *rest[: FOLDED_PLACES[0]]]
+    items = [*matrix[FOLDED_USERS:], *rest[FOLDED_PLACES[0] :]]
+    return [side[slot] for side, slots in zip((users, items, items), triples, strict=True) for slot in slots]
+
+
+@pytest.mark.parametrize("steps", [1, CODES])
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_folded_rows_are_those_of_a_dense_matrix(bits: int, steps: int) -> None:
+    entries, triples, rest = folded_case(steps=steps)
+    rng = np.random.default_rng(bits)
+    codebook = torch.tensor(rng.normal(size=(CODES, DIM)))
+    step = torch.tensor(rng.uniform(0.5, 1.5, steps)) / 2 ** (bits - 2)
+    where = (FOLDED_USERS, FOLDED_PLACES[0])
+    found = LERG.folded_rows(codebook, step, *entries, rest, *triples, *where, bits)
+    high = 2 ** (bits - 1)
+    quantised = np.clip(np.rint(codebook.numpy() / step.numpy()[:, None]), -high, high - 1)
+    quantised = quantised * step.numpy()[:, None]
+    expected = batch_rows(dense_entries(entries) @ quantised, rest.numpy(), triples)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_folded_tables_are_those_of_a_dense_matrix(bits: int) -> None:
+    entries, _, rest = folded_case()
+    rng = np.random.default_rng(bits)
+    kind = {4: torch.uint8, 8: torch.int8, 16: torch.int16}[bits]
+    limits = torch.iinfo(kind)
+    width = DIM // 2 if bits == 4 else DIM
+    packed = torch.tensor(rng.integers(limits.min, limits.max + 1, (CODES, width))).to(kind)
+    step = torch.tensor([0.1], dtype=torch.float64)
+    matrix = dense_entries(entries) @ LERG.dequantise(packed, step, bits).numpy()
+    where = (FOLDED_USERS, FOLDED_PLACES[0])
+    for side, (own, places) in enumerate(
+        zip((matrix[:FOLDED_USERS], matrix[FOLDED_USERS:]), (rest[:2], rest[2:]), strict=True)
+    ):
+        found = LERG.folded_table(packed, step, *entries, rest, *where, side, bits)
+        np.testing.assert_allclose(found, np.concatenate([own, places]), rtol=0, atol=1e-12)
+
+
+def test_folded_gradient_is_the_dense_transpose() -> None:
+    entries, triples, rest = folded_case()
+    grad = torch.tensor(np.random.default_rng(9).normal(size=(12, DIM)))
+    found = LERG.folded_rows_grad(grad, *entries, *triples, FOLDED_USERS, CODES)
+    rows = batch_rows(dense_entries(entries), np.zeros((len(rest), CODES)), triples)
+    np.testing.assert_allclose(found, np.array(rows).T @ grad.numpy(), rtol=0, atol=1e-12)
+
+
+def test_pairwise_loss_is_its_formula_and_its_gradient_is_right() -> None:
+    rows = torch.tensor(np.random.default_rng(2).normal(size=(9, DIM)), requires_grad=True)
+    user, positive, negative = rows.detach().numpy().reshape(3, 3, DIM)
+    margins = [float(u @ n - u @ p) for u, p, n in zip(user, positive, negative, strict=True)]
+    expected = sum(math.log(1 + math.exp(margin)) for margin in margins) / 3
+    expected += 0.5 * 0.3 * float((rows.detach().numpy() ** 2).sum()) / 3
+    assert float(LERG.bpr_loss(rows.detach(), 0.3)) == pytest.approx(expected, rel=1e-12)
+    assert torch.autograd.gradcheck(lambda leaf: LERG.bpr_loss(leaf, 0.3), (rows,))
+
+
 def operator_inputs() -> dict[str, tuple[object, ...]]:
     case = make(2, torch.uint16, torch.float32)
+    entries, triples, rest = folded_case(torch.float32)
+    places = (FOLDED_USERS, FOLDED_PLACES[0])
+    learned = torch.randn(12, DIM, requires_grad=True)
     trained = case.codebook.clone().requires_grad_()
     step = torch.tensor([0.1], requires_grad=True)
     grad = torch.ones(CODES, DIM)
@@ -249,6 +339,19 @@ def operator_inputs() -> dict[str, tuple[object, ...]]:
         "propagate_rows": (trained, *case.graph, case.placeholders[0], case.rows[0], *where),
         "propagate_rows_grad": (torch.ones(6, DIM), *case.graph, case.rows[0], *where, CODES),
         "propagate_table": (case.codebook, *case.graph, case.placeholders[0], *where),
+        "folded_rows": (trained, step, *entries, rest, *triples, *places, 8),
+        "folded_rows_grad": (torch.ones(12, DIM), *entries, *triples, FOLDED_USERS, CODES),
+        "folded_table": (
+            torch.ones(CODES, DIM, dtype=torch.int8),
+            step.detach(),
+            *entries,
+            rest,
+            *places,
+            1,
+            8,
+        ),
+        "bpr_loss": (learned, 0.1),
+        "bpr_loss_grad": (torch.tensor(2.0), learned.detach(), 0.1),
         "top_items": (*catalogue, torch.zeros(3, 5, dtype=torch.bool), torch.arange(2)),
         "score_items": (*catalogue, torch.tensor([[0, 4, -1]] * 3)),
         "row_scales": (torch.randn(5, 4),),

@@ -165,6 +165,47 @@ def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
     assert fit.pair_count + held_out.pair_count == train.pair_count
 
 
+def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
+    options = changed(propagation="folded", entries=3, codes=20)
+    work = tmp_path / "work"
+    first = export(dataset, tmp_path / "one", options, work_dir=work)
+    document = first.manifest.document
+    assert set(document["metrics"]) == {"before_pruning", "folded"}
+    assert document["model"]["entries"] == first.manifest.model.entries == 3
+    assert 0 < document["training"]["folding"]["squared_error"] < 0.5
+    second = Recorder()
+    export(dataset, tmp_path / "two", options, work_dir=work, progress=second)
+    assert not second.epochs
+    # Without the work folder the same settings give the same bytes.
+    export(dataset, tmp_path / "three", options)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+        assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes(), file.name
+
+
+def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path: Path) -> None:
+    """Rows of the twin, and the codebook of both, are what folding the remaining pairs alone gives."""
+    from lerg_edge.dictionary import approximate, learn_dictionary
+    from lerg_edge.training import propagated, validation_cut
+    from lerg_edge.workdir import WorkDir
+    from lerg_exporter import stages
+    from lerg_exporter.budget import Plan
+    from lerg_exporter.folding import folded
+
+    options = changed(propagation="folded", entries=3)
+    training, work = stages.training_options(options), WorkDir.at(tmp_path)
+    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
+    model = stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
+    matrix = dataset.train.matrix()
+    plan = Plan(24, 0.7, 8, 128, 0, 0, entries=3)
+    pruned = folded(dataset.train, model, propagated(model, matrix), options, training, plan=plan, work=work)
+    seen = propagated(model, validation_cut(matrix, training).train)[pruned.model.retained]
+    dictionary = learn_dictionary(seen, codes=24, entries=3, bits=8, seed=options.seed)
+    assert np.array_equal(pruned.model.codebook, dictionary.codebook)
+    assert np.array_equal(pruned.twin.rows.weights, approximate(seen, dictionary, entries=3).weights)
+    assert not np.array_equal(pruned.twin.rows.weights, pruned.model.rows.weights)
+
+
 def test_without_test_pairs_there_are_no_metrics(dataset: Dataset, tmp_path: Path) -> None:
     report = export(Dataset(dataset.train), tmp_path / "bundle", changed(epochs=1))
     assert not any(report.manifest.document["metrics"].values())
@@ -186,6 +227,8 @@ def test_what_must_stay_stays(dataset: Dataset, tmp_path: Path) -> None:
     [
         ({"keep_users": ("nobody",)}, InputError, "nobody"),
         ({"codes": 4000}, InputError, "codes"),
+        ({"codes": 4000, "propagation": "folded"}, InputError, "codes"),
+        ({"entries": 30, "propagation": "folded"}, InputError, "entries"),
         ({"memory_budget": 1000}, BudgetError, "memory budget"),
         ({"min_users": 500}, InputError, "user"),
     ],

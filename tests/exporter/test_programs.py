@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lerg_edge.errors import InputError
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.model import RewiredModel
 from lerg_edge.quantiser import quantise
 from lerg_exporter.limits import ProgramLimits
@@ -31,6 +32,15 @@ SHAPES: dict[str, dict[str, Any]] = {
         "kept_items": 50,
         "placeholders": (0, 0),
     },
+    "folded": {"entries": 5},
+    "folded, 4 bits, a step a row, many columns": {"entries": 7, "bits": 4, "row_steps": True, "dim": 70},
+    "folded, 16 bits, nobody pruned": {
+        "entries": 1,
+        "bits": 16,
+        "kept_users": 60,
+        "kept_items": 50,
+        "placeholders": (0, 0),
+    },
     "one pair left, one code an entity": {
         "kept_users": 1,
         "kept_items": 1,
@@ -41,7 +51,11 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-Traced = tuple[RewiredModel, Program]
+Traced = tuple[RewiredModel | FoldedModel, Program]
+
+
+def propagation_of(model: RewiredModel | FoldedModel) -> str:
+    return "folded" if isinstance(model, FoldedModel) else "graph"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +70,7 @@ def traced(request: pytest.FixtureRequest, make_model: Callable[..., RewiredMode
         found: Traced = request.getfixturevalue("plain")
         return found
     model = make_model(**SHAPES[request.param])
-    return model, trace(methods_of(model, LIMITS))
+    return model, trace(methods_of(model, LIMITS, propagation=propagation_of(model)))
 
 
 def load(program: Program, folder: Path, method: str, **parameters: np.ndarray) -> Any:
@@ -86,13 +100,14 @@ def test_encode_gives_the_tables_of_the_model(traced: Traced, tmp_path: Path) ->
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("entries", [None, 3])
 def test_finetune_gradients_are_those_of_finite_differences(
-    make_model: Callable[..., RewiredModel], tmp_path: Path
+    entries: int | None, make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
-    model = make_model(bits=16, codes=6, dim=4)
+    model = make_model(bits=16, codes=6, dim=4, entries=entries)
     step = np.array([1e-4], np.float32)
-    methods = methods_of(model, ProgramLimits(max_batch=8, l2=0.1))
+    methods = methods_of(model, ProgramLimits(max_batch=8, l2=0.1), propagation=propagation_of(model))
     program = trace({"finetune": methods["finetune"]})
     users, positives, negatives = np.array([0, 3, 43]), np.array([1, 36, 2]), np.array([4, 5, 37])
     parameters = {"codebook": model.codebook.copy(), "step": step}
@@ -116,7 +131,15 @@ def test_finetune_gradients_are_those_of_finite_differences(
 
 
 def dense_tables(model: RewiredModel, codebook: np.ndarray, *, layers: int) -> tuple[np.ndarray, np.ndarray]:
-    """The definition in dense float64: 1/(L+1) sum_l A^l S Q, placeholders below."""
+    """The definition in dense float64: 1/(L+1) sum_l A^l S Q, placeholders below.
+
+    A folded model's rows are P_k Q whatever the layers, and so are those that its penalty falls on.
+    """
+    if isinstance(model, FoldedModel):
+        rows = model.rows.matrix().toarray().astype(np.float64) @ codebook
+        users = len(model.retained_users)
+        user_rest, item_rest = model.placeholders.tables()
+        return np.concatenate([rows[:users], user_rest]), np.concatenate([rows[users:], item_rest])
     kept_users, kept_items = model.graph.shape
     adjacency = np.zeros((kept_users + kept_items,) * 2)
     adjacency[:kept_users, kept_users:] = model.graph.toarray()
@@ -197,6 +220,17 @@ def test_bytes_depend_on_the_model_alone(plain: Traced, tmp_path: Path) -> None:
         assert secret not in program.data
 
 
+def test_folded_entries_are_stored_once_and_no_graph_is(make_model: Callable[..., FoldedModel]) -> None:
+    model = make_model(entries=5)
+    program = trace(methods_of(model, LIMITS, propagation="folded"))
+    for tensor in (model.rows.codes.astype(np.uint8), model.rows.weights, model.rows.scales):
+        assert program.data.count(tensor.tobytes()) == 1
+    operators = {plan.method: plan.operators for plan in program.plans}
+    assert operators["encode"] == ("lerg::dequantise.out", "lerg::folded_table.out")
+    assert {"lerg::folded_rows.out", "lerg::folded_rows_grad.out"} <= set(operators["finetune"])
+    assert not any("propagate" in name for names in operators.values() for name in names)
+
+
 def test_parameters_do_not_travel(make_model: Callable[..., RewiredModel]) -> None:
     """The program is the same whatever the weights are, and the weights lie in the `.ptd` bytes."""
     model = make_model()
@@ -221,12 +255,21 @@ def test_unavailable_combinations_are_refused(make_model: Callable[..., RewiredM
     with pytest.raises(InputError, match="no folded"):
         methods_of(make_model(), LIMITS, lowering="folded")
     assert LOWERINGS == ("native",)
-    assert PROPAGATIONS == ("graph",)
+    assert PROPAGATIONS == ("graph", "folded")
+
+
+def test_a_model_of_the_other_propagation_is_refused(make_model: Callable[..., RewiredModel]) -> None:
+    with pytest.raises(InputError, match="a rewired model cannot be given folded propagation"):
+        methods_of(make_model(), LIMITS, propagation="folded")
+    with pytest.raises(InputError, match="a folded model cannot be given graph propagation"):
+        methods_of(make_model(entries=2), LIMITS)
 
 
 def test_a_side_without_anybody_is_refused(make_model: Callable[..., RewiredModel]) -> None:
     with pytest.raises(InputError, match="at least one of each"):
         methods_of(make_model(kept_users=0, edges=0), LIMITS)
+    with pytest.raises(InputError, match="at least one of each"):
+        methods_of(make_model(kept_users=0, edges=0, entries=2), LIMITS, propagation="folded")
 
 
 @pytest.mark.parametrize("wrong", [{"max_batch": 1}, {"max_users": 0}, {"max_k": 0}, {"l2": -1.0}])

@@ -60,9 +60,33 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
     return model, interactions
 
 
-def write_real(folder: Path, *, bits: int = 8, per_row: bool = False, **limits: Any) -> RealBundle:
+def folded_model(model: Any, interactions: Any, *, entries: int) -> Any:
+    """The same model with the largest entries of its P in place of assignment and graph."""
+    from lerg_edge.assignment import Assignment
+    from lerg_edge.folded_model import FoldedModel
+    from lerg_edge.folding import largest_entries
+
+    assignment = Assignment(model.assignment, model.code_count, model.anchor_weight)
+    rows = largest_entries(interactions.matrix(), assignment, layers=model.layers, entries=entries)
+    return FoldedModel(
+        model.user_count,
+        model.item_count,
+        rows.take(model.retained),
+        model.codebook,
+        model.step,
+        model.bits,
+        model.layers,
+        model.retained,
+        model.placeholders,
+    )
+
+
+def write_real(
+    folder: Path, *, bits: int = 8, per_row: bool = False, entries: int | None = None, **limits: Any
+) -> RealBundle:
     """Trace the model's programs and write the bundle, user ids being text; takes some seconds.
 
+    With `entries` the model is folded to so many entries a row.
     `limits` are more fields of `ProgramLimits`.
     """
     from lerg_edge.interactions import IdMap
@@ -70,13 +94,18 @@ def write_real(folder: Path, *, bits: int = 8, per_row: bool = False, **limits: 
     from lerg_exporter.limits import ProgramLimits
 
     model, interactions = untrained_model(bits=bits, per_row=per_row)
+    propagation = "graph"
+    if entries is not None:
+        model, propagation = folded_model(model, interactions, entries=entries), "folded"
     named = replace(
         interactions,
         user_ids=IdMap.from_values(raw_ids("text", model.user_count, prefix="user")),
         item_ids=IdMap.from_values(raw_ids("integer", model.item_count, prefix="item")),
     )
     write(
-        draft_bundle(model, ProgramLimits(max_batch=256, max_users=16, max_k=32, **limits)),
+        draft_bundle(
+            model, ProgramLimits(max_batch=256, max_users=16, max_k=32, **limits), propagation=propagation
+        ),
         folder,
         interactions=named,
         finetune={"learning_rate": 0.02, "batch": 128},

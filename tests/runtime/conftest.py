@@ -39,11 +39,12 @@ def tiny_bundle(tmp_path: Path, model: TinyModel, fake_native: None) -> Path:
     return write_tiny(tmp_path / "bundle", model)
 
 
-@pytest.fixture(scope="session", params=["8 bits", "4 bits a row"])
+@pytest.fixture(scope="session", params=["8 bits", "4 bits a row", "folded"])
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RealBundle:
     """A bundle with a traced program, for tests that only read it."""
     folder = tmp_path_factory.mktemp("real") / "bundle"
-    return write_real(folder) if request.param == "8 bits" else write_real(folder, bits=4, per_row=True)
+    settings = {"8 bits": {}, "4 bits a row": {"bits": 4, "per_row": True}, "folded": {"entries": 8}}
+    return write_real(folder, **settings[request.param])
 
 
 @pytest.fixture

@@ -47,11 +47,16 @@ def inspect(bundle: Path, as_json: bool) -> None:
     )
 
 
+def _rows(model: dict[str, Any]) -> str:
+    """What makes up an entity's row."""
+    return f"{model['entries']} codes a row" if "entries" in model else f"{model['edges']:,} edges"
+
+
 def _headline(found: dict[str, Any]) -> str:
     model, state = found["model"], found["state"]
     return (
         f"{model['users']:,} users ({model['retained_users']:,} retained), {model['items']:,} items "
-        f"({model['retained_items']:,} retained), {model['edges']:,} edges; {model['codes']:,} codes of "
+        f"({model['retained_items']:,} retained), {_rows(model)}; {model['codes']:,} codes of "
         f"{model['dim']} x {model['bits']} bits; {found['propagation']} propagation, {found['lowering']} "
         f"lowering, {model.get('item_table', 'float32')} item table, "
         f"{model.get('layer_storage', 'float32')} layers; saved {state['generation']} times, "

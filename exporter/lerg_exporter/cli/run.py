@@ -86,6 +86,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity.")
 @_option("--anchor-weight", type=_SHARE, metavar="W", help="Weight of the first of them.")
 @_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation.")
+@_option(
+    "--entries",
+    type=_COUNT,
+    metavar="K",
+    help="Codes that make up an entity's row with --propagation folded; default: 8.",
+)
 @_option("--retention", type=_SHARE, metavar="R", help="Part of users and items that stay; default: 0.7.")
 @_option(
     "--placeholders",

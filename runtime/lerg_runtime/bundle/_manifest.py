@@ -107,8 +107,10 @@ class Manifest:
                 "upgrade lerg-edge"
             )
         fields.text("lowering", among=("native",))
-        fields.text("propagation", among=("graph",))
+        propagation = fields.text("propagation", among=("graph", "folded"))
         shape = ModelShape.parse(fields.inner("model"))
+        if (propagation == "folded") != (shape.entries > 0):
+            raise BundleError(f"{where}: model.entries must be there for folded propagation and for no other")
         files = fields.inner("files")
         if tuple(sorted(files.values)) != DATA_FILES:
             raise BundleError(f"{files.where} must name {', '.join(DATA_FILES)} and nothing else")

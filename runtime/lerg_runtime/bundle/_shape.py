@@ -24,15 +24,16 @@ class ModelShape:
         dim: d, length of an embedding.
         bits: 4, 8 or 16, of a codebook element.
         codes: c, rows of the codebook.
-        per_entity: t, codes that make up an entity.
-        anchor_weight: weight of the first of them.
+        per_entity: t, codes that make up an entity of layer 0; 0 with folded propagation.
+        anchor_weight: weight of the first of them; 0 with folded propagation.
         layers: L of propagation.
         retained_users, retained_items: m_u and m_i.
-        edges: of the rewired graph.
+        edges: of the rewired graph; 0 with folded propagation.
         user_placeholders, item_placeholders: r_u and r_i.
         step_count: 1, or c for one step a row.
         max_batch, max_users, max_k: largest inputs of the programs.
-        l2: weight of the squared layer-0 rows in the loss.
+        l2: weight of the squared rows in the loss.
+        entries: k of folded propagation, 0 with graph propagation.
         item_table: `float32`, or `int8` with a float32 scale a row.
         layer_storage: `float32` or `float16`, of the rows between the layers of graph propagation.
     """
@@ -55,6 +56,7 @@ class ModelShape:
     max_users: int
     max_k: int
     l2: float
+    entries: int = 0
     item_table: str = "float32"
     layer_storage: str = "float32"
 
@@ -71,6 +73,8 @@ class ModelShape:
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
         if steps not in ((1,), (codes,)):
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
+        entries = fields.integer("entries", least=1, most=codes) if "entries" in fields else 0
+        graph = not entries
 
         def choice(name: str, known: tuple[str, ...]) -> str:
             return fields.text(name, among=known) if name in fields else known[0]
@@ -81,12 +85,12 @@ class ModelShape:
             dim=fields.integer("dim", least=1, most=MAX_DIM),
             bits=fields.integer("bits", least=4, most=16),
             codes=codes,
-            per_entity=fields.integer("per_entity", least=1, most=codes),
-            anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0),
+            per_entity=fields.integer("per_entity", least=1, most=codes) if graph else 0,
+            anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0) if graph else 0.0,
             layers=fields.integer("layers", most=MAX_LAYERS),
             retained_users=fields.integer("retained_users", most=users),
             retained_items=fields.integer("retained_items", most=items),
-            edges=fields.integer("edges", most=MAX_PAIRS),
+            edges=fields.integer("edges", most=MAX_PAIRS) if graph else 0,
             user_placeholders=fields.integer("user_placeholders", most=users),
             item_placeholders=fields.integer("item_placeholders", most=items),
             step_count=steps[0],
@@ -94,6 +98,7 @@ class ModelShape:
             max_users=fields.integer("max_users", least=1, most=2**16),
             max_k=fields.integer("max_k", least=1, most=items),
             l2=fields.number("l2", least=0.0),
+            entries=entries,
             item_table=choice("item_table", ITEM_TABLES),
             layer_storage=choice("layer_storage", LAYER_STORAGES),
         )

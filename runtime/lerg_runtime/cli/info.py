@@ -67,6 +67,11 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: in
     }
 
 
+def _propagation(name: str, model: dict[str, Any]) -> str:
+    stored = f"{model['entries']} entries a row" if name == "folded" else f"{model['edges']} edges"
+    return f"{name}, {model['layers']} layers, {stored}"
+
+
 def _print(description: dict[str, Any]) -> None:
     model = description["model"]
     click.echo(f"{description['bundle']}: {description['format']} version {description['version']}")
@@ -79,10 +84,7 @@ def _print(description: dict[str, Any]) -> None:
                 f"{description['interactions']} + {description['state']['local_interactions']} local",
             ),
             ("codebook", f"{model['codes']} x {model['dim']}, {model['bits']} bits"),
-            (
-                "propagation",
-                f"{description['propagation']}, {model['layers']} layers, {model['edges']} edges",
-            ),
+            ("propagation", _propagation(description["propagation"], model)),
             ("item table", model.get("item_table", "float32")),
             ("layers", model.get("layer_storage", "float32")),
             ("saves", str(description["state"]["saves"])),

@@ -7,7 +7,7 @@
 
 #include "checks.h"
 #include "parallel.h"
-#include "rounding.h"
+#include "row_loops.h"
 #include "scratch.h"
 
 namespace lerg {
@@ -19,11 +19,6 @@ struct Levels {
   explicit Levels(int64_t bits)
       : lowest(-static_cast<float>(int64_t(1) << (bits - 1))),
         highest(static_cast<float>((int64_t(1) << (bits - 1)) - 1)) {}
-  // Written so that a NaN stays one.
-  float clip(float value) const {
-    value = value < lowest ? lowest : value;
-    return value > highest ? highest : value;
-  }
 };
 
 constexpr int64_t kRowParts = 16;
@@ -43,24 +38,6 @@ bool good_step(const Tensor& step, int64_t rows) {
 }
 
 bool same_shape(const Tensor& a, const Tensor& b) { return a.size(0) == b.size(0) && a.size(1) == b.size(1); }
-
-// d(fake_quantise)/d(step) of one row, weighted by the incoming gradient and summed.
-double step_gradient(const float* grad, const float* weights, float step, const Levels& levels, int64_t dim) {
-  constexpr int kLanes = 16;  // independent sums, so that the loop vectorises
-  float sums[kLanes] = {0};
-  const auto term = [&](int64_t j) {
-    const float ratio = weights[j] / step;
-    const float clipped = levels.clip(ratio);
-    return grad[j] * (ratio == clipped ? round_even(clipped) - ratio : clipped);
-  };
-  int64_t j = 0;
-  for (; j + kLanes <= dim; j += kLanes)
-    for (int lane = 0; lane < kLanes; ++lane) sums[lane] += term(j + lane);
-  double total = 0;
-  for (; j < dim; ++j) total += term(j);
-  for (float sum : sums) total += sum;
-  return total;
-}
 
 template <class Code>
 void dequantise_rows(const Code* codes, const float* step, bool per_row, int64_t rows, int64_t dim, float* out) {
@@ -98,9 +75,9 @@ Tensor& fake_quantise_out(KernelRuntimeContext& context, const Tensor& codebook,
   const int64_t dim = codebook.size(1);
   const bool per_row = step.size(0) > 1;
   each_row(codebook.size(0), dim, [&](int64_t row) {
-    const float scale = steps[per_row ? row : 0];
-    for (int64_t j = row * dim; j < (row + 1) * dim; ++j)
-      result[j] = round_even(levels.clip(weights[j] / scale)) * scale;
+    const int64_t first = row * dim;
+    row_loops().fake_quantise(
+        {weights + first, dim, steps[per_row ? row : 0], levels.lowest, levels.highest, result + first, 0});
   });
   return out;
 }
@@ -120,12 +97,9 @@ Tensor& fake_quantise_grad_codebook_out(KernelRuntimeContext& context, const Ten
   const int64_t dim = codebook.size(1);
   const bool per_row = step.size(0) > 1;
   each_row(codebook.size(0), dim, [&](int64_t row) {
-    const float scale = steps[per_row ? row : 0];
-    for (int64_t j = row * dim; j < (row + 1) * dim; ++j) {
-      const float ratio = weights[j] / scale;
-      const float passed = incoming[j];  // read in either case, so that the choice is a vector select
-      result[j] = levels.clip(ratio) == ratio ? passed : 0.0f;
-    }
+    const int64_t first = row * dim;
+    row_loops().slope_by_weight({incoming + first, weights + first, dim, steps[per_row ? row : 0], levels.lowest,
+                                 levels.highest, result + first});
   });
   return out;
 }
@@ -147,7 +121,8 @@ Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor&
   if (!allocate_scratch(context, [&](Scratch& scratch) { sums = scratch.take<double>(rows); })) return out;
   each_row(rows, dim, [&](int64_t row) {
     const int64_t first = row * dim;
-    sums[row] = step_gradient(incoming + first, weights + first, steps[per_row ? row : 0], levels, dim);
+    sums[row] = row_loops().slope_by_step({incoming + first, weights + first, dim, steps[per_row ? row : 0],
+                                           levels.lowest, levels.highest, nullptr});
   });
   // g = 1 / sqrt(n * Q_P), n the weights that share the step.
   const double shared = static_cast<double>(per_row ? dim : rows * dim);

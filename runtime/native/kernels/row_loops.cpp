@@ -1,0 +1,23 @@
+#include "row_loops.h"
+
+#include "isa.h"
+
+namespace lerg {
+namespace {
+
+const RowLoops& choose() {
+#if defined(__x86_64__)
+  if (&loops() == &kAvx512Loops) return __builtin_cpu_supports("avx512vnni") ? kVnniRowLoops : kAvx512RowLoops;
+  if (&loops() == &kAvx2Loops) return kAvx2RowLoops;
+#endif
+  return kGenericRowLoops;
+}
+
+}  // namespace
+
+const RowLoops& row_loops() {
+  static const RowLoops& chosen = choose();
+  return chosen;
+}
+
+}  // namespace lerg

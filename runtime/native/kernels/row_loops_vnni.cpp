@@ -1,0 +1,12 @@
+// AVX-512 F, BW, VL and DQ, with VNNI. The build gives this file its instruction set; see CMakeLists.txt.
+#if defined(__x86_64__)
+#define LERG_LANES 16
+#define LERG_VNNI
+#include "row_loops_impl.h"
+
+namespace lerg {
+
+const RowLoops kVnniRowLoops = LERG_ROW_LOOPS;
+
+}  // namespace lerg
+#endif
