@@ -22,10 +22,10 @@ STORE = RESULTS / "scale-points.json"
 MOST_MEMORY_MB = 8000.0
 LIMITS_S = {"whole": 2400.0, "selection": 60.0, "rewiring": 60.0, "open": 3.0}
 
-_EPOCHS = {"epochs": 5, "finetune_epochs": 5}
+_EPOCHS = {"epochs": 5, "finetune_epochs": 1}
 _BASE = {
     "users": 40_000, "items": 20_000, "interactions": 500_000, "communities": 20, "dim": 64, "retention": 0.7,
-    "epochs": 2, "finetune_epochs": 1,
+    "epochs": 2, "finetune_epochs": 1, "finetune_candidates": 1,
 }  # fmt: skip
 _SERIES: dict[str, tuple[dict[str, Any], ...]] = {
     "users": tuple({"users": 10_000 * n, "items": 5_000 * n, "communities": 5 * n} for n in (2, 4, 8, 16)),
