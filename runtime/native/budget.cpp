@@ -14,18 +14,10 @@ namespace {
 // memory that the budget no longer counts would be a lie.
 constexpr size_t kMapFrom = 256 * 1024;
 
-// Tables are read row by row in any order: with huge pages hardly a row waits for an address translation. Only what lies
-// inside a block can become one, so that no more than the block is ever resident.
-constexpr size_t kHugeFrom = 2 * 1024 * 1024;
-
 void* allocate(size_t bytes) noexcept {
   if (bytes >= kMapFrom) {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return nullptr;
-#if defined(MADV_HUGEPAGE)
-    if (bytes >= kHugeFrom) (void)madvise(memory, bytes, MADV_HUGEPAGE);  // advice: small pages serve too
-#endif
-    return memory;
+    return memory == MAP_FAILED ? nullptr : memory;
   }
   void* memory = nullptr;
   return posix_memalign(&memory, Budget::kAlignment, bytes) == 0 ? memory : nullptr;

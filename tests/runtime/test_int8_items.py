@@ -72,14 +72,16 @@ def test_most_of_what_is_recommended_stays(pair: tuple[RealBundle, RealBundle]) 
 
 
 def test_quality_and_fine_tuning_hardly_differ(pair: tuple[RealBundle, RealBundle]) -> None:
-    values, losses = [], []
+    values, losses, hard = [], [], []
     for bundle in pair:
         rec = Recommender.open(bundle.folder)
         users, items = np.arange(60), (np.arange(60) * 7) % 90
         test = list(zip(rec.user_ids.take(users).tolist(), rec.item_ids.take(items).tolist(), strict=True))
-        losses.append(rec.finetune(test[:20], epochs=1).losses)
+        losses.append(rec.finetune(test[:20], epochs=1, negative_candidates=1).losses)
+        hard.append(rec.finetune(test[20:40], epochs=1, negative_candidates=8).losses[0])
         values.append(rec.evaluate(test[20:], k=20).ndcg)
-    assert losses[0] == losses[1]  # tables have no part in training
+    assert losses[0] == losses[1]  # tables have no part in training but to tell hard negatives from easy ones
+    assert hard[1] == pytest.approx(hard[0], rel=0.02)
     assert values[1] == pytest.approx(values[0], abs=0.02)
 
 

@@ -131,7 +131,8 @@ void Propagation::each_part(int parts, int64_t floats, const Body& body) const {
 float Propagation::codebook_scale(const float* codebook) const {
   if (shape_.cells != kHalves) return 1.0f;
   const float most = largest_magnitude(codebook, shape_.codes * shape_.dim);
-  const float weights = std::fabs(graph_.anchor) + std::fabs(graph_.other) * static_cast<float>(graph_.side[0].per_row - 1);
+  const float others = static_cast<float>(graph_.side[0].per_row - 1);
+  const float weights = std::fabs(graph_.anchor) + std::fabs(graph_.other) * others;
   return half_scale(most * std::max(weights, 1.0f) * static_cast<float>(shape_.layers + 1));
 }
 
@@ -193,10 +194,11 @@ void Propagation::write_whole(float* out) const {
   const float mean = 1.0f / static_cast<float>(shape_.layers + 1);
   each_part(kParts, edge_work(), [&](const Lane& lane, int part) {
     alignas(64) float rows[kRows * kWideColumns];
-    const bool by_edges = shape_.layers > 0;
-    const int64_t retained = graph_.rows(side);
-    const int32_t end = by_edges ? parts_[side].bound[part + 1] : static_cast<int32_t>(share(retained, part + 1, kParts));
-    int32_t begin = by_edges ? parts_[side].bound[part] : static_cast<int32_t>(share(retained, part, kParts));
+    const auto bound = [&](int of) {  // parts by edges, where there are layers and so edges
+      return shape_.layers > 0 ? parts_[side].bound[of] : static_cast<int32_t>(share(graph_.rows(side), of, kParts));
+    };
+    const int32_t end = bound(part + 1);
+    int32_t begin = bound(part);
     for (; begin < end; begin += kRows) {
       const int32_t limit = std::min(begin + kRows, end);
       compute_rows(lane, 0, {nullptr, nullptr, 0, begin, limit, begin}, kFloats, rows);

@@ -21,7 +21,8 @@ struct Requests {
   void lay_out(Scratch& scratch, const int32_t* rows, int64_t requests, int side, int layers, bool adjoint);
 };
 
-// Fills distinct, place and count; with `everyone` all rows are taken as asked for. Slots from `rows` on are placeholders; the caller has checked the sign.
+// Fills distinct, place and count; with `everyone` all rows are taken as asked for. Slots from `rows` on are
+// placeholders; the caller has checked the sign.
 void find_distinct(const int64_t* slots, int64_t requests, int32_t rows, int side, bool everyone,
                    Requests* requests_out);
 

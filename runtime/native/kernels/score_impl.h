@@ -208,7 +208,7 @@ uint64_t score_rows(const ScoreOneArgs& args) {
   return above;
 }
 
-uint64_t score_one(const ScoreOneArgs& args) {
+[[maybe_unused]] uint64_t score_one(const ScoreOneArgs& args) {
   switch (args.dim) {
     case 64:
       return score_rows<64>(args);
@@ -220,7 +220,7 @@ uint64_t score_one(const ScoreOneArgs& args) {
 }
 
 // Whether all of `count` values lie in [0, limit).
-bool all_below(const int32_t* values, int64_t count, int32_t limit) {
+[[maybe_unused]] bool all_below(const int32_t* values, int64_t count, int32_t limit) {
   const uint32_t bound = static_cast<uint32_t>(limit);
   uint32_t largest = 0;  // a negative value is a large unsigned one
   for (int64_t i = 0; i < count; ++i) {

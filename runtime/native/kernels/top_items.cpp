@@ -73,7 +73,8 @@ Tensor& score_items_out(KernelRuntimeContext& context, const Tensor& user_rows, 
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   const int64_t dim = user_rows.size(1);
   float* padded_row = nullptr;
-  if (!allocate_scratch(context, [&](Scratch& scratch) { padded_row = scratch.take<float>(padded_dim(dim)); })) return out;
+  if (!allocate_scratch(context, [&](Scratch& scratch) { padded_row = scratch.take<float>(padded_dim(dim)); }))
+    return out;
   score_chosen(context, user_rows.size(0), item_slots, items, item_table.size(0) > 0,
                [&](int64_t user, int64_t first, const int32_t* slots, int32_t count, float* scores) {
                  if (first == 0) pad_row(user_rows.const_data_ptr<float>() + user * dim, dim, padded_row);
