@@ -32,6 +32,13 @@ class Device:
         return self.transport.python("-m", "lerg_runtime", name, self.bundle, *map(str, arguments))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bundle_folder" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--bundle")
+        kinds = ["given"] if given is not None else ["native", "portable"]
+        metafunc.parametrize("bundle_folder", kinds, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
 def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     given: Path | None = request.config.getoption("--bundle")
@@ -39,7 +46,7 @@ def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         return given
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle")
+    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", lowering=request.param)
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def _sized(codes: int, retention: float, batch: int, options: ExportOptions, dat
         retention,
         shape.user_placeholders + shape.item_placeholders,
         batch,
-        memory_plan(shape, data).peak_bytes,
-        sum(bundle_bytes(shape, data).values()),
+        memory_plan(shape, data, lowering=options.lowering).peak_bytes,
+        sum(bundle_bytes(shape, data, lowering=options.lowering).values()),
     )
 
 
@@ -148,7 +148,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         item_placeholders=item_placeholders,
         step_count=1,
         max_batch=batch,
-        max_users=options.max_users,
+        max_users=options.users_a_call,
         max_k=min(options.max_k, data.items),
         l2=0.0,
     )
@@ -157,14 +157,15 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
 def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
     shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
     if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
-        plan = memory_plan(shape, data)
+        plan = memory_plan(shape, data, lowering=options.lowering)
         phase = max(plan.phases, key=lambda phase: phase.total_bytes)
         name, budget, needed = "memory", options.memory_budget, wished.memory_bytes
         items = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
         what = f"the phase {phase.name} of such a bundle"
     else:
         name, budget, needed = "storage", options.storage_budget or 0, wished.storage_bytes
-        items = ", ".join(f"{name} {size}" for name, size in bundle_bytes(shape, data).items())
+        stored = bundle_bytes(shape, data, lowering=options.lowering)
+        items = ", ".join(f"{name} {size}" for name, size in stored.items())
         what = "such a bundle"
     free = replace(options, codes=None, retention=None, batch=None)
     relaxed = list(_candidates(_wished(free, data), free, data))

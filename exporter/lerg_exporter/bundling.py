@@ -10,18 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
-from lerg_edge.quantiser import quantise
+from lerg_edge.quantiser import dequantise, quantise
 from lerg_edge.storage import embedding_storage, propagation_cost
 from lerg_exporter.golden import golden_examples
 from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.measure import scratch_bytes
+from lerg_exporter.measure import Footprint, footprints
 from lerg_exporter.methods import methods_of
-from lerg_exporter.programs import MethodPlan, Program, trace
-from lerg_runtime.bundle import Manifest, State, pack, write_bundle
+from lerg_exporter.programs import MethodPlan, Program, trace, with_parameters
+from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
 
 __all__ = ["Draft", "draft_bundle", "write"]
 
@@ -38,7 +39,7 @@ class Draft:
         limits: largest inputs of the programs.
         lowering, propagation: how the programs compute.
         program: as traced.
-        scratch: bytes of scratch by method.
+        footprints: what each method takes beside its arenas.
         golden: arrays of `golden.npz`.
     """
 
@@ -47,7 +48,7 @@ class Draft:
     lowering: str
     propagation: str
     program: Program
-    scratch: Mapping[str, int]
+    footprints: Mapping[str, Footprint]
     golden: Mapping[str, Any]
 
 
@@ -59,7 +60,7 @@ def draft_bundle(
     propagation: str = "graph",
     with_golden: bool = True,
 ) -> Draft:
-    """Trace the programs of `model`, answer their golden examples, and measure their scratch.
+    """Trace the programs of `model`, answer their golden examples, and measure what they take.
 
     Args:
         with_golden: False leaves the examples out, for a bundle that nobody will verify.
@@ -77,8 +78,7 @@ def draft_bundle(
         len(model.retained_users) + model.placeholders.user_count,
         len(model.retained_items) + model.placeholders.item_count,
     )
-    scratch = scratch_bytes(program, slots=slots)
-    return Draft(model, limits, lowering, propagation, program, scratch, golden)
+    return Draft(model, limits, lowering, propagation, program, footprints(program, slots=slots), golden)
 
 
 def write(
@@ -111,7 +111,9 @@ def write(
     """
     model = draft.model
     edges = interactions.pair_count if full_edges is None else full_edges
-    codebook = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits)
+    codebook, step = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits), model.step
+    if state is not None:
+        codebook, step = state.codebook, state.step
     users = slice(0, model.user_count)
     items = slice(model.user_count, None)
     index = model.placeholders.index
@@ -123,7 +125,7 @@ def write(
             "lowering": draft.lowering,
             "propagation": draft.propagation,
             "model": _sizes(draft),
-            "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
+            "programs": [_program(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": _storage(model),
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": asdict(propagation_cost(model, full_edges=edges)),
@@ -138,9 +140,10 @@ def write(
         user_placeholder=index[users][~model.retained[users]],
         item_placeholder=index[items][~model.retained[items]],
         interactions=(interactions.users, interactions.items),
-        codebook=codebook if state is None else state.codebook,
-        step=model.step if state is None else state.step,
+        codebook=codebook,
+        step=step,
         golden=draft.golden,
+        parameters=_parameters(draft, codebook, step),
         overwrite=overwrite,
     )
 
@@ -169,13 +172,22 @@ def _sizes(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _program(plan: MethodPlan, scratch: int) -> dict[str, Any]:
+def _parameters(draft: Draft, codebook: np.ndarray, step: np.ndarray) -> bytes | None:
+    """`model.ptd` of the portable lowering: the weights for a runtime that does not read the state."""
+    if draft.lowering != "portable" or draft.program.parameter_data is None:
+        return None
+    values = dequantise(unpack(codebook, bits=draft.model.bits), step)
+    return with_parameters(draft.program.parameter_data, {"codebook": values, "step": step})
+
+
+def _program(plan: MethodPlan, footprint: Footprint) -> dict[str, Any]:
     return {
         "method": plan.method,
         "file": PROGRAM_FILE,
-        "planned_bytes": sum(plan.arena_bytes) + scratch,
+        "planned_bytes": sum(plan.arena_bytes) + footprint.scratch_bytes,
         "arena_bytes": list(plan.arena_bytes),
-        "scratch_bytes": scratch,
+        "scratch_bytes": footprint.scratch_bytes,
+        "structure_bytes": footprint.structure_bytes,
         "operators": list(plan.operators),
         "inputs": [asdict(spec) for spec in plan.inputs],
         "outputs": [asdict(spec) for spec in plan.outputs],

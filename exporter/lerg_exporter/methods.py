@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "methods_of"]
 
-_BUILDERS = {("native", "graph"): "lerg_exporter.native_graph:native_graph_methods"}
+_BUILDERS = {
+    ("native", "graph"): "lerg_exporter.native_graph:native_graph_methods",
+    ("portable", "graph"): "lerg_exporter.portable_graph:portable_graph_methods",
+}
 
 LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
 PROPAGATIONS = tuple(dict.fromkeys(propagation for _, propagation in _BUILDERS))
@@ -38,6 +41,8 @@ class Method:
         dynamic: the dimensions that vary, by input name and axis, as torch.export takes them.
         outputs: names of the module's own outputs.
         trains: export the joint forward and backward graph; the first output is the loss.
+        stock: lower to operators of stock ExecuTorch alone, and plan memory for outputs too, which its own
+            runtimes expect.
     """
 
     module: torch.nn.Module
@@ -45,6 +50,7 @@ class Method:
     dynamic: Mapping[str, Mapping[int, Any]]
     outputs: tuple[str, ...]
     trains: bool = False
+    stock: bool = False
 
 
 def methods_of(

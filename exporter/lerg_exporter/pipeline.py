@@ -137,7 +137,7 @@ class _Run:
 
     @property
     def limits(self) -> ProgramLimits:
-        return ProgramLimits(self.plan.batch, self.options.max_users, self.options.max_k, self.l2)
+        return ProgramLimits(self.plan.batch, self.options.users_a_call, self.options.max_k, self.l2)
 
     def write(
         self,

@@ -31,6 +31,7 @@ def build_bundle(
     epochs: int = 3,
     finetune_epochs: int = 0,
     seed: int = 0,
+    lowering: str = "native",
 ) -> Path:
     """Export a bundle of generated interactions; every stage of an export runs, each briefly.
 
@@ -38,7 +39,8 @@ def build_bundle(
         folder: where; must not exist.
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
-        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed: see `ExportOptions`.
+        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed, lowering: see
+            `ExportOptions`.
 
     Returns:
         `folder`.
@@ -50,12 +52,13 @@ def build_bundle(
         retention=retention,
         placeholders=placeholders,
         batch=batch,
-        max_users=8,
+        max_users=None if lowering == "portable" else 8,
         max_k=32,
         epochs=epochs,
         finetune_epochs=finetune_epochs,
         seed=seed,
         device="cpu",
+        lowering=lowering,
     )
     dataset = small_dataset(users, items, interactions, text_ids=text_ids, seed=seed)
     return export(dataset, folder, options).path

@@ -32,9 +32,10 @@ def train() -> Interactions:
 
 
 @pytest.mark.native
+@pytest.mark.parametrize("lowering", ["native", "portable"])
 @pytest.mark.parametrize("case", CASES)
 def test_estimate_bounds_the_bundle(
-    case: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
+    case: str, lowering: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     sizes = dict(CASES[case])
     batch = sizes.pop("batch")
@@ -47,18 +48,19 @@ def test_estimate_bounds_the_bundle(
         placeholders=(100, 60),
         **sizes,
     )
-    draft = draft_bundle(model, ProgramLimits(max_batch=batch))
+    users = 1 if lowering == "portable" else 64
+    draft = draft_bundle(model, ProgramLimits(max_batch=batch, max_users=users), lowering=lowering)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest
     data = DataSizes.of(train)
-    expected = memory_plan(manifest.model, data)
+    expected = memory_plan(manifest.model, data, lowering=lowering)
     for phase in actual.phases:
         found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
         assert found <= bound <= (1 + MARGIN) * found, phase.name
     stored, bound = (
         manifest.document["storage"]["bundle_bytes"],
-        sum(bundle_bytes(manifest.model, data).values()),
+        sum(bundle_bytes(manifest.model, data, lowering=lowering).values()),
     )
     assert stored <= bound <= (1 + MARGIN) * stored + 64 * 1024
 

@@ -60,7 +60,7 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
     return model, interactions
 
 
-def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBundle:
+def write_real(folder: Path, *, bits: int = 8, per_row: bool = False, lowering: str = "native") -> RealBundle:
     """Trace the model's programs and write the bundle, user ids being text; takes some seconds."""
     from lerg_edge.interactions import IdMap
     from lerg_exporter.bundling import draft_bundle, write
@@ -73,7 +73,7 @@ def write_real(folder: Path, *, bits: int = 8, per_row: bool = False) -> RealBun
         item_ids=IdMap.from_values(raw_ids("integer", model.item_count, prefix="item")),
     )
     write(
-        draft_bundle(model, ProgramLimits(max_batch=256, max_users=16, max_k=32)),
+        draft_bundle(model, ProgramLimits(256, 16 if lowering == "native" else 1, 32), lowering=lowering),
         folder,
         interactions=named,
         finetune={"learning_rate": 0.02, "batch": 128},
