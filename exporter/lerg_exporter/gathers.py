@@ -2,12 +2,12 @@
 
 ExecuTorch's stock kernels have no sparse product. What they do fast is `embedding`, which copies rows, and
 `sum` over the middle dimension of [rows, width, d], which is vectorised. So the rows of a sparse matrix of
-ones are sorted by their length and cut into chunks of neighbouring rows, each padded to its longest one: an
-index array [rows, width] a chunk.
+ones stand in runs of falling length and are cut into chunks of neighbouring rows, each padded to its longest
+one: an index array [rows, width] a chunk.
 
 Bounds: a chunk has at most `most` entries, so its gathered rows take at most `most * d * 4` bytes, whatever
 the size of the graph. Since lengths fall from chunk to chunk, all padding together is at most
-`most * (1 + ln(longest))` entries.
+`most * (1 + ln(longest))` entries a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def longest_first(lengths: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GatherPlan:
-    """A sparse matrix of ones, its rows by falling length, as index chunks.
+    """A sparse matrix of ones as index chunks.
 
     Attributes:
         chunks: int64 [rows, width] each: indices into a table; its last row, `table_rows`, is zero and pads.
@@ -52,7 +52,7 @@ class GatherPlan:
 
     @classmethod
     def of(cls, indptr: np.ndarray, indices: np.ndarray, *, table_rows: int, most: int) -> GatherPlan:
-        """Cut rows that are sorted by falling length.
+        """Cut rows that stand in runs of falling length, empty ones last.
 
         Args:
             indptr: [n + 1]; indices: [entries], below `table_rows`.
@@ -60,18 +60,21 @@ class GatherPlan:
             most: entries of a chunk, padding included.
 
         Raises:
-            ValueError: the rows are not sorted.
+            ValueError: an empty row stands before one with entries.
         """
         lengths = np.diff(indptr.astype(np.int64))
-        if np.any(lengths[1:] > lengths[:-1]):
-            raise ValueError("rows must be sorted by falling length")
         filled = int(np.count_nonzero(lengths))
+        if np.any(lengths[:filled] == 0):
+            raise ValueError("rows without entries must come last")
+        # Where a run ends: a chunk does not go on into longer rows.
+        rises = np.append(np.flatnonzero(lengths[1:] > lengths[:-1]) + 1, filled)
         chunks: list[np.ndarray] = []
         parts: list[int] = []
         row = 0
         while row < filled:
             width = int(lengths[row])
-            end = row + 1 if width > most else min(filled, row + most // width)
+            run = int(rises[np.searchsorted(rises, row, side="right")])
+            end = row + 1 if width > most else min(run, row + most // width)
             entries = indices[indptr[row] : indptr[end]].astype(np.int64)
             if width > most:
                 pieces = np.array_split(entries, -(-width // most))

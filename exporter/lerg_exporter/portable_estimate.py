@@ -29,12 +29,13 @@ def portable_arenas(shape: ModelShape) -> dict[str, int]:
     indices = _FLOAT * _entries(shape)
     assigned = _FLOAT * entities * shape.per_entity
     chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table)
-    layered = (shape.layers + 2) * table + indices + chunk
     finetune = max(
-        layered,
-        (shape.layers + 1) * table + indices + 5 * rows,
-        (3 * kinds + 1) * codebook + 2 * table + indices,
-        (2 * kinds + 1) * codebook + table + indices + chunk + assigned,
+        # A gradient, its scaled copy and the sums made from it, beside the codebook's gradient.
+        3 * table + indices + max(chunk, table // 4) + codebook,
+        # A scatter: its places are int64, and one for each value.
+        2 * table + indices + 6.3 * rows,
+        # The quantiser and its gradients.
+        6.3 * codebook,
     )
     encode = max(
         3 * table + indices + max(chunk, table),
@@ -43,7 +44,7 @@ def portable_arenas(shape: ModelShape) -> dict[str, int]:
     ranked = shape.max_users * shape.items * 37 + shape.max_users * _FLOAT * shape.item_slots
     return {
         "encode": encode + 2 * places + 4096,
-        "finetune": finetune + codebook + 4 * places + 16 * 1024,
+        "finetune": int(finetune) + 2 * places + 16 * 1024,
         "recommend": ranked + shape.max_users * shape.max_k * 32 + 4096,
     }
 

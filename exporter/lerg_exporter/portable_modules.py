@@ -118,14 +118,19 @@ class _Propagation(torch.nn.Module):
             layer = gather_sum(layer, *graph, *graph) * self.inverse_degree
             yield layer
 
-    def picked(self, layers: list[Tensor], slots: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Propagated rows and layer-0 rows of user slots and of item slots, float32 [B_u + B_i, d] each."""
+    def picked(self, layers: Iterator[Tensor], slots: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Propagated rows and layer-0 rows of user slots and of item slots, float32 [B_u + B_i, d] each.
+
+        A layer is picked from as soon as it is there, so that no more than two are in memory.
+        """
         rows = torch.cat([index.looked_up(asked) for index, asked in zip(self.rows, slots, strict=True)])  # type: ignore[operator]
         root = functional.embedding(rows, self.root)
-        propagated = torch.ops.lerg_portable.pick(layers, rows) * (root * (1.0 / len(layers)))
-        first = torch.ops.lerg_portable.pick([layers[0]], rows) * root
+        pick = torch.ops.lerg_portable.pick
+        first = total = pick(next(layers), rows)
+        for layer in layers:
+            total = total + pick(layer, rows)
         fixed = torch.cat([self._fixed(side, asked) for side, asked in enumerate(slots)])
-        return propagated + fixed, first + fixed
+        return total * (root * (1.0 / (self.layers + 1))) + fixed, first * root + fixed
 
     def tables(self, layers: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
         """All rows of each side by slot, placeholders last, float32 [m_side + r_side, d]."""
@@ -174,7 +179,7 @@ class FineTune(torch.nn.Module):
 
     def forward(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor]:
         quantised = torch.ops.lerg.fake_quantise(self.codebook, self.step, self.bits)
-        layers = list(self.propagation.layers_of(quantised))
+        layers = self.propagation.layers_of(quantised)
         items = torch.cat([positives, negatives])
         rows, first = self.propagation.picked(layers, (users, items))
         batch = users.shape[0]

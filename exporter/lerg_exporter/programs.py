@@ -122,8 +122,9 @@ def _export(method: Method) -> ExportedProgram:
     if method.trains:
         exported = _export_forward_backward(exported)
     if method.stock:
-        from lerg_exporter.portable_ops import DECOMPOSITIONS
+        from lerg_exporter.portable_ops import DECOMPOSITIONS, share_puts
 
+        share_puts(exported.graph)
         exported = exported.run_decompositions(dict(DECOMPOSITIONS))
     return exported
 
