@@ -32,17 +32,29 @@ class Device:
         return self.transport.python("-m", "lerg_runtime", name, self.bundle, *map(str, arguments))
 
 
-@pytest.fixture(scope="session", params=["graph", "folded"])
+KINDS = {
+    "graph": {},
+    "folded": {"propagation": "folded"},
+    "portable": {"lowering": "portable"},
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bundle_folder" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--bundle")
+        kinds = ["given"] if given is not None else list(KINDS)
+        metafunc.parametrize("bundle_folder", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the command line, or a small one of each propagation."""
+    """The bundle of the command line, or a small one of each kind."""
     given: Path | None = request.config.getoption("--bundle")
     if given is not None:
-        if request.param != "graph":
-            pytest.skip("one bundle was given")
         return given
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", propagation=request.param)
+    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", **KINDS[request.param])
 
 
 @pytest.fixture

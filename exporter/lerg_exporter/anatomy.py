@@ -36,6 +36,8 @@ def _parts(name: str, data: bytes, constants: Mapping[str, int]) -> dict[str, in
         found = {"own SHA-256": _STATE_DIGEST_BYTES, **_array_parts(data[_STATE_DIGEST_BYTES:])}
     elif name.endswith(".pte"):
         found = _program_parts(data, constants)
+    elif name.endswith(".ptd"):
+        found = {"float32 codebook and step": len(data)}
     elif name.endswith(".json"):
         found = _manifest_parts(data)
     else:

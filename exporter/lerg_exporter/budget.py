@@ -11,6 +11,7 @@ from lerg_edge.options import default_codes
 from lerg_edge.placeholders import split_count
 from lerg_exporter.estimate import DataSizes, bundle_bytes, memory_plan
 from lerg_exporter.options import ExportOptions
+from lerg_runtime._plan import MemoryPlan
 from lerg_runtime.bundle import ModelShape
 from lerg_runtime.sizes import format_size
 
@@ -161,10 +162,14 @@ def _sized(
         shape.user_placeholders + shape.item_placeholders,
         batch,
         candidates,
-        memory_plan(shape, data, negative_candidates=candidates).peak_bytes,
-        sum(bundle_bytes(shape, data).values()),
+        _memory_plan(shape, data, candidates, options).peak_bytes,
+        sum(bundle_bytes(shape, data, lowering=options.lowering).values()),
         shape.entries,
     )
+
+
+def _memory_plan(shape: ModelShape, data: DataSizes, candidates: int, options: ExportOptions) -> MemoryPlan:
+    return memory_plan(shape, data, negative_candidates=candidates, lowering=options.lowering)
 
 
 def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
@@ -195,7 +200,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         item_placeholders=item_placeholders,
         step_count=1,
         max_batch=batch,
-        max_users=options.max_users,
+        max_users=options.users_a_call,
         max_k=min(options.max_k, data.items),
         l2=0.0,
         item_table=options.item_table,
@@ -207,14 +212,15 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
 def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
     shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
     if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
-        plan = memory_plan(shape, data, negative_candidates=wished.negative_candidates)
+        plan = _memory_plan(shape, data, wished.negative_candidates, options)
         phase = max(plan.phases, key=lambda phase: phase.total_bytes)
         name, budget, needed = "memory", options.memory_budget, wished.memory_bytes
         items = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
         what = f"the phase {phase.name} of such a bundle"
     else:
         name, budget, needed = "storage", options.storage_budget or 0, wished.storage_bytes
-        items = ", ".join(f"{name} {size}" for name, size in bundle_bytes(shape, data).items())
+        stored = bundle_bytes(shape, data, lowering=options.lowering)
+        items = ", ".join(f"{name} {size}" for name, size in stored.items())
         what = "such a bundle"
     free = replace(options, codes=None, retention=None, batch=None, finetune_candidates=None)
     relaxed = list(_candidates(_wished(free, data), free, data))

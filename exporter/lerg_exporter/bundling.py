@@ -10,19 +10,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
-from lerg_edge.quantiser import quantise
+from lerg_edge.quantiser import dequantise, quantise
 from lerg_edge.storage import embedding_storage, propagation_cost
 from lerg_exporter.golden import golden_examples
 from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.measure import scratch_bytes
+from lerg_exporter.measure import Footprint, footprints
 from lerg_exporter.methods import methods_of
 from lerg_exporter.quiet_imports import quiet_imports
-from lerg_runtime.bundle import Manifest, State, pack, write_bundle
+from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
 
 if TYPE_CHECKING:
     from lerg_exporter.programs import MethodPlan, Program
@@ -42,7 +43,7 @@ class Draft:
         limits: largest inputs of the programs.
         lowering, propagation: how the programs compute.
         program: as traced.
-        scratch: bytes of scratch by method.
+        footprints: what each method takes beside its arenas.
         golden: arrays of `golden.npz`.
     """
 
@@ -51,7 +52,7 @@ class Draft:
     lowering: str
     propagation: str
     program: Program
-    scratch: Mapping[str, int]
+    footprints: Mapping[str, Footprint]
     golden: Mapping[str, Any]
 
 
@@ -63,7 +64,7 @@ def draft_bundle(
     propagation: str = "graph",
     with_golden: bool = True,
 ) -> Draft:
-    """Trace the programs of `model`, answer their golden examples, and measure their scratch.
+    """Trace the programs of `model`, answer their golden examples, and measure what they take.
 
     Args:
         with_golden: False leaves the examples out, for a bundle that nobody will verify.
@@ -83,8 +84,7 @@ def draft_bundle(
         len(model.retained_users) + model.placeholders.user_count,
         len(model.retained_items) + model.placeholders.item_count,
     )
-    scratch = scratch_bytes(program, slots=slots)
-    return Draft(model, limits, lowering, propagation, program, scratch, golden)
+    return Draft(model, limits, lowering, propagation, program, footprints(program, slots=slots), golden)
 
 
 def write(
@@ -117,7 +117,9 @@ def write(
     """
     model = draft.model
     edges = interactions.pair_count if full_edges is None else full_edges
-    codebook = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits)
+    codebook, step = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits), model.step
+    if state is not None:
+        codebook, step = state.codebook, state.step
     users = slice(0, model.user_count)
     items = slice(model.user_count, None)
     index = model.placeholders.index
@@ -129,7 +131,7 @@ def write(
             "lowering": draft.lowering,
             "propagation": draft.propagation,
             "model": _sizes(draft),
-            "programs": [_program(plan, draft.scratch[plan.method]) for plan in draft.program.plans],
+            "programs": [_program(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": _macs(model, full_edges=edges),
@@ -144,9 +146,10 @@ def write(
         user_placeholder=index[users][~model.retained[users]],
         item_placeholder=index[items][~model.retained[items]],
         interactions=(interactions.users, interactions.items),
-        codebook=codebook if state is None else state.codebook,
-        step=model.step if state is None else state.step,
+        codebook=codebook,
+        step=step,
         golden=draft.golden,
+        parameters=_parameters(draft, codebook, step),
         overwrite=overwrite,
     )
 
@@ -190,13 +193,24 @@ def _macs(model: RewiredModel | FoldedModel, *, full_edges: int) -> dict[str, in
     return {name: cost for name, cost in costs.items() if cost is not None}
 
 
-def _program(plan: MethodPlan, scratch: int) -> dict[str, Any]:
+def _parameters(draft: Draft, codebook: np.ndarray, step: np.ndarray) -> bytes | None:
+    """`model.ptd` of the portable lowering: the weights for a runtime that does not read the state."""
+    if draft.lowering != "portable" or draft.program.parameter_data is None:
+        return None
+    with quiet_imports():
+        from lerg_exporter.programs import with_parameters
+    values = dequantise(unpack(codebook, bits=draft.model.bits), step)
+    return with_parameters(draft.program.parameter_data, {"codebook": values, "step": step})
+
+
+def _program(plan: MethodPlan, footprint: Footprint) -> dict[str, Any]:
     return {
         "method": plan.method,
         "file": PROGRAM_FILE,
-        "planned_bytes": sum(plan.arena_bytes) + scratch,
+        "planned_bytes": sum(plan.arena_bytes) + footprint.scratch_bytes,
         "arena_bytes": list(plan.arena_bytes),
-        "scratch_bytes": scratch,
+        "scratch_bytes": footprint.scratch_bytes,
+        "structure_bytes": footprint.structure_bytes,
         "operators": list(plan.operators),
         "inputs": [asdict(spec) for spec in plan.inputs],
         "outputs": [asdict(spec) for spec in plan.outputs],

@@ -8,7 +8,7 @@ of a traced program are alive at the same time, and what the kernels lay out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,10 +16,17 @@ from lerg_edge.interactions import Interactions
 from lerg_edge.storage import index_bytes as storage_index_bytes
 from lerg_edge.storage import packed_bytes
 from lerg_exporter.indices import index_bytes
+from lerg_exporter.portable_estimate import (
+    portable_arenas,
+    portable_constants,
+    portable_scratch,
+    portable_structures,
+)
 from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime.bundle import FineTuneDefaults, Manifest, ModelShape, ProgramSpec
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._programs import STRUCTURE_BYTES
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._writer import _id_arrays
 
@@ -87,11 +94,13 @@ class DataSizes:
         return min(self.pairs, user_sums + item_sums)
 
 
-def memory_plan(shape: ModelShape, data: DataSizes, *, negative_candidates: int = 1) -> MemoryPlan:
+def memory_plan(
+    shape: ModelShape, data: DataSizes, *, negative_candidates: int = 1, lowering: str = "native"
+) -> MemoryPlan:
     """What opening, encoding, recommending and fine-tuning will need at the manifest's defaults."""
     manifest = Manifest(
         model=shape,
-        programs=tuple(_programs(shape)),
+        programs=tuple(_portable_programs(shape) if lowering == "portable" else _programs(shape)),
         files={},
         executorch="",
         finetune=FineTuneDefaults(
@@ -110,7 +119,7 @@ def memory_plan(shape: ModelShape, data: DataSizes, *, negative_candidates: int 
     return plan_memory(manifest, data.stored, local=0, workload=Workload.usual(manifest))
 
 
-def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:
+def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native") -> Mapping[str, int]:
     """Bytes of the bundle's files, by what they hold."""
     pruned = (shape.users - shape.retained_users, shape.items - shape.retained_items)
     indices = sum(
@@ -120,7 +129,7 @@ def bundle_bytes(shape: ModelShape, data: DataSizes) -> Mapping[str, int]:
     placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
     return {
         "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
-        **_row_constants(shape),
+        **(portable_constants(shape) if lowering == "portable" else _row_constants(shape)),
         "placeholders": placeholders + indices,
         "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
         "interactions": data.interaction_file_bytes,
@@ -177,6 +186,14 @@ def _folded_programs(shape: ModelShape) -> list[ProgramSpec]:
     ]
 
 
+def _portable_programs(shape: ModelShape) -> list[ProgramSpec]:
+    arenas, scratch, structures = portable_arenas(shape), portable_scratch(shape), portable_structures(shape)
+    return [
+        replace(_program(method, arena, scratch[method]), structure_bytes=structures[method])
+        for method, arena in arenas.items()
+    ]
+
+
 def _scratch(shape: ModelShape, *, requests: int) -> int:
     """Working memory of one propagation: tables of some columns, the transposed graph, lists by code."""
     columns = 16 if shape.dim <= 16 else 32 if shape.dim <= 32 else 64
@@ -204,6 +221,7 @@ def _program(method: str, arena: int, scratch: int) -> ProgramSpec:
         planned_bytes=arena + scratch,
         arena_bytes=(arena,),
         scratch_bytes=scratch,
+        structure_bytes=STRUCTURE_BYTES,
         operators=(),
         inputs=(),
         outputs=(),

@@ -1,26 +1,41 @@
-"""What the kernels of a program take for themselves, found by running each method at its largest inputs."""
+"""What a program takes beside its arenas, found by running each method at its largest inputs."""
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lerg_runtime._engine import native
+from lerg_runtime.bundle._programs import STRUCTURE_BYTES
 
 if TYPE_CHECKING:
     from lerg_exporter.programs import MethodPlan, Program, TensorSpec
 
-__all__ = ["scratch_bytes"]
+__all__ = ["Footprint", "footprints"]
 
 # Retrieval cuts the catalogue into more parts for few users: the most users need not need the most scratch.
 _ROW_COUNTS = (1, 8, 31, 32)
 
 
-def scratch_bytes(program: Program, *, slots: tuple[int, int]) -> dict[str, int]:
-    """Most bytes that one operator of each method holds at a time.
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What one method takes beside its arenas.
+
+    Attributes:
+        scratch_bytes: most that one operator holds at a time.
+        structure_bytes: at least what ExecuTorch builds when it loads the method.
+    """
+
+    scratch_bytes: int
+    structure_bytes: int
+
+
+def footprints(program: Program, *, slots: tuple[int, int]) -> dict[str, Footprint]:
+    """The footprint of each method.
 
     Args:
         program: as traced.
@@ -29,18 +44,21 @@ def scratch_bytes(program: Program, *, slots: tuple[int, int]) -> dict[str, int]
     with tempfile.TemporaryDirectory(prefix="lerg-measure-") as folder:
         path = Path(folder) / "model.pte"
         path.write_bytes(program.data)
-        loaded = native().Program(str(path), native().Budget(0))
-        return {plan.method: _peak(loaded, plan, slots) for plan in program.plans}
+        budget = native().Budget(0)
+        loaded = native().Program(str(path), budget)
+        return {plan.method: _footprint(loaded, budget, plan, slots) for plan in program.plans}
 
 
-def _peak(program: Any, plan: MethodPlan, slots: tuple[int, int]) -> int:
+def _footprint(program: Any, budget: Any, plan: MethodPlan, slots: tuple[int, int]) -> Footprint:
     outputs = {spec.name: spec for spec in plan.outputs}
     parameters = {
         name: np.full(spec.shape, 0.01, dtype=spec.dtype)
         for name, spec in outputs.items()
         if f"{name}_gradient" in outputs
     }
+    before = budget.used
     method = program.load(plan.method, parameters)
+    built = budget.used - before - sum(plan.arena_bytes)
     largest = [_filled(spec, slots) for spec in plan.inputs]
     method.execute(*largest)
     if plan.method == "recommend":
@@ -48,7 +66,8 @@ def _peak(program: Any, plan: MethodPlan, slots: tuple[int, int]) -> int:
             method.execute(
                 *(_first(array, rows, spec) for array, spec in zip(largest, plan.inputs, strict=True))
             )
-    return int(method.scratch_peak)
+    # A quarter more, for a device where ExecuTorch's own structures are a little larger.
+    return Footprint(int(method.scratch_peak), max(STRUCTURE_BYTES, built + built // 4))
 
 
 def _filled(spec: TensorSpec, slots: tuple[int, int]) -> np.ndarray:

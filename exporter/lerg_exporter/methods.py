@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from lerg_edge.folded_model import FoldedModel
     from lerg_edge.model import RewiredModel
 
-__all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "methods_of"]
+__all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "check_combination", "methods_of"]
 
 _BUILDERS = {
     ("native", "graph"): "lerg_exporter.native_graph:native_graph_methods",
     ("native", "folded"): "lerg_exporter.native_folded:native_folded_methods",
+    ("portable", "graph"): "lerg_exporter.portable_graph:portable_graph_methods",
 }
 
 LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
@@ -42,6 +43,8 @@ class Method:
         dynamic: the dimensions that vary, by input name and axis, as torch.export takes them.
         outputs: names of the module's own outputs.
         trains: export the joint forward and backward graph; the first output is the loss.
+        stock: lower to operators of stock ExecuTorch alone, and plan memory for outputs too, which its own
+            runtimes expect.
     """
 
     module: torch.nn.Module
@@ -49,6 +52,25 @@ class Method:
     dynamic: Mapping[str, Mapping[int, Any]]
     outputs: tuple[str, ...]
     trains: bool = False
+    stock: bool = False
+
+
+def check_combination(lowering: str, propagation: str, *, item_table: str, layer_storage: str) -> None:
+    """Refuse what no program can be made of.
+
+    Raises:
+        InputError: there is no such combination.
+    """
+    if (lowering, propagation) not in _BUILDERS:
+        known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
+        raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+    if layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
+        raise InputError(
+            f"{layer_storage} layers need the native lowering of graph propagation, "
+            f"not {lowering} with {propagation}"
+        )
+    if item_table == "int8" and lowering != "native":
+        raise InputError(f"an int8 item table needs the native lowering, not {lowering}")
 
 
 def methods_of(
@@ -64,23 +86,14 @@ def methods_of(
         InputError: there is no such combination, or not with this item table, the model is not of that
             propagation, or it has an empty side.
     """
-    if (lowering, propagation) not in _BUILDERS:
-        known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
-        raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+    check_combination(lowering, propagation, item_table=limits.item_table, layer_storage=limits.layer_storage)
     own = "folded" if hasattr(model, "rows") else "graph"
     if own != propagation:
         kind = "folded" if own == "folded" else "rewired"
         raise InputError(f"a {kind} model cannot be given {propagation} propagation; choose {own}")
     module, function = _BUILDERS[lowering, propagation].split(":")
     built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
-    if limits.layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
-        raise InputError(
-            f"{limits.layer_storage} layers need the native lowering of graph propagation, "
-            f"not {lowering} with {propagation}"
-        )
     if limits.item_table == "int8":
-        if lowering != "native":
-            raise InputError(f"an int8 item table needs the native lowering, not {lowering}")
         from lerg_exporter.int8_items import with_int8_items
 
         return with_int8_items(built)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lerg_edge.errors import InputError
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
-from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
+from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
 
@@ -34,7 +34,7 @@ class ExportOptions:
         keep_users, keep_items: raw ids that must stay.
         edge_budget: most that the retained entities' degrees may add up to, or None.
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
-        max_users: most users ranked by one call of the program.
+        max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
         epochs: of pretraining at most; None: the trainer's default.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
@@ -66,7 +66,7 @@ class ExportOptions:
     keep_items: tuple[int | str, ...] = ()
     edge_budget: int | None = None
     batch: int | None = None
-    max_users: int = 64
+    max_users: int | None = None
     max_k: int = 256
     epochs: int | None = None
     pretrain_batch: int | None = None
@@ -96,6 +96,9 @@ class ExportOptions:
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)
+        check_combination(
+            self.lowering, self.propagation, item_table=self.item_table, layer_storage=self.layer_storage
+        )
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -110,6 +113,17 @@ class ExportOptions:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0")
         if self.bits == 4 and self.dim % 2:
             raise InputError(f"--dim is {self.dim}; it must be even with --bits 4")
+
+    @property
+    def users_a_call(self) -> int:
+        """`max_users`, or 64 with the native lowering and 1 with the portable one.
+
+        Stock matrix products round by how many rows they are given. One row a call scores a user the same
+        alone and among others; in larger calls the last bits may differ.
+        """
+        if self.max_users is not None:
+            return self.max_users
+        return 1 if self.lowering == "portable" else 64
 
 
 _LEAST: dict[str, float] = {

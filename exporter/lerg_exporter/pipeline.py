@@ -150,7 +150,7 @@ class _Run:
         options = self.options
         return ProgramLimits(
             max_batch=self.plan.batch,
-            max_users=options.max_users,
+            max_users=options.users_a_call,
             max_k=options.max_k,
             item_table=options.item_table,
             layer_storage=options.layer_storage,

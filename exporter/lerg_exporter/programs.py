@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+import numpy as np
 from executorch.exir import (
     EdgeCompileConfig,
     EdgeProgramManager,
@@ -20,15 +20,18 @@ from executorch.exir import (
     ExecutorchProgramManager,
     to_edge,
 )
+from executorch.exir._serialize._serialize import serialize_for_executorch
 from executorch.exir.passes import MemoryPlanningPass
-from executorch.exir.schema import ExecutionPlan, ScalarType
+from executorch.exir.schema import ExecutionPlan, ScalarType, TensorDataLocation
 from executorch.exir.schema import Tensor as PlannedTensor
 from torch.export import ExportedProgram, export
 from torch.export.experimental import _export_forward_backward
+from torch.fx import GraphModule
+from torch.fx.passes.infra.pass_base import PassResult
 
 from lerg_exporter.methods import Method
 
-__all__ = ["MethodPlan", "Program", "TensorSpec", "trace"]
+__all__ = ["MethodPlan", "Program", "TensorSpec", "trace", "with_parameters"]
 
 PARAMETERS = "parameters"
 
@@ -89,29 +92,63 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         # Tracing calls deprecated corners of torch itself; none of it is the caller's to act on.
         warnings.simplefilter("ignore")
         exported = {name: _export(method) for name, method in methods.items()}
-        edge = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+        stock = any(method.stock for method in methods.values())
+        # The stock kernel that copies with an order of dimensions converts two hundred times slower.
+        config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=stock)
+        edge = to_edge(exported, compile_config=config)
+        if stock:
+            edge = edge.transform([_expand_gather_sums])
         if not embed_parameters:
             for name, method in methods.items():
                 if method.trains:
                     _make_parameters_external(edge.exported_program(name))
-        planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=embed_parameters)
-        manager = edge.to_executorch(
-            ExecutorchBackendConfig(memory_planning_pass=planning, emit_stacktrace=False)
-        )
+        planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=embed_parameters or stock)
+        backend = ExecutorchBackendConfig(memory_planning_pass=planning, emit_stacktrace=False)
+        manager = edge.to_executorch(backend)
+    data, parameter_data = _serialised(manager, backend)
     plans = {plan.name: plan for plan in manager.executorch_program.execution_plan}
     return Program(
-        data=bytes(manager.buffer),
+        data=data,
         plans=tuple(_method_plan(plans[name], method) for name, method in methods.items()),
-        parameter_data=_external_data(manager),
-        constants=_constants(edge, bytes(manager.buffer)),
+        parameter_data=parameter_data,
+        constants=_constants(edge, data),
     )
+
+
+def with_parameters(data: bytes, values: Mapping[str, np.ndarray]) -> bytes:
+    """A `.ptd` with other values for parameters that it has, all of them float32 of the same shapes."""
+    from executorch.exir._serialize._cord import Cord
+    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
+
+    serializer = FlatTensorSerializer()
+    payload = serializer.deserialize(Cord(data))
+    buffers = list(payload.buffers)
+    for name, value in values.items():
+        content, entry = np.ascontiguousarray(value, dtype=np.float32).tobytes(), payload.named_data[name]
+        if len(content) != len(buffers[entry.buffer_index]):
+            raise ValueError(f"{name} has {len(content)} bytes, not {len(buffers[entry.buffer_index])}")
+        buffers[entry.buffer_index] = content
+    return bytes(serializer.serialize(replace(payload, buffers=buffers)))
 
 
 def _export(method: Method) -> ExportedProgram:
     shapes = tuple(dict(method.dynamic.get(name, {})) or None for name in method.inputs)
     inputs = tuple(method.inputs.values())
     exported = export(method.module, inputs, strict=False, dynamic_shapes=shapes)
-    return _export_forward_backward(exported) if method.trains else exported
+    if method.trains:
+        exported = _export_forward_backward(exported)
+    if method.stock:
+        from lerg_exporter.portable_ops import DECOMPOSITIONS, share_puts
+
+        share_puts(exported.graph)
+        exported = exported.run_decompositions(dict(DECOMPOSITIONS))
+    return exported
+
+
+def _expand_gather_sums(module: GraphModule) -> PassResult:
+    from lerg_exporter.portable_lowering import expand_gather_sums
+
+    return expand_gather_sums(module)
 
 
 def _make_parameters_external(exported: ExportedProgram) -> None:
@@ -137,9 +174,28 @@ def _constants(edge: EdgeProgramManager, data: bytes) -> dict[str, int]:
     return sizes
 
 
-def _external_data(manager: ExecutorchProgramManager) -> bytes | None:
-    data: Mapping[str, Any] = manager._tensor_data or {}
-    return bytes(data[PARAMETERS]) if PARAMETERS in data else None
+def _serialised(
+    manager: ExecutorchProgramManager, backend: ExecutorchBackendConfig
+) -> tuple[bytes, bytes | None]:
+    """The program's bytes, and those of its external parameters.
+
+    An output that is an external parameter with buffer index 0, which the first one gets, looks to stock
+    ExecuTorch like one without memory: its Python runtime points it elsewhere, and the weights are lost. The
+    index of an external tensor means nothing else, so all are moved by one.
+    """
+    for plan in manager.executorch_program.execution_plan:
+        for value in plan.values:
+            tensor = value.val
+            if (
+                isinstance(tensor, PlannedTensor)
+                and tensor.extra_tensor_info is not None
+                and tensor.extra_tensor_info.location is TensorDataLocation.EXTERNAL
+            ):
+                tensor.data_buffer_idx += 1
+    program, external = serialize_for_executorch(
+        manager._emitter_output, backend, manager._data_serializer, manager._named_data
+    )
+    return bytes(program), bytes(external[PARAMETERS]) if PARAMETERS in external else None
 
 
 def _method_plan(plan: ExecutionPlan, method: Method) -> MethodPlan:

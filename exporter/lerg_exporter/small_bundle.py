@@ -34,6 +34,7 @@ def build_bundle(
     item_table: str = "float32",
     layer_storage: str = "float32",
     propagation: str = "graph",
+    lowering: str = "native",
 ) -> Path:
     """Export a bundle of generated interactions; every stage of an export runs, each briefly.
 
@@ -41,8 +42,8 @@ def build_bundle(
         folder: where; must not exist.
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
-        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed,
-            item_table, layer_storage: propagation: see `ExportOptions`.
+        bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed, item_table,
+            layer_storage, propagation, lowering: see `ExportOptions`.
 
     Returns:
         `folder`.
@@ -54,7 +55,7 @@ def build_bundle(
         retention=retention,
         placeholders=placeholders,
         batch=batch,
-        max_users=8,
+        max_users=None if lowering == "portable" else 8,
         max_k=32,
         epochs=epochs,
         finetune_epochs=finetune_epochs,
@@ -63,6 +64,7 @@ def build_bundle(
         item_table=item_table,
         layer_storage=layer_storage,
         propagation=propagation,
+        lowering=lowering,
     )
     dataset = small_dataset(users, items, interactions, text_ids=text_ids, seed=seed)
     return export(dataset, folder, options).path

@@ -21,7 +21,6 @@ from lerg_runtime.sizes import format_size
 __all__ = ["MemoryPlan", "Phase", "PlanItem", "Workload", "check_phase", "plan_memory"]
 
 _ALIGNMENT = 64  # the native allocator counts every block in units of this
-_STRUCTURE_BYTES = 64 * 1024  # what ExecuTorch builds when a method is loaded, apart from its arenas
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def _reading_bytes(manifest: Manifest, sizes: StoredSizes, local: int) -> int:
 
 def _program_bytes(manifest: Manifest, method: str) -> int:
     spec = manifest.program(method)
-    return _blocks(*spec.arena_bytes, spec.scratch_bytes) + _STRUCTURE_BYTES
+    return _blocks(*spec.arena_bytes, spec.scratch_bytes, spec.structure_bytes)
 
 
 def _tables(manifest: Manifest) -> tuple[PlanItem, PlanItem]:

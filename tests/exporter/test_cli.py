@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "seed": (("run", "TABLE", "-o", "OUT", "--seed", "-1"), 2, "--seed"),
     "split without a test set": (("run", "TABLE", "-o", "OUT", "--split", "given"), 2, "test"),
     "split last without times": (("run", "TABLE", "-o", "OUT", "--split", "last"), 2, "timestamps"),
-    "no such lowering": (("run", "TABLE", "-o", "OUT", "--lowering", "portable"), 2, "portable"),
+    "no such lowering": (("run", "TABLE", "-o", "OUT", "--lowering", "metal"), 2, "metal"),
     "a propagation that is not there": (
         ("run", "TABLE", "-o", "OUT", "--propagation", "mean"),
         2,

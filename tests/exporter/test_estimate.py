@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
     "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
 }
+_NATIVE_ONLY = {"entries", "item_table", "layer_storage"}
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
 
@@ -37,13 +38,18 @@ def train() -> Interactions:
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "lowering"),
+    [(case, "native") for case in CASES]
+    + [(case, "portable") for case, sizes in CASES.items() if not _NATIVE_ONLY & sizes.keys()],
+)
 def test_estimate_bounds_the_bundle(
-    case: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
+    case: str, lowering: str, train: Interactions, make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     sizes = dict(CASES[case])
     storage = {name: sizes.pop(name) for name in ("item_table", "layer_storage") if name in sizes}
-    limits = ProgramLimits(max_batch=sizes.pop("batch"), **storage)
+    users = 1 if lowering == "portable" else 64
+    limits = ProgramLimits(max_batch=sizes.pop("batch"), max_users=users, **storage)
     model = make_model(
         users=USERS,
         items=ITEMS,
@@ -54,18 +60,18 @@ def test_estimate_bounds_the_bundle(
         **sizes,
     )
     propagation = "folded" if "entries" in sizes else "graph"
-    draft = draft_bundle(model, limits, propagation=propagation)
+    draft = draft_bundle(model, limits, lowering=lowering, propagation=propagation)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest
     data = DataSizes.of(train)
-    expected = memory_plan(manifest.model, data)
+    expected = memory_plan(manifest.model, data, lowering=lowering)
     for phase in actual.phases:
         found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
         assert found <= bound <= (1 + MARGIN) * found, phase.name
     stored, bound = (
         manifest.document["storage"]["bundle_bytes"],
-        sum(bundle_bytes(manifest.model, data).values()),
+        sum(bundle_bytes(manifest.model, data, lowering=lowering).values()),
     )
     assert stored <= bound <= (1 + MARGIN) * stored + 64 * 1024
 

@@ -254,7 +254,7 @@ def _only_finetune(model: RewiredModel) -> dict[str, Method]:
 def test_unavailable_combinations_are_refused(make_model: Callable[..., RewiredModel]) -> None:
     with pytest.raises(InputError, match="no folded"):
         methods_of(make_model(), LIMITS, lowering="folded")
-    assert LOWERINGS == ("native",)
+    assert LOWERINGS == ("native", "portable")
     assert PROPAGATIONS == ("graph", "folded")
 
 

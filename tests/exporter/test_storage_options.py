@@ -14,7 +14,9 @@ from lerg_exporter import build_bundle
 from lerg_exporter.bundling import draft_bundle
 from lerg_exporter.inspection import inspect_bundle
 from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.methods import methods_of
 from lerg_exporter.options import ExportOptions
+from lerg_exporter.programs import trace
 from lerg_exporter.verification import verify_bundle
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
@@ -59,7 +61,7 @@ def test_float16_layers_take_less_scratch(make_model: Callable[..., RewiredModel
         draft_bundle(model, ProgramLimits(max_batch=32, layer_storage=storage), with_golden=False)
         for storage in ("float32", "float16")
     ]
-    whole, half = (draft.scratch["encode"] for draft in drafts)
+    whole, half = (draft.footprints["encode"].scratch_bytes for draft in drafts)
     assert whole - half == pytest.approx((600 + 500) * 64 * 2, abs=256)
 
 
@@ -69,3 +71,39 @@ def test_other_types_are_refused(name: str) -> None:
         ProgramLimits(**{name: "float8"})
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is float8"):
         ExportOptions(**{name: "float8"})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"layer_storage": "float16", "propagation": "folded"},
+            "float16 layers need the native lowering of graph",
+        ),
+        (
+            {"layer_storage": "float16", "lowering": "portable"},
+            "float16 layers need the native lowering of graph",
+        ),
+        ({"item_table": "int8", "lowering": "portable"}, "an int8 item table needs the native lowering"),
+    ],
+)
+def test_storages_that_programs_have_not_are_refused_before_training(
+    given: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        ExportOptions(**given)
+
+
+def test_folded_programs_take_int8_items_and_no_layers(
+    make_model: Callable[..., RewiredModel],
+) -> None:
+    model = make_model(entries=4)
+    program = trace(methods_of(model, ProgramLimits(max_batch=8, item_table="int8"), propagation="folded"))
+    encode = next(plan for plan in program.plans if plan.method == "encode")
+    assert [(spec.name, spec.dtype) for spec in encode.outputs] == [
+        ("user_table", "float32"),
+        ("item_codes", "int8"),
+        ("item_scales", "float32"),
+    ]
+    with pytest.raises(InputError, match="float16 layers need"):
+        methods_of(model, ProgramLimits(max_batch=8, layer_storage="float16"), propagation="folded")

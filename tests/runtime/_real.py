@@ -82,7 +82,13 @@ def folded_model(model: Any, interactions: Any, *, entries: int) -> Any:
 
 
 def write_real(
-    folder: Path, *, bits: int = 8, per_row: bool = False, entries: int | None = None, **limits: Any
+    folder: Path,
+    *,
+    bits: int = 8,
+    per_row: bool = False,
+    entries: int | None = None,
+    lowering: str = "native",
+    **limits: Any,
 ) -> RealBundle:
     """Trace the model's programs and write the bundle, user ids being text; takes some seconds.
 
@@ -104,7 +110,10 @@ def write_real(
     )
     write(
         draft_bundle(
-            model, ProgramLimits(max_batch=256, max_users=16, max_k=32, **limits), propagation=propagation
+            model,
+            ProgramLimits(max_batch=256, max_users=16 if lowering == "native" else 1, max_k=32, **limits),
+            lowering=lowering,
+            propagation=propagation,
         ),
         folder,
         interactions=named,

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,12 +40,18 @@ def tiny_bundle(tmp_path: Path, model: TinyModel, fake_native: None) -> Path:
     return write_tiny(tmp_path / "bundle", model)
 
 
-@pytest.fixture(scope="session", params=["8 bits", "4 bits a row", "folded"])
+REAL: dict[str, dict[str, Any]] = {
+    "8 bits": {},
+    "4 bits a row": {"bits": 4, "per_row": True},
+    "folded": {"entries": 8},
+    "portable": {"lowering": "portable"},
+}
+
+
+@pytest.fixture(scope="session", params=REAL)
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RealBundle:
     """A bundle with a traced program, for tests that only read it."""
-    folder = tmp_path_factory.mktemp("real") / "bundle"
-    settings = {"8 bits": {}, "4 bits a row": {"bits": 4, "per_row": True}, "folded": {"entries": 8}}
-    return write_real(folder, **settings[request.param])
+    return write_real(tmp_path_factory.mktemp("real") / "bundle", **REAL[request.param])
 
 
 @pytest.fixture

@@ -149,14 +149,32 @@ def test_the_plan_is_enough_and_no_more_is_taken(bundle: Path, real: RealBundle)
             )
 
 
+PROFILED = {
+    "folded": {
+        "encode": "lerg::folded_table.out",
+        "recommend": "lerg::top_items.out",
+        "finetune": "lerg::folded_rows_grad.out",
+    },
+    "native": {
+        "encode": "lerg::propagate_table.out",
+        "recommend": "lerg::top_items.out",
+        "finetune": "lerg::propagate_rows_grad.out",
+    },
+    "portable": {
+        "encode": "aten::embedding.out",
+        "recommend": "aten::topk.values",
+        "finetune": "aten::sum.IntList_out",
+    },
+}
+
+
 def test_profile_tells_each_operator(bundle: Path) -> None:
     rec = Recommender.open(bundle)
-    folded = rec.manifest.model.entries > 0
+    kind = "folded" if rec.manifest.model.entries else rec.manifest.document["lowering"]
     result = rec.profile(runs=5, seconds=0.1)
-    operators = {entry.method: set(entry.operators_ms) for entry in result.methods}
-    assert f"lerg::{'folded' if folded else 'propagate'}_table.out" in operators["encode"]
-    assert "lerg::top_items.out" in operators["recommend"]
-    assert f"lerg::{'folded' if folded else 'propagate'}_rows_grad.out" in operators["finetune"]
+    for entry in result.methods:
+        assert set(entry.operators_ms) <= set(rec.manifest.program(entry.method).operators)
+        assert PROFILED[kind][entry.method] in entry.operators_ms
     assert result.allocated_bytes <= result.planned_bytes
     assert result.build["executorch"].startswith("1.5")
 
@@ -235,7 +253,9 @@ def test_a_small_process_serves_it(bundle: Path) -> None:
     )
     told = json.loads(done.stdout)
     assert len(told["items"]) == 20
-    assert told["peak"] - told["planned"] < 45_000_000
+    # Stock kernels come in a library of 10 MB, of which as much is resident as the system likes to map at once.
+    portable = Recommender.open(bundle).manifest.document["lowering"] == "portable"
+    assert told["peak"] - told["planned"] < (50_000_000 if portable else 45_000_000)
     # Seven megabytes that recommending has no use for, and the packages that a device does not have.
     assert not {"numpy.random", "torch", "executorch", "scipy", "lerg_edge", "click"} & set(told["modules"])
 

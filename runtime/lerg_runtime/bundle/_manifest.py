@@ -9,7 +9,7 @@ from typing import Any
 
 from lerg_runtime.bundle._fields import Fields, parse_json
 from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_PROGRAM_BYTES
-from lerg_runtime.bundle._programs import PROGRAM_FILE, ProgramSpec, parse_programs
+from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
 
@@ -17,7 +17,11 @@ __all__ = ["FORMAT", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest
 
 FORMAT = "lerg-bundle"
 VERSION = 1
-DATA_FILES = ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE)
+DATA_FILES = {
+    "native": ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE),
+    "portable": ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE, PARAMETER_FILE),
+}
+"""By lowering, the files that a manifest names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +110,22 @@ class Manifest:
                 f"{where} has format version {version} and this package reads up to {VERSION}; "
                 "upgrade lerg-edge"
             )
-        fields.text("lowering", among=("native",))
+        lowering = fields.text("lowering", among=tuple(DATA_FILES))
         propagation = fields.text("propagation", among=("graph", "folded"))
         shape = ModelShape.parse(fields.inner("model"))
         if (propagation == "folded") != (shape.entries > 0):
             raise BundleError(f"{where}: model.entries must be there for folded propagation and for no other")
         files = fields.inner("files")
-        if tuple(sorted(files.values)) != DATA_FILES:
-            raise BundleError(f"{files.where} must name {', '.join(DATA_FILES)} and nothing else")
+        names = tuple(sorted(DATA_FILES[lowering]))
+        if tuple(sorted(files.values)) != names:
+            raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         fields.inner("storage").integer("bundle_bytes", most=MAX_PROGRAM_BYTES)
         for name in ("created_with", "metrics", "macs", "training"):
             fields.inner(name)
         return cls(
             model=shape,
             programs=parse_programs(fields, shape),
-            files={name: files.integer(name, least=1, most=MAX_PROGRAM_BYTES) for name in DATA_FILES},
+            files={name: files.integer(name, least=1, most=MAX_PROGRAM_BYTES) for name in names},
             executorch=_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,

@@ -9,10 +9,13 @@ from lerg_runtime.bundle._limits import MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
 
-__all__ = ["METHODS", "ProgramSpec", "TensorSpec", "parse_programs"]
+__all__ = ["METHODS", "STRUCTURE_BYTES", "ProgramSpec", "TensorSpec", "parse_programs"]
 
 METHODS = ("encode", "finetune", "recommend")
 PROGRAM_FILE = "model.pte"
+PARAMETER_FILE = "model.ptd"
+STRUCTURE_BYTES = 64 * 1024
+"""What a method of a few dozen operators takes beside its arenas."""
 
 _Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -36,6 +39,7 @@ class ProgramSpec:
         planned_bytes: sum of `arena_bytes` and `scratch_bytes`.
         arena_bytes: memory planned by ExecuTorch, an arena each.
         scratch_bytes: most that kernels take for themselves at a time.
+        structure_bytes: most that ExecuTorch builds when the method is loaded, apart from its arenas.
         operators: names of the operators it calls.
         inputs, outputs: tensors in call order.
     """
@@ -45,6 +49,7 @@ class ProgramSpec:
     planned_bytes: int
     arena_bytes: tuple[int, ...]
     scratch_bytes: int
+    structure_bytes: int
     operators: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -75,6 +80,11 @@ def _parse(fields: Fields, shape: ModelShape) -> ProgramSpec:
         planned_bytes=fields.integer("planned_bytes", most=MAX_PROGRAM_BYTES),
         arena_bytes=fields.integers("arena_bytes", most=MAX_PROGRAM_BYTES),
         scratch_bytes=fields.integer("scratch_bytes", most=MAX_PROGRAM_BYTES),
+        structure_bytes=(
+            fields.integer("structure_bytes", most=MAX_PROGRAM_BYTES)
+            if "structure_bytes" in fields
+            else STRUCTURE_BYTES
+        ),
         operators=fields.texts("operators"),
         inputs=_tensors(fields, "inputs"),
         outputs=_tensors(fields, "outputs"),

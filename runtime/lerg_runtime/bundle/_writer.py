@@ -17,9 +17,9 @@ from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._files import new_folder, write_synced
 from lerg_runtime.bundle._ids import IntegerIds, RawId, ids_from_values
-from lerg_runtime.bundle._manifest import DATA_FILES, FORMAT, VERSION, Manifest, render_manifest
+from lerg_runtime.bundle._manifest import FORMAT, VERSION, Manifest, render_manifest
 from lerg_runtime.bundle._npz import npz_bytes, smallest_unsigned
-from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import CHECKSUMS_FILE, MANIFEST_FILE, BundleFolder
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
@@ -43,6 +43,7 @@ def write_bundle(
     codebook: np.ndarray,
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
+    parameters: bytes | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a new bundle and read it back.
@@ -59,6 +60,7 @@ def write_bundle(
         codebook: packed integers as `encode` takes them.
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
+        parameters: the bytes of `model.ptd`, which the portable lowering has.
         overwrite: replace a bundle that is there.
 
     Returns:
@@ -92,11 +94,12 @@ def write_bundle(
             encode_interactions(users, items, user_count=shape.users, item_count=shape.items)
         ),
         PROGRAM_FILE: program,
+        **({} if parameters is None else {PARAMETER_FILE: parameters}),
     }
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
     data = _render(
         document,
-        {name: len(contents[name]) for name in DATA_FILES},
+        {name: len(content) for name, content in contents.items()},
         len(encode_state(fresh, digest=bytes(32))),
     )
     digests = {

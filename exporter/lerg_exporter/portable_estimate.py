@@ -1,0 +1,104 @@
+"""What the portable programs will take: the formulas behind `lerg_exporter.estimate` for that lowering.
+
+Each is the largest of the moments at which most tensors are alive, as the traced programs plan them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lerg_exporter.gathers import CHUNK_BYTES, chunk_entries
+from lerg_runtime.bundle import ModelShape
+
+__all__ = ["portable_arenas", "portable_constants", "portable_scratch", "portable_structures"]
+
+_FLOAT = 4
+_QUEUE_BYTES = 16  # an entry of the stock topk's queue: a float64 and its index
+_OPERATOR_BYTES = 320  # what a loaded operator takes with its tensors, a quarter for other machines included
+_STORED_OPERATOR_BYTES = 250  # what it takes in the program file
+
+
+def portable_arenas(shape: ModelShape) -> dict[str, int]:
+    """Planned bytes of each method, outputs included."""
+    entities = shape.retained_users + shape.retained_items
+    table = _FLOAT * (entities + 1) * shape.dim
+    codebook = _FLOAT * shape.codes * shape.dim
+    rows = 3 * _FLOAT * shape.max_batch * shape.dim
+    kinds = _weights(shape)
+    places = (shape.user_placeholders + shape.item_placeholders) * _FLOAT * shape.dim
+    indices = _FLOAT * _entries(shape)
+    assigned = _FLOAT * entities * shape.per_entity
+    chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table)
+    finetune = max(
+        # A gradient, its scaled copy and the sums made from it, beside the codebook's gradient.
+        3 * table + indices + max(chunk, table // 4) + codebook,
+        # A scatter: its places are int64, and one for each value.
+        2 * table + indices + 6.3 * rows,
+        # The quantiser and its gradients.
+        6.3 * codebook,
+    )
+    encode = max(
+        3 * table + indices + max(chunk, table),
+        2 * kinds * codebook + table + chunk + assigned,
+    )
+    ranked = shape.max_users * shape.items * 37 + shape.max_users * _FLOAT * shape.item_slots
+    return {
+        "encode": encode + 2 * places + 4096,
+        "finetune": int(finetune) + 2 * places + 16 * 1024,
+        "recommend": ranked + shape.max_users * shape.max_k * 32 + 4096,
+    }
+
+
+def portable_scratch(shape: ModelShape) -> dict[str, int]:
+    """Bytes that stock kernels take for themselves: those of `topk`, and some tensor shapes."""
+    return {"encode": 1024, "finetune": 1024, "recommend": _QUEUE_BYTES * shape.items + 1024}
+
+
+def portable_structures(shape: ModelShape) -> dict[str, int]:
+    """Bytes that ExecuTorch builds when it loads a method."""
+    graph, assigned = _chunks(shape)
+    return {
+        "encode": _OPERATOR_BYTES * (200 + graph * (2 + 2 * shape.layers) + 4 * assigned),
+        "finetune": _OPERATOR_BYTES * (400 + graph * (2 + 4 * shape.layers) + 8 * assigned),
+        "recommend": 64 * 1024,
+    }
+
+
+def portable_constants(shape: ModelShape) -> dict[str, int]:
+    """Bytes of the program file, and of the weights beside it, by what they hold."""
+    entities = shape.retained_users + shape.retained_items
+    graph, assigned = _chunks(shape)
+    operators = graph * (4 + 6 * shape.layers) + 12 * assigned + 100
+    index = _stored(entities + 1)
+    codes = shape.codes * _weights(shape) + 1
+    return {
+        "graph": index * _entries(shape),
+        "assignment": entities * shape.per_entity * (index + _stored(codes)) + _FLOAT * codes,
+        "factors and slots": entities * (3 * _FLOAT + index),
+        "operators": _STORED_OPERATOR_BYTES * operators,
+        "float weights": _FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096,
+    }
+
+
+def _entries(shape: ModelShape) -> int:
+    """Entries of the graph's chunks; see `lerg_exporter.gathers` for how many pad."""
+    longest = max(1, min(shape.edges, max(shape.retained_users, shape.retained_items)))
+    # That bound is reached where lengths fall evenly from chunk to chunk; degrees fall fast, then slowly.
+    padding = int(0.4 * min(chunk_entries(shape.dim), 2 * shape.edges) * (1 + math.log(longest)))
+    return 2 * shape.edges + padding
+
+
+def _chunks(shape: ModelShape) -> tuple[int, int]:
+    """Chunks of the graph, and of the assignment in either direction."""
+    entities = shape.retained_users + shape.retained_items
+    most = chunk_entries(shape.dim)
+    # Only rows nearly as long as a chunk leave much of one unfilled, and there are few of them.
+    return 8 + int(1.2 * _entries(shape)) // most, 4 + int(1.2 * entities * shape.per_entity) // most
+
+
+def _weights(shape: ModelShape) -> int:
+    return 1 if shape.per_entity == 1 else 2
+
+
+def _stored(count: int) -> int:
+    return 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4
