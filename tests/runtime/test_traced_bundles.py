@@ -253,7 +253,7 @@ def test_a_small_process_serves_it(bundle: Path) -> None:
     )
     told = json.loads(done.stdout)
     assert len(told["items"]) == 20
-    # Stock kernels come in a library of 10 MB, of which as much is resident as the system likes to map at once.
+    # Stock kernels come in a library of 10 MB, of which the system maps as much as it likes at once.
     portable = Recommender.open(bundle).manifest.document["lowering"] == "portable"
     assert told["peak"] - told["planned"] < (50_000_000 if portable else 45_000_000)
     # Seven megabytes that recommending has no use for, and the packages that a device does not have.
