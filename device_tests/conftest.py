@@ -36,6 +36,7 @@ KINDS = {
     "graph": {},
     "folded": {"propagation": "folded"},
     "portable": {"lowering": "portable"},
+    "portable, folded": {"lowering": "portable", "propagation": "folded"},
 }
 
 

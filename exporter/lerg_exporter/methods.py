@@ -26,6 +26,7 @@ __all__ = ["LOWERINGS", "PROPAGATIONS", "Method", "check_combination", "methods_
 _BUILDERS = {
     ("native", "graph"): "lerg_exporter.native_graph:native_graph_methods",
     ("native", "folded"): "lerg_exporter.native_folded:native_folded_methods",
+    ("portable", "folded"): "lerg_exporter.portable_folded:portable_folded_methods",
     ("portable", "graph"): "lerg_exporter.portable_graph:portable_graph_methods",
 }
 

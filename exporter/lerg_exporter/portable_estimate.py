@@ -13,6 +13,7 @@ from lerg_runtime.bundle import ModelShape
 __all__ = ["portable_arenas", "portable_constants", "portable_scratch", "portable_structures"]
 
 _FLOAT = 4
+_SCALE_TABLE = 256 * _FLOAT
 _QUEUE_BYTES = 16  # an entry of the stock topk's queue: a float64 and its index
 _OPERATOR_BYTES = 320  # what a loaded operator takes with its tensors, a quarter for other machines included
 _STORED_OPERATOR_BYTES = 250  # what it takes in the program file
@@ -20,12 +21,22 @@ _STORED_OPERATOR_BYTES = 250  # what it takes in the program file
 
 def portable_arenas(shape: ModelShape) -> dict[str, int]:
     """Planned bytes of each method, outputs included."""
+    finetune, encode = _folded_arenas(shape) if shape.entries else _graph_arenas(shape)
+    places = (shape.user_placeholders + shape.item_placeholders) * _FLOAT * shape.dim
+    ranked = shape.max_users * shape.items * 37 + shape.max_users * _FLOAT * shape.item_slots
+    return {
+        "encode": encode + 2 * places + 4096,
+        "finetune": int(finetune) + 2 * places + 16 * 1024,
+        "recommend": ranked + shape.max_users * shape.max_k * 32 + 4096,
+    }
+
+
+def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
     entities = shape.retained_users + shape.retained_items
     table = _FLOAT * (entities + 1) * shape.dim
     codebook = _FLOAT * shape.codes * shape.dim
     rows = 3 * _FLOAT * shape.max_batch * shape.dim
     kinds = _weights(shape)
-    places = (shape.user_placeholders + shape.item_placeholders) * _FLOAT * shape.dim
     indices = _FLOAT * _entries(shape)
     assigned = _FLOAT * entities * shape.per_entity
     chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table)
@@ -41,12 +52,23 @@ def portable_arenas(shape: ModelShape) -> dict[str, int]:
         3 * table + indices + max(chunk, table),
         2 * kinds * codebook + table + chunk + assigned,
     )
-    ranked = shape.max_users * shape.items * 37 + shape.max_users * _FLOAT * shape.item_slots
-    return {
-        "encode": encode + 2 * places + 4096,
-        "finetune": int(finetune) + 2 * places + 16 * 1024,
-        "recommend": ranked + shape.max_users * shape.max_k * 32 + 4096,
-    }
+    return finetune, encode
+
+
+def _folded_arenas(shape: ModelShape) -> tuple[float, int]:
+    """Fine-tuning does not depend on the number of entities, encoding holds their rows."""
+    table = _FLOAT * (shape.retained_users + shape.retained_items) * shape.dim
+    codebook = _FLOAT * shape.codes * shape.dim
+    rows = 3 * _FLOAT * shape.max_batch * shape.dim
+    entries = 3 * _FLOAT * shape.max_batch * shape.entries
+    finetune = max(
+        # A scatter between two gradients of the codebook: its places are int64, and one for each value.
+        5.3 * rows + 2 * codebook + 2 * entries,
+        # The quantiser and its gradients.
+        6.3 * codebook,
+    )
+    stored = _FLOAT * (shape.retained_users + shape.retained_items) * shape.entries
+    return finetune, max(3 * table + codebook + stored, 5 * codebook)
 
 
 def portable_scratch(shape: ModelShape) -> dict[str, int]:
@@ -56,6 +78,12 @@ def portable_scratch(shape: ModelShape) -> dict[str, int]:
 
 def portable_structures(shape: ModelShape) -> dict[str, int]:
     """Bytes that ExecuTorch builds when it loads a method."""
+    if shape.entries:
+        return {
+            "encode": _OPERATOR_BYTES * (200 + 4 * shape.entries),
+            "finetune": _OPERATOR_BYTES * (200 + 12 * shape.entries),
+            "recommend": 64 * 1024,
+        }
     graph, assigned = _chunks(shape)
     return {
         "encode": _OPERATOR_BYTES * (200 + graph * (2 + 2 * shape.layers) + 4 * assigned),
@@ -67,6 +95,13 @@ def portable_structures(shape: ModelShape) -> dict[str, int]:
 def portable_constants(shape: ModelShape) -> dict[str, int]:
     """Bytes of the program file, and of the weights beside it, by what they hold."""
     entities = shape.retained_users + shape.retained_items
+    weights = _FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096
+    if shape.entries:
+        return {
+            "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
+            "operators": _STORED_OPERATOR_BYTES * (17 * shape.entries + 20),
+            "float weights": weights,
+        }
     graph, assigned = _chunks(shape)
     operators = graph * (4 + 6 * shape.layers) + 12 * assigned + 100
     index = _stored(entities + 1)
@@ -76,7 +111,7 @@ def portable_constants(shape: ModelShape) -> dict[str, int]:
         "assignment": entities * shape.per_entity * (index + _stored(codes)) + _FLOAT * codes,
         "factors and slots": entities * (3 * _FLOAT + index),
         "operators": _STORED_OPERATOR_BYTES * operators,
-        "float weights": _FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096,
+        "float weights": weights,
     }
 
 

@@ -14,10 +14,23 @@ from lerg_exporter.native_graph import native_graph_methods
 from lerg_exporter.portable_constants import PortableConstants
 from lerg_exporter.portable_modules import Encode, FineTune, Recommend
 
-__all__ = ["portable_graph_methods"]
+__all__ = ["check_catalogue", "portable_graph_methods"]
 
 _MOST_ITEMS = 1 << 24
 """Beyond it a float64 has no room for an item's index beside a float32 score."""
+
+
+def check_catalogue(items: int) -> None:
+    """Refuse a catalogue that `Recommend` cannot rank.
+
+    Raises:
+        InputError: there are more items than ties can be told apart for.
+    """
+    if items > _MOST_ITEMS:
+        raise InputError(
+            f"there are {items} items and the portable lowering ranks up to {_MOST_ITEMS}; "
+            "use --lowering native"
+        )
 
 
 def portable_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[str, Method]:
@@ -26,11 +39,7 @@ def portable_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[s
     Raises:
         InputError: the model has an empty side, or more items than ties can be told apart for.
     """
-    if model.item_count > _MOST_ITEMS:
-        raise InputError(
-            f"there are {model.item_count} items and the portable lowering ranks up to {_MOST_ITEMS}; "
-            "use --lowering native"
-        )
+    check_catalogue(model.item_count)
     constants = PortableConstants.from_model(model)
     step = torch.tensor(model.step, dtype=torch.float32).reshape(-1)
     modules = {

@@ -6,6 +6,7 @@ adjoint as a gather, so a joint graph that is traced through them has none. Noth
 operators by plain torch before the graph is lowered, `lerg_exporter.portable_lowering` does `gather_sum`.
 
 - `gather_sum`: rows of a table added up by a `GatherPlan`. Tables and results end with a row of zeros.
+- `fold`: weighted rows of a table added up, k for each row of the result. Its adjoint `unfold` is k scatters.
 - `pick`: rows of a batch. Its adjoint `put` is a scatter, of [B, d]. The layers above the first have one
   gradient, which `share_puts` lets them have together.
 """
@@ -78,6 +79,28 @@ def put(grad: Tensor, rows: Tensor, count: int) -> Tensor:
     return flat.reshape(count, dim)
 
 
+def fold(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
+    """Sums of weighted rows; table float32 [c, d], codes int32 and weights float32 [n, k], returns [n, d].
+
+    An entry at a time, so that three times the result is in memory however many entries there are.
+    """
+    total = functional.embedding(codes[:, 0], table) * weights[:, :1]
+    for entry in range(1, codes.shape[1]):
+        total = total + functional.embedding(codes[:, entry], table) * weights[:, entry : entry + 1]
+    return total
+
+
+def unfold(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
+    """The adjoint of `fold` towards its table: float32 [count, d] from grad [n, d]."""
+    dim = grad.shape[1]
+    flat = grad.new_zeros(count * dim)
+    for entry in range(codes.shape[1]):
+        rows = codes[:, entry].to(torch.int64)
+        places = (rows * dim).unsqueeze(1).expand(-1, dim) + torch.arange(dim)
+        flat = flat.scatter_add(0, places.reshape(-1), (grad * weights[:, entry : entry + 1]).reshape(-1))
+    return flat.reshape(count, dim)
+
+
 def _codebook_gradient(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """As `reference.fake_quantise_grad_codebook`; the stock `where` takes far longer than a product."""
     return grad * _inside(codebook / step.unsqueeze(1), bits)
@@ -117,6 +140,14 @@ def _shape_of_sums(
 
 def _shape_of_picked(table: Tensor, rows: Tensor) -> Tensor:
     return table.new_empty(rows.shape[0], table.shape[1])
+
+
+def _shape_of_folded(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
+    return table.new_empty(codes.shape[0], table.shape[1])
+
+
+def _shape_of_unfolded(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
+    return grad.new_empty(count, grad.shape[1])
 
 
 def _shape_of_put(grad: Tensor, rows: Tensor, count: int) -> Tensor:
@@ -173,11 +204,23 @@ def _pick_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return torch.ops.lerg_portable.put(grad, rows, ctx.count), None
 
 
+def _keep_entries(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    table, codes, weights = inputs
+    ctx.save_for_backward(codes, weights)
+    ctx.count = table.shape[0]
+
+
+def _fold_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    return torch.ops.lerg_portable.unfold(grad, *ctx.saved_tensors, ctx.count), None, None
+
+
 def _define() -> torch.library.Library:
     library = torch.library.Library("lerg_portable", "DEF")
     plan, back = _PLAN.format(""), _PLAN.format("back_")
     operators: dict[str, tuple[str, Callable[..., Tensor], Callable[..., Tensor]]] = {
         "gather_sum": (f"Tensor table, {plan}, {back}", gather_sum, _shape_of_sums),
+        "fold": ("Tensor table, Tensor codes, Tensor weights", fold, _shape_of_folded),
+        "unfold": ("Tensor grad, Tensor codes, Tensor weights, int count", unfold, _shape_of_unfolded),
         "pick": ("Tensor table, Tensor rows", pick, _shape_of_picked),
         "put": ("Tensor grad, Tensor rows, int count", put, _shape_of_put),
     }
@@ -188,6 +231,7 @@ def _define() -> torch.library.Library:
     for name, backward, keep in (
         ("gather_sum", _sums_backward, _keep_plans),
         ("pick", _pick_backward, _keep_rows),
+        ("fold", _fold_backward, _keep_entries),
     ):
         torch.library.register_autograd(f"lerg_portable::{name}", backward, setup_context=keep, lib=library)
     return library
@@ -198,6 +242,8 @@ if not hasattr(torch.ops.lerg_portable, "gather_sum"):
     _LIBRARY = _define()
 
 DECOMPOSITIONS: Mapping[Any, Callable[..., Tensor]] = {
+    torch.ops.lerg_portable.fold.default: fold,
+    torch.ops.lerg_portable.unfold.default: unfold,
     torch.ops.lerg_portable.pick.default: pick,
     torch.ops.lerg_portable.put.default: put,
     torch.ops.lerg.fake_quantise.default: reference.fake_quantise,

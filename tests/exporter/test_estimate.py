@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
     "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
 }
-_NATIVE_ONLY = {"entries", "item_table", "layer_storage"}
+_NATIVE_ONLY = {"item_table", "layer_storage"}
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
 
 

@@ -52,6 +52,12 @@ MODELS: dict[str, Callable[[Factory], RewiredModel]] = {
     "no layer, three codes an entity": lambda make: make(layers=0, per_entity=3),
     "more codes than entities": lambda make: make(codes=300),
     "a hub": hub,
+    "folded": lambda make: make(entries=5),
+    "folded, 4 bits, a step a row": lambda make: make(entries=3, bits=4, row_steps=True),
+    "folded, nobody pruned, one entry": lambda make: make(
+        entries=1, kept_users=60, kept_items=50, placeholders=(0, 0)
+    ),
+    "folded, many codes": lambda make: make(entries=2, codes=300),
 }
 
 
@@ -68,9 +74,11 @@ class Case:
 @pytest.fixture(scope="module", params=MODELS)
 def case(request: pytest.FixtureRequest, make_model: Factory) -> Case:
     model = MODELS[request.param](make_model)
+    propagation = "folded" if request.param.startswith("folded") else "graph"
     portable, native = (
-        trace({name: methods_of(model, LIMITS, lowering=lowering)[name] for name in ("finetune", "encode")})
+        trace({name: methods[name] for name in ("finetune", "encode")})
         for lowering in ("portable", "native")
+        for methods in [methods_of(model, LIMITS, lowering=lowering, propagation=propagation)]
     )
     # Stock kernels add a hub's thousands of rows one after the other in float32.
     return Case(model, portable, native, 2e-4 if request.param == "a hub" else 2e-6)

@@ -45,6 +45,7 @@ REAL: dict[str, dict[str, Any]] = {
     "4 bits a row": {"bits": 4, "per_row": True},
     "folded": {"entries": 8},
     "portable": {"lowering": "portable"},
+    "portable, folded": {"lowering": "portable", "entries": 6},
 }
 
 

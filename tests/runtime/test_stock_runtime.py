@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,10 +81,12 @@ class Answers:
     modules: list[str]
 
 
-@pytest.fixture(scope="module", params=["8 bits", "4 bits a row"])
+@pytest.fixture(scope="module", params=["8 bits", "4 bits a row", "folded"])
 def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     folder = tmp_path_factory.mktemp("stock")
-    kind = {"bits": 8} if request.param == "8 bits" else {"bits": 4, "per_row": True}
+    kind: dict[str, Any] = {"bits": 8} if request.param == "8 bits" else {"bits": 4, "per_row": True}
+    if request.param == "folded":
+        kind["entries"] = 6
     portable, native = (
         write_real(folder / lowering, lowering=lowering, **kind) for lowering in ("portable", "native")
     )
