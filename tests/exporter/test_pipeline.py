@@ -197,7 +197,16 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
     model = stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
     matrix = dataset.train.matrix()
-    plan = Plan(24, 0.7, 8, 128, 0, 0, entries=3)
+    plan = Plan(
+        codes=24,
+        retention=0.7,
+        placeholders=8,
+        batch=128,
+        negative_candidates=1,
+        memory_bytes=0,
+        storage_bytes=0,
+        entries=3,
+    )
     pruned = folded(dataset.train, model, propagated(model, matrix), options, training, plan=plan, work=work)
     seen = propagated(model, validation_cut(matrix, training).train)[pruned.model.retained]
     dictionary = learn_dictionary(seen, codes=24, entries=3, bits=8, seed=options.seed)
