@@ -40,10 +40,16 @@ def main() -> None:
     parser.add_argument("--codes", type=int)
     parser.add_argument("--bits", type=int, default=4)
     parser.add_argument("--retention", type=float, default=0.7)
+    parser.add_argument("--finetune-epochs", type=int, help="default: that of an export")
     parser.add_argument("--output", type=Path, help="write the rows as JSON")
     given = parser.parse_args()
     dataset = read_dataset(given.data)
-    options = ExportOptions(bits=given.bits, codes=given.codes, retention=given.retention)
+    options = ExportOptions(
+        bits=given.bits,
+        codes=given.codes,
+        retention=given.retention,
+        finetune_epochs=given.finetune_epochs,
+    )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for entries in (0, *(given.entries or (4, 8, 16, 32, 64, 128))):
@@ -97,7 +103,7 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
         "retained": retained,
         "ndcg_before_pruning": metrics["before_pruning"]["ndcg@20"],
         "ndcg_untuned": metrics[shaped]["ndcg@20"],
-        "ndcg": metrics["finetuned"]["ndcg@20"],
+        "ndcg": metrics.get("finetuned", metrics[shaped])["ndcg@20"],
         "squared_error": document["training"].get("folding", {}).get("squared_error"),
         "row_bytes": items["assignment"] + items["assignment_weights"] + graph,
         "codebook_bytes": items["codebook"],

@@ -12,6 +12,7 @@ from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
+_FINETUNE_EPOCHS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class ExportOptions:
         max_k: most items that one call returns.
         epochs: of pretraining at most; None: the trainer's default.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
-        finetune_epochs: of fine-tuning through the program; 0 leaves it out.
+        finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
+            propagation, whose rows lose nothing to pruning that could be won back.
         finetune_learning_rate: of fine-tuning, here and by default on the device.
         finetune_candidates: items drawn for each negative of fine-tuning, of which the hardest is taken, here
             and by default on the device; None: 1 or 16, by validation.
@@ -72,7 +74,7 @@ class ExportOptions:
     pretrain_batch: int | None = None
     learning_rate: float | None = None
     l2: float | None = None
-    finetune_epochs: int = 8
+    finetune_epochs: int | None = None
     finetune_learning_rate: float = 1e-2
     finetune_candidates: int | None = None
     seed: int = 0
@@ -83,6 +85,13 @@ class ExportOptions:
     item_table: str = "float32"
     memory_budget: int | None = None
     storage_budget: int | None = None
+
+    @property
+    def tuning_epochs(self) -> int:
+        """`finetune_epochs`, or what stands for None."""
+        if self.finetune_epochs is not None:
+            return self.finetune_epochs
+        return 0 if self.propagation == "folded" else _FINETUNE_EPOCHS
 
     def __post_init__(self) -> None:
         """Check what no later stage would check before work is done.

@@ -115,7 +115,7 @@ def export(
         tell.stage("evaluating")
         metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
         tuned = None
-        if chosen.finetune_epochs:
+        if chosen.tuning_epochs:
             tell.stage("fine-tuning")
             tuned = _tune(
                 run,
@@ -241,7 +241,7 @@ def _tune(
     return tune(
         folder,
         held_out,
-        epochs=run.options.finetune_epochs,
+        epochs=run.options.tuning_epochs,
         candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
         seed=run.options.seed,
         work=work,

@@ -183,6 +183,22 @@ def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes(), file.name
 
 
+def test_folded_bundles_are_fine_tuned_when_asked_to(dataset: Dataset, tmp_path: Path) -> None:
+    """A twin of folded rows tunes the codebook; without a wish a folded export leaves that out."""
+    assert ExportOptions().tuning_epochs > 0
+    assert ExportOptions(propagation="folded").tuning_epochs == 0
+    options = changed(
+        propagation="folded", entries=4, codes=24, epochs=1, finetune_epochs=4, finetune_learning_rate=0.05
+    )
+    report = export(dataset, tmp_path / "bundle", options)
+    tuned = report.tuned
+    assert tuned is not None
+    assert len(tuned.scores) == 5
+    assert tuned.scores[tuned.best_epoch] == max(tuned.scores)
+    assert tuned.losses[-1] < 0.9 * tuned.losses[0]
+    assert {"folded", "finetuned"} <= set(report.manifest.document["metrics"])
+
+
 def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path: Path) -> None:
     """Rows of the twin, and the codebook of both, are what folding the remaining pairs alone gives."""
     from lerg_edge.dictionary import approximate, learn_dictionary

@@ -137,7 +137,7 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--finetune-epochs",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Most epochs of fine-tuning; 0 for none.",
+    help="Most epochs of fine-tuning; 0 for none; default: 8, and none with --propagation folded.",
 )
 @_option(
     "--finetune-learning-rate", type=float, metavar="RATE", help="Of fine-tuning, here and on the device."
