@@ -156,7 +156,14 @@ def rewired(
     """
     matrix = train.matrix()
     settings = selection_settings(train, options, plan=plan)
-    key = fingerprint("rewired", graph=matrix, codebook=model.codebook, step=model.step, **settings)
+    key = fingerprint(
+        "rewired",
+        graph=matrix,
+        assignment=model.assignment,
+        codebook=model.codebook,
+        step=model.step,
+        **settings,
+    )
     found = work.load("rewired", key) if options.selector in SELECTORS else None
     if found is not None:
         tensors, numbers = found
@@ -182,6 +189,7 @@ def rewired(
         selection.retained,
         graph.matrix,
         placeholders,
+        model.assignment.composition,
     )
     summary = {
         "selection": asdict(selection.report),
