@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -98,6 +99,15 @@ class Assignment:
             ),
             shape=(count, self.code_count),
         )
+
+    def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
+        return {"codes": self.codes}, {"code_count": self.code_count, "anchor_weight": self.anchor_weight}
+
+    @classmethod
+    def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> Assignment:
+        """Put together what :meth:`to_stage` took apart."""
+        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"])
 
 
 def check_composition(name: str) -> None:
