@@ -45,7 +45,8 @@ class ExportOptions:
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
-        epochs: of pretraining at most; None: the trainer's default.
+        epochs: of pretraining at most; None: what suits the assignment.
+        teacher_epochs: of the full table that `product` learns its codes from.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
             propagation, whose rows lose nothing to pruning that could be won back.
@@ -83,6 +84,7 @@ class ExportOptions:
     max_users: int | None = None
     max_k: int = 256
     epochs: int | None = None
+    teacher_epochs: int = 80
     pretrain_batch: int | None = None
     learning_rate: float | None = None
     l2: float | None = None
@@ -191,6 +193,7 @@ _LEAST: dict[str, float] = {
     "max_users": 1,
     "max_k": 1,
     "epochs": 1,
+    "teacher_epochs": 1,
     "pretrain_batch": 1,
     "l2": 0,
     "finetune_epochs": 0,

@@ -96,10 +96,10 @@ def export(
         tell.stage("assigning")
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
         with imported_meanwhile(*_NEEDED_LATER):
-            assignment = stages.assigned(dataset.train, chosen, training, codes=codes, work=work)
+            learned = stages.assigned(dataset.train, chosen, training, codes=codes, work=work, progress=tell)
         tell.stage("pretraining")
         model = stages.pretrained(
-            dataset.train, assignment, training, kind=chosen.assignment, work=work, progress=tell
+            dataset.train, learned, training, kind=chosen.assignment, work=work, progress=tell
         )
         tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
         embeddings = propagated(model, dataset.train.matrix())

@@ -210,8 +210,8 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
 
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options), WorkDir.at(tmp_path)
-    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
-    model = stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
+    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+    model = stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     matrix = dataset.train.matrix()
     plan = Plan(
         codes=24,

@@ -137,6 +137,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="Most triples in a fine-tuning step; default: 4096.",
 )
 @_option("--epochs", type=_COUNT, metavar="N", help="Most epochs of pretraining.")
+@_option(
+    "--teacher-epochs",
+    type=_COUNT,
+    metavar="N",
+    help="Epochs of the full table that --assignment product learns its codes from.",
+)
 @_option("--pretrain-batch", type=_COUNT, metavar="N", help="Interactions in a step of pretraining.")
 @_option("--learning-rate", type=float, metavar="RATE", help="Of pretraining.")
 @_option(
