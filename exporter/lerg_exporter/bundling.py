@@ -181,11 +181,12 @@ def _sizes(draft: Draft) -> dict[str, Any]:
 def _propagation_sizes(model: RewiredModel | FoldedModel) -> dict[str, Any]:
     if isinstance(model, FoldedModel):
         return {"entries": model.rows.entries}
-    return {
+    sizes = {
+        "composition": model.composition,
         "per_entity": int(model.assignment.shape[1]),
-        "anchor_weight": model.anchor_weight,
         "edges": int(model.graph.nnz),
     }
+    return sizes if model.composition == "blocks" else {**sizes, "anchor_weight": model.anchor_weight}
 
 
 def _macs(model: RewiredModel | FoldedModel, *, full_edges: int) -> dict[str, int]:

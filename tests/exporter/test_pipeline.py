@@ -231,6 +231,37 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     assert not np.array_equal(pruned.twin.rows.weights, pruned.model.rows.weights)
 
 
+@pytest.mark.parametrize(("propagation", "lowering"), [("graph", "native"), ("folded", "portable")])
+def test_a_model_of_blocks_goes_the_whole_way(
+    propagation: str, lowering: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever learns codes for blocks replaces one stage; folding needs rows only, and leaves no block."""
+    from lerg_edge.assignment import Assignment
+    from lerg_exporter import stages, verify_bundle
+
+    def assigned(*_: Any, codes: int, **__: Any) -> Assignment:
+        entities = dataset.train.user_count + dataset.train.item_count
+        return Assignment.of_blocks(np.random.default_rng(0).integers(0, codes, (entities, 4)), codes)
+
+    monkeypatch.setattr(stages, "assigned", assigned)
+    options = changed(propagation=propagation, lowering=lowering, max_users=1, finetune_epochs=1)
+    recorder = Recorder()
+    for name in ("one", "again"):
+        report = export(dataset, tmp_path / name, options, work_dir=tmp_path / "work", progress=recorder)
+    assert "pretraining is taken from the work folder" in recorder.notes
+    verify_bundle(report.path)
+    shape, storage = report.manifest.model, report.manifest.document["storage"]
+    kept = shape.retained_users + shape.retained_items
+    if propagation == "graph":
+        assert (shape.composition, shape.blocks) == ("blocks", 4)
+        assert "anchor_weight" not in report.manifest.document["model"]
+        assert storage["items"]["assignment"] == kept * 4
+    else:
+        assert (shape.composition, shape.blocks, shape.entries > 0) == ("sum", 1, True)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+
+
 def test_without_test_pairs_there_are_no_metrics(dataset: Dataset, tmp_path: Path) -> None:
     report = export(Dataset(dataset.train), tmp_path / "bundle", changed(epochs=1))
     assert not any(report.manifest.document["metrics"].values())
