@@ -11,10 +11,11 @@ from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 from lerg_exporter.recommenders import RECOMMENDERS, default_layers
 
-__all__ = ["BIT_WIDTHS", "ExportOptions"]
+__all__ = ["BIT_WIDTHS", "PRUNED_USERS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
 STEPS = ("one", "row")
+PRUNED_USERS = ("auto", "history", "placeholder")
 _FINETUNE_EPOCHS = 8
 _CODES_AN_ENTITY = 2
 
@@ -38,6 +39,8 @@ class ExportOptions:
         entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
+        pruned_users: `history` serves users who do not stay one hop from what they have touched,
+            `placeholder` by what stands for them; `auto`: what is better on their validation pairs.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
         min_users, min_items: least that stay of each side; None: half of the retention ratio.
         keep_users, keep_items: raw ids that must stay.
@@ -74,6 +77,7 @@ class ExportOptions:
     entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
+    pruned_users: str = "auto"
     selector: str = "bip"
     min_users: int | None = None
     min_items: int | None = None
@@ -130,6 +134,7 @@ class ExportOptions:
         _among("recommender", self.recommender, RECOMMENDERS)
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
+        _among("pruned_users", self.pruned_users, PRUNED_USERS)
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)

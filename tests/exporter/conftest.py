@@ -105,4 +105,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with test metrics and one epoch of fine-tuning; do not write to it."""
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", text_ids=True, finetune_epochs=1)
+    folder = tmp_path_factory.mktemp("exported") / "bundle"
+    return build_bundle(folder, text_ids=True, finetune_epochs=1, pruned_users="auto")

@@ -28,6 +28,7 @@ SMALL = ExportOptions(
     max_k=20,
     epochs=3,
     finetune_epochs=0,
+    pruned_users="history",
     device="cpu",
 )
 
@@ -170,7 +171,7 @@ def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = export(dataset, tmp_path / "one", options, work_dir=work)
     document = first.manifest.document
-    assert set(document["metrics"]) == {"before_pruning", "folded"}
+    assert set(document["metrics"]) == {"before_pruning", "folded", "placeholders_only"}
     assert document["model"]["entries"] == first.manifest.model.entries == 3
     assert 0 < document["training"]["folding"]["squared_error"] < 0.5
     second = Recorder()
