@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from lerg_edge._fingerprint import fingerprint
 from lerg_edge.embedding import Composition
 from lerg_edge.errors import InputError
-from lerg_edge.options import EpochReport, TrainingOptions
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.validation import ValidationSplit
 
 _VERSION = 1
@@ -171,11 +171,22 @@ def _progress(state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Progre
     )
 
 
-def run_fingerprint(split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> str:
-    """Hash all that decides what a run computes: data, assignment and options."""
+def run_fingerprint(
+    split: ValidationSplit,
+    assignment: Composition,
+    options: TrainingOptions,
+    *,
+    start: Pretrained | None = None,
+) -> str:
+    """Hash all that decides what a run computes: data, assignment, options and what it starts from."""
     chosen = {name: value for name, value in asdict(options).items() if name not in _FREE}
     return fingerprint(
-        "training", train=split.train, held_out=split.held_out, assignment=assignment, options=chosen
+        "training",
+        train=split.train,
+        held_out=split.held_out,
+        assignment=assignment,
+        options=chosen,
+        start=None if start is None else [start.codebook, start.step],
     )
 
 

@@ -17,9 +17,9 @@ from lerg_edge.embedding import Composition, CompositionalEmbedding
 from lerg_edge.errors import InputError
 from lerg_edge.losses import TripleBatch
 from lerg_edge.metrics import Metrics, evaluate_embeddings
-from lerg_edge.options import FLOAT_BITS, EpochReport, Pretrained, TrainingOptions, default_batch
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions, default_batch
 from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.quantiser import initial_step
+from lerg_edge.quantiser import FLOAT_BITS, initial_step
 from lerg_edge.sampling import epoch_batches
 from lerg_edge.spectral import spectral_codebook
 from lerg_edge.validation import ValidationSplit
@@ -35,10 +35,15 @@ def fit(
     assignment: Composition,
     options: TrainingOptions,
     *,
+    start: Pretrained | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Pretrained:
-    """Train on one part of a split and stop by the other; see :func:`lerg_edge.training.pretrain`."""
+    """Train on one part of a split and stop by the other; see :func:`lerg_edge.training.pretrain`.
+
+    Args:
+        start: whose codebook and steps to go on from, in place of ``options.start``.
+    """
     total = sum(split.train.shape)
     if assignment.entity_count != total:
         raise InputError(
@@ -50,15 +55,21 @@ def fit(
     with _threads(options.threads):
         store = None
         if checkpoint is not None:
-            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options))
-        return _Run(split, assignment, options).train(store, on_epoch)
+            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options, start=start))
+        return _Run(split, assignment, options, start).train(store, on_epoch)
 
 
 class _Run:
     """Everything that stays in place from the first epoch to the last."""
 
-    def __init__(self, split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> None:
-        self.split, self.assignment, self.options = split, assignment, options
+    def __init__(
+        self,
+        split: ValidationSplit,
+        assignment: Composition,
+        options: TrainingOptions,
+        start: Pretrained | None,
+    ) -> None:
+        self.split, self.assignment, self.options, self.start = split, assignment, options, start
         self.device = _device(options.device)
         self.graph = BipartiteGraph.from_interactions(split.train, device=self.device)
         self.embedding = CompositionalEmbedding.from_assignment(assignment, device=self.device)
@@ -102,6 +113,10 @@ class _Run:
 
     def _start(self) -> Progress:
         options, count = self.options, self.assignment.code_count
+        if self.start is not None:
+            codebook = torch.from_numpy(self.start.codebook.copy()).to(self.device)
+            step = torch.from_numpy(self.start.step.copy()).to(self.device)
+            return Progress.start(codebook, step if step.numel() == 1 else step.unsqueeze(1))
         if options.start == "spectral":
             codebook = spectral_codebook(
                 self.graph,
@@ -150,6 +165,10 @@ class _Run:
         options, graph = self.options, self.graph
         # Derived from the epoch and not carried on: an interrupted run draws what it would have drawn.
         rng = np.random.default_rng([options.seed, 3, progress.epoch])
+        noise = None
+        if options.contrast is not None:
+            drawn_seed = np.random.default_rng([options.seed, 4, progress.epoch]).integers(2**63)
+            noise = torch.Generator(self.device).manual_seed(int(drawn_seed))
         total, triples = 0.0, 0
         for drawn in epoch_batches(
             self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives
@@ -166,6 +185,8 @@ class _Run:
                 bits=options.bits,
                 layers=options.layers,
                 l2=options.l2,
+                contrast=options.contrast,
+                generator=noise,
             )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -25,6 +25,7 @@ class AssignmentKind:
         assign: place of a function `(train, training, *, codes, **settings) -> Assignment`.
         pretrain: place of a function like `lerg_edge.training.pretrain`; its result may have another
             assignment than it was given.
+        one_each: every entity has a code of its own, so that their number follows from the data.
         reads: those of `SETTINGS` that `assign` takes; the others have no effect with this kind and are
             refused.
         training: fields of `lerg_edge.options.TrainingOptions` that suit it; an export may state others.
@@ -32,6 +33,7 @@ class AssignmentKind:
 
     assign: str
     pretrain: str = "lerg_edge.training:pretrain"
+    one_each: bool = False
     reads: tuple[str, ...] = SETTINGS
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -42,4 +44,8 @@ class AssignmentKind:
         return found
 
 
-ASSIGNMENTS = {"metis": AssignmentKind(assign="lerg_edge.training:assign")}
+ASSIGNMENTS = {
+    "metis": AssignmentKind(assign="lerg_edge.training:assign"),
+    "legcf": AssignmentKind(assign="lerg_edge.training:assign", pretrain="lerg_edge.legcf:pretrain"),
+    "full": AssignmentKind(assign="lerg_edge.training:assign_each", one_each=True, reads=()),
+}
