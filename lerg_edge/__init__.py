@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lerg_edge.errors import BudgetError, InputError, LergError
     from lerg_edge.interactions import Dataset, IdMap, Interactions, ReadReport
     from lerg_edge.readers import BadRow, read_dataset, read_interactions
-    from lerg_edge.splits import split_leave_last_out, split_ratio, split_validation
+    from lerg_edge.splits import split_leave_last_out, split_ratio
     from lerg_edge.synthetic import demo_dataset, demo_interactions, generate
 
 __all__ = [
@@ -31,14 +31,13 @@ __all__ = [
     "read_interactions",
     "split_leave_last_out",
     "split_ratio",
-    "split_validation",
 ]
 
 _MODULES = {
     "lerg_edge.errors": ("BudgetError", "InputError", "LergError"),
     "lerg_edge.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
     "lerg_edge.readers": ("BadRow", "read_dataset", "read_interactions"),
-    "lerg_edge.splits": ("split_leave_last_out", "split_ratio", "split_validation"),
+    "lerg_edge.splits": ("split_leave_last_out", "split_ratio"),
     "lerg_edge.synthetic": ("demo_dataset", "demo_interactions", "generate"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from lerg_edge._fingerprint import fingerprint
 from lerg_edge.embedding import Composition
 from lerg_edge.errors import InputError
-from lerg_edge.options import EpochReport, TrainingOptions
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.validation import ValidationSplit
 
 _VERSION = 1
@@ -173,9 +173,13 @@ def _progress(state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Progre
 
 
 def run_fingerprint(
-    split: ValidationSplit, assignment: Composition, options: TrainingOptions, start: np.ndarray | None
+    split: ValidationSplit,
+    assignment: Composition,
+    options: TrainingOptions,
+    *,
+    start: Pretrained | np.ndarray | None = None,
 ) -> str:
-    """Hash all that decides what a run computes: data, assignment, options and a given start."""
+    """Hash all that decides what a run computes: data, assignment, options and what it starts from."""
     free = set(_FREE)
     if options.schedule != "constant":
         free.remove("epochs")  # they say how fast the rate falls
@@ -186,7 +190,7 @@ def run_fingerprint(
         held_out=split.held_out,
         assignment=assignment,
         options=chosen,
-        start=start,
+        start=[start.codebook, start.step] if isinstance(start, Pretrained) else start,
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from lerg_edge.contrast import Contrast, contrast_loss, propagate_noisily
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.losses import TripleBatch, bpr, row_penalty, sampled_softmax
-from lerg_edge.options import FLOAT_BITS, Loss
+from lerg_edge.options import Loss
 from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
-from lerg_edge.quantiser import fake_quantise
+from lerg_edge.quantiser import FLOAT_BITS, fake_quantise
 
 _LOSSES = {"bpr": bpr, "softmax": sampled_softmax}
 
@@ -31,10 +32,21 @@ def training_loss(
     layers: int,
     l2: float,
     loss: Loss = "bpr",
+    contrast: Contrast | None = None,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows."""
+    """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows.
+
+    Args:
+        contrast: adds XSimGCL's noise and contrast, both drawn from ``generator``.
+    """
     rows = layer_zero(codebook, step, embedding, bits=bits)
-    return _LOSSES[loss](propagate(graph, rows, layers=layers), batch) + l2 * row_penalty(rows, batch)
+    penalty = l2 * row_penalty(rows, batch)
+    if contrast is None or generator is None:
+        return _LOSSES[loss](propagate(graph, rows, layers=layers), batch) + penalty
+    noisy, layer = propagate_noisily(graph, rows, layers=layers, contrast=contrast, generator=generator)
+    contrasted = contrast_loss(noisy, layer, batch, contrast=contrast, generator=generator)
+    return _LOSSES[loss](noisy, batch) + contrast.weight * contrasted + penalty
 
 
 def propagated_rows(

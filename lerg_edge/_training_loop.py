@@ -18,9 +18,9 @@ from lerg_edge.embedding import Composition, CompositionalEmbedding
 from lerg_edge.errors import InputError
 from lerg_edge.losses import TripleBatch
 from lerg_edge.metrics import Metrics, evaluate_embeddings
-from lerg_edge.options import FLOAT_BITS, EpochReport, Pretrained, TrainingOptions, default_batch
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions, default_batch
 from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.quantiser import initial_step
+from lerg_edge.quantiser import FLOAT_BITS, initial_step
 from lerg_edge.sampling import epoch_batches
 from lerg_edge.spectral import spectral_codebook
 from lerg_edge.validation import ValidationSplit
@@ -37,11 +37,16 @@ def fit(
     assignment: Composition,
     options: TrainingOptions,
     *,
-    start: np.ndarray | None = None,
+    start: Pretrained | np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Pretrained:
-    """Train on one part of a split and stop by the other; see :func:`lerg_edge.training.pretrain`."""
+    """Train on one part of a split and stop by the other; see :func:`lerg_edge.training.pretrain`.
+
+    Args:
+        start: codebook float32 [c, d] to start from in place of what ``options.start`` says, or a trained
+            model, whose steps are taken over too.
+    """
     total = sum(split.train.shape)
     if assignment.entity_count != total:
         raise InputError(
@@ -50,7 +55,7 @@ def fit(
         )
     if not split.train.nnz:
         raise InputError("there are no interactions to train on; give a file that has some")
-    if start is not None and start.shape != (assignment.code_count, options.dim):
+    if isinstance(start, np.ndarray) and start.shape != (assignment.code_count, options.dim):
         raise InputError(
             f"the starting codebook is {start.shape}; the assignment and options want "
             f"{(assignment.code_count, options.dim)}"
@@ -58,7 +63,7 @@ def fit(
     with _threads(options.threads):
         store = None
         if checkpoint is not None:
-            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options, start))
+            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options, start=start))
         return _Run(split, assignment, options, start).train(store, on_epoch)
 
 
@@ -70,7 +75,7 @@ class _Run:
         split: ValidationSplit,
         assignment: Composition,
         options: TrainingOptions,
-        start: np.ndarray | None,
+        start: Pretrained | np.ndarray | None,
     ) -> None:
         self.split, self.assignment, self.options, self.start = split, assignment, options, start
         self.device = _device(options.device)
@@ -116,6 +121,12 @@ class _Run:
 
     def _start(self) -> Progress:
         options, count = self.options, self.assignment.code_count
+        if isinstance(self.start, Pretrained):
+            learned = torch.from_numpy(self.start.step.copy()).to(self.device)
+            return Progress.start(
+                torch.from_numpy(self.start.codebook.copy()).to(self.device),
+                learned if learned.numel() == 1 else learned.unsqueeze(1),
+            )
         if self.start is not None:
             codebook = torch.from_numpy(np.array(self.start, np.float32)).to(self.device)
         elif options.start == "spectral":
@@ -166,6 +177,10 @@ class _Run:
         options, graph = self.options, self.graph
         # Derived from the epoch and not carried on: an interrupted run draws what it would have drawn.
         rng = np.random.default_rng([options.seed, 3, progress.epoch])
+        noise = None
+        if options.contrast is not None:
+            drawn_seed = np.random.default_rng([options.seed, 4, progress.epoch]).integers(2**63)
+            noise = torch.Generator(self.device).manual_seed(int(drawn_seed))
         total, triples = 0.0, 0
         rates = [group["lr"] for group in optimiser.param_groups]
         steps = -(-self.split.train.nnz // self.batch)
@@ -187,6 +202,8 @@ class _Run:
                 layers=options.layers,
                 l2=options.l2,
                 loss=options.loss,
+                contrast=options.contrast,
+                generator=noise,
             )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

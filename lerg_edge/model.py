@@ -15,7 +15,7 @@ from lerg_edge.embedding import compose_rows
 from lerg_edge.errors import InputError
 from lerg_edge.graph import normalised_bipartite
 from lerg_edge.placeholders import Placeholders
-from lerg_edge.quantiser import bounds, dequantise, quantise
+from lerg_edge.quantiser import FLOAT_BITS, check_bits, dequantise, quantise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class RewiredModel:
         code_count: c.
         codebook: float32 [c, d], latent.
         step: float32 [1] or [c].
-        bits: 4, 8 or 16, of the codebook.
+        bits: 4, 8 or 16, of the codebook, or 32 where nothing is quantised; its step is then 1.
         layers: L.
         retained: bool [N].
         graph: float32 [m_u, m_i] of ones, the rewired graph, sorted indices.
@@ -59,7 +59,7 @@ class RewiredModel:
     composition: Composing = "sum"
 
     def __post_init__(self) -> None:
-        bounds(self.bits)
+        check_bits(self.bits)
         check_composition(self.composition)
         entities = self.user_count + self.item_count
         kept = (len(self.retained_users), len(self.retained_items))
@@ -80,6 +80,8 @@ class RewiredModel:
                 f"codebook has {len(self.codebook)} rows and step shape {self.step.shape}; "
                 f"there are {self.code_count} codes."
             )
+        if self.bits == FLOAT_BITS and not np.array_equal(self.step, [1.0]):
+            raise InputError("a codebook of 32 bits is not quantised; its step must be [1].")
         if self.assignment.size and not 0 <= self.assignment.min() <= self.assignment.max() < self.code_count:
             raise InputError(f"assignment holds a code that is not between 0 and {self.code_count - 1}.")
         if self.composition == "blocks":
@@ -101,6 +103,12 @@ class RewiredModel:
     def retained_items(self) -> np.ndarray:
         """int64 [m_i], item indices of the retained items."""
         return np.flatnonzero(self.retained[self.user_count :])
+
+    @property
+    def is_full_table(self) -> bool:
+        """Whether every retained entity has a code of its own, in their order, and there are no others."""
+        rows = self.assignment[self.retained]
+        return rows.shape == (self.code_count, 1) and np.array_equal(rows[:, 0], np.arange(self.code_count))
 
     def slots(self) -> tuple[np.ndarray, np.ndarray]:
         """The slot of every user, int32 [U], and of every item, int32 [I]."""

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from lerg_edge.assignment import Assignment
+from lerg_edge.contrast import Contrast
 from lerg_edge.errors import InputError
-from lerg_edge.quantiser import BIT_WIDTHS
+from lerg_edge.quantiser import check_bits
 
-FLOAT_BITS = 32
 Loss = Literal["bpr", "softmax"]
 _CODEBOOK_BYTES_PER_ROOT_ENTITY = 1700
 _STEPS_PER_EPOCH = 12
@@ -39,6 +39,7 @@ class TrainingOptions:
         start: codebook to start from, near the graph's singular vectors or random.
         start_scale: root mean square of a starting layer-0 row's elements (``spectral``) or of the
             codebook's.
+        contrast: noise and contrast of XSimGCL; None for plain BPR.
         per_row_steps: one quantiser step a codebook row instead of one for all.
         seed: everything random follows from it.
         device: ``auto`` takes a GPU if there is one.
@@ -63,14 +64,14 @@ class TrainingOptions:
     validation_users: int = 5000
     start: Literal["spectral", "normal"] = "spectral"
     start_scale: float = 0.4
+    contrast: Contrast | None = None
     per_row_steps: bool = False
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.bits not in (*BIT_WIDTHS, FLOAT_BITS):
-            raise InputError(f"bits is {self.bits}; choose 4, 8 or 16, or 32 for no quantisation")
+        check_bits(self.bits)
         if self.bits == 4 and self.dim % 2:
             raise InputError(f"dim is {self.dim}; 4-bit elements are packed in pairs, so it must be even")
         for name, least in (
@@ -93,6 +94,11 @@ class TrainingOptions:
                 raise InputError(f"{name} is {value}; it must be a positive number")
         if not (self.l2 >= 0.0 and math.isfinite(self.l2)):
             raise InputError(f"l2 is {self.l2}; it must not be negative")
+        if self.contrast is not None and self.contrast.layer > self.layers:
+            raise InputError(
+                f"layer of a contrast is {self.contrast.layer} and there are {self.layers} layers; "
+                "choose one of them"
+            )
         for name, known in (
             ("start", ("spectral", "normal")),
             ("loss", ("bpr", "softmax")),
@@ -157,7 +163,7 @@ def default_codes(entities: int, *, dim: int, bits: int) -> int:
     Args:
         entities: N.
         dim: d.
-        bits: 4, 8 or 16.
+        bits: 4, 8, 16 or 32.
     """
     wanted = round(_CODEBOOK_BYTES_PER_ROOT_ENTITY * math.sqrt(entities) / (dim * bits / 8))
     return max(2, min(wanted, round(0.7 * entities)))

@@ -11,13 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lerg_edge.errors import InputError
-from lerg_edge.quantiser import bounds, dequantise, quantise
+from lerg_edge.quantiser import check_bits, dequantise, least_error_step, quantise
 
 DEFAULT_COUNT = 500
 _MOST_ITERATIONS = 30
 _BLOCK = 1 << 14
-_STEP_TRIALS = 41
-_STEP_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,10 +23,11 @@ class Placeholders:
     """C_prune, and who uses which of its rows.
 
     Attributes:
-        codes: int8 (4 and 8 bits) or int16 [r, d], the centroids of pruned users, then those of pruned items.
+        codes: int8 (4 and 8 bits), int16 or float32 (32 bits) [r, d], the centroids of pruned users, then
+            those of pruned items.
         step: float32 [1]; a placeholder embedding is code * step.
         user_count: r_u, how many rows are for users.
-        bits: 4, 8 or 16.
+        bits: 4, 8 or 16, or 32 for centroids as they are.
         index: int32 [N], users first; -1 for a retained entity, else the row within the entity's own side.
     """
 
@@ -75,14 +74,14 @@ def build_placeholders(
         retained: bool [N].
         user_count: U, how many of the N are users.
         count: r, placeholders of both sides together.
-        bits: 4, 8 or 16.
+        bits: 4, 8 or 16, or 32 for centroids as they are.
         seed: the same seed gives the same placeholders, whatever the number of threads.
 
     Raises:
         InputError: sizes that do not match, a bit width that is not offered, or fewer placeholders than sides
             with pruned entities.
     """
-    bounds(bits)
+    check_bits(bits)
     if retained.shape != (len(embeddings),) or not 0 <= user_count <= len(embeddings):
         raise InputError(
             f"retained has {len(retained)} rows, embeddings {len(embeddings)}, and {user_count} of them are "
@@ -123,31 +122,6 @@ def split_count(count: int, pruned_users: int, pruned_items: int) -> tuple[int, 
     users = round(count * pruned_users / (pruned_users + pruned_items))
     users = min(max(users, 1, count - pruned_items), pruned_users, count - 1)
     return users, min(count - users, pruned_items)
-
-
-def least_error_step(values: np.ndarray, *, bits: int) -> np.ndarray:
-    """Find the step that quantises an array with the least squared error; float32 [1], positive.
-
-    A geometric grid between the step that clips nothing and a small part of it is refined around its best.
-    """
-    low, high = bounds(bits)
-    flat = np.asarray(values, np.float32).reshape(-1)
-    largest = float(np.abs(flat).max(initial=0.0))
-    if largest == 0.0:
-        return np.ones(1, np.float32)
-    first, last = np.log(largest / high) + np.log(0.05), np.log(largest / high) + np.log(1.1)
-    best = last
-    for _ in range(_STEP_ROUNDS):
-        trials = np.linspace(first, last, _STEP_TRIALS)
-        steps = np.exp(trials).astype(np.float32)
-        errors = [
-            float(np.square(np.rint(np.clip(flat / step, low, high)) * step - flat, dtype=np.float64).sum())
-            for step in steps
-        ]
-        best = trials[int(np.argmin(errors))]
-        width = trials[1] - trials[0]
-        first, last = best - width, best + width
-    return np.exp(best).astype(np.float32).reshape(1)
 
 
 def _centroids(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:

@@ -28,8 +28,9 @@ from lerg_edge.assignment import Assignment, LearnedAssignment, check_blocks
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import Interactions
-from lerg_edge.options import FLOAT_BITS, TrainingOptions
+from lerg_edge.options import TrainingOptions
 from lerg_edge.propagation import BipartiteGraph, mean_of_layers
+from lerg_edge.quantiser import FLOAT_BITS
 from lerg_edge.training import validation_cut
 
 __all__ = ["DEFAULT_CODES", "ProductCodes", "assign", "product_codes", "teacher_options"]

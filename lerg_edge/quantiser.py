@@ -1,5 +1,7 @@
 """LSQ, the learned-step-size quantiser of the codebook.
 
+A width of 32 bits stands for no quantisation: values stay float32, and their step is 1.
+
 Source: LSQ, arXiv 1902.08153, equations 1 to 5.
 """
 
@@ -14,7 +16,10 @@ import torch
 from lerg_edge.errors import InputError
 
 BIT_WIDTHS = (4, 8, 16)
+FLOAT_BITS = 32
 _SMALLEST_STEP = 1e-8
+_TRIALS = 41
+_ROUNDS = 4
 
 
 def bounds(bits: int) -> tuple[int, int]:
@@ -26,6 +31,16 @@ def bounds(bits: int) -> tuple[int, int]:
     if bits not in BIT_WIDTHS:
         raise InputError(f"bits is {bits}; choose one of {', '.join(map(str, BIT_WIDTHS))}")
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def check_bits(bits: int) -> None:
+    """Refuse a width that cannot be stored.
+
+    Raises:
+        InputError: ``bits`` is not 4, 8, 16 or 32.
+    """
+    if bits != FLOAT_BITS and bits not in BIT_WIDTHS:
+        raise InputError(f"bits is {bits}; choose 4, 8 or 16, or 32 for no quantisation")
 
 
 class _FakeQuantise(torch.autograd.Function):
@@ -79,24 +94,60 @@ def initial_step(weights: torch.Tensor, *, bits: int, per_row: bool = False) -> 
     return (2.0 * mean / math.sqrt(high)).clamp_min(_SMALLEST_STEP)
 
 
+def least_error_step(values: np.ndarray, *, bits: int, per_row: bool = False) -> np.ndarray:
+    """Find the step that quantises an array with the least squared error: what to round a finished table by.
+
+    A geometric grid between the step that clips nothing and a small part of it is refined around its best.
+
+    Args:
+        values: float32 [c, d].
+        bits: 4, 8 or 16, or 32, whose step is 1.
+        per_row: a step for each row.
+
+    Returns:
+        float32 [1], or [c] if ``per_row``; positive, 1 where all is zero.
+    """
+    if bits == FLOAT_BITS:
+        return np.ones(1, np.float32)
+    low, high = bounds(bits)
+    table = np.asarray(values, np.float32).reshape(len(values) if per_row else 1, -1)
+    largest = np.abs(table).max(axis=1, initial=0.0).astype(np.float64)
+    empty = largest == 0.0
+    clipping_none = np.log(np.where(empty, high, largest) / high)
+    first, last = clipping_none + np.log(0.05), clipping_none + np.log(1.1)
+    best = last
+    for _ in range(_ROUNDS):
+        trials = np.linspace(first, last, _TRIALS)
+        errors = []
+        for step in np.exp(trials).astype(np.float32):
+            rounded = np.rint(np.clip(table / step[:, None], low, high)) * step[:, None]
+            errors.append(np.square(rounded - table, dtype=np.float64).sum(axis=1))
+        best = np.take_along_axis(trials, np.argmin(errors, axis=0)[None], axis=0)[0]
+        width = trials[1] - trials[0]
+        first, last = best - width, best + width
+    return np.where(empty, 1.0, np.exp(best)).astype(np.float32)
+
+
 def quantise(weights: np.ndarray, step: np.ndarray, *, bits: int) -> np.ndarray:
     """Round latent weights to the integers that are stored.
 
     Args:
         weights: float32 [c, d].
         step: float32 [1], [c] or [c, 1].
-        bits: 4, 8 or 16.
+        bits: 4, 8 or 16, or 32 for the weights themselves.
 
     Returns:
-        [c, d], int8 for 4 and 8 bits, int16 for 16 bits.
+        [c, d], int8 for 4 and 8 bits, int16 for 16 bits, float32 for 32 bits.
     """
+    if bits == FLOAT_BITS:
+        return np.array(weights, np.float32)
     low, high = bounds(bits)
     scaled = np.asarray(weights, np.float32) / _as_column(step)
     return np.rint(np.clip(scaled, low, high)).astype(np.int16 if bits == 16 else np.int8)
 
 
 def dequantise(codes: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Multiply stored integers [c, d] by their step ([1], [c] or [c, 1]); returns float32 [c, d]."""
+    """Multiply stored numbers [c, d] by their step ([1], [c] or [c, 1]); returns float32 [c, d]."""
     return codes.astype(np.float32) * _as_column(step)
 
 

@@ -1,4 +1,4 @@
-"""Holding pairs out of a set of interactions: for a test set or for validation.
+"""Holding pairs out of a set of interactions for a test set.
 
 Every split is a pair of ``Interactions`` over the same users and items; nobody loses all of their pairs.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import Interactions
 
-__all__ = ["split_leave_last_out", "split_ratio", "split_validation"]
+__all__ = ["split_leave_last_out", "split_ratio"]
 
 
 def split_ratio(
@@ -31,7 +31,7 @@ def split_ratio(
     Raises:
         InputError: the share or seed is out of range, or no user has enough pairs to give one.
     """
-    held_out = _drawn(interactions, share=test_share, seed=seed, name="test_share", least_pairs=2)
+    held_out = _drawn(interactions, test_share, seed)
     if not held_out.any():
         raise InputError(
             f"no user has enough pairs to hold out a test_share of {test_share}; raise it or give a test set"
@@ -62,38 +62,16 @@ def split_leave_last_out(interactions: Interactions) -> tuple[Interactions, Inte
     return interactions.subset(~held_out), interactions.subset(held_out)
 
 
-def split_validation(
-    interactions: Interactions, *, share: float, seed: int
-) -> tuple[Interactions, Interactions]:
-    """Cut a validation set from training pairs, from users with at least three pairs only.
-
-    Args:
-        share: between 0 and 1, both excluded; of n pairs round(share · n) are taken, at most n - 1.
-        seed: not negative.
-
-    Returns:
-        The pairs left to train on and the validation pairs; the latter may be none if all users have few.
-
-    Raises:
-        InputError: the share or seed is out of range.
-    """
-    held_out = _drawn(interactions, share=share, seed=seed, name="validation share", least_pairs=3)
-    return interactions.subset(~held_out), interactions.subset(held_out)
-
-
-def _drawn(
-    interactions: Interactions, *, share: float, seed: int, name: str, least_pairs: int
-) -> NDArray[np.bool_]:
-    """Bool [n]: the pairs drawn, from users with at least ``least_pairs``."""
+def _drawn(interactions: Interactions, share: float, seed: int) -> NDArray[np.bool_]:
+    """Bool [n]: the pairs drawn."""
     if not 0.0 < share < 1.0:
-        raise InputError(f"{name} is {share}; it must be above 0 and below 1")
+        raise InputError(f"test_share is {share}; it must be above 0 and below 1")
     if seed < 0:
         raise InputError(f"seed is {seed}; it must not be negative")
     generator = np.random.default_rng(seed)
     users = interactions.users
     counts = np.bincount(users, minlength=interactions.user_count)
-    quota = np.minimum(np.floor(counts * share + 0.5).astype(np.int64), counts - 1)
-    quota[counts < least_pairs] = 0
+    quota = np.minimum(np.floor(counts * share + 0.5).astype(np.int64), np.maximum(counts - 1, 0))
     order = np.lexsort((generator.random(users.size), users))
     starts = np.cumsum(counts) - counts
     rank_in_user = np.arange(users.size) - np.repeat(starts, counts)

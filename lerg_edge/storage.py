@@ -26,7 +26,8 @@ class EmbeddingItems:
     Attributes:
         codebook: c rows of d integers of b bits.
         codebook_steps: float32, one or c of them.
-        assignment: m rows of t indices below c; of k indices with folded propagation.
+        assignment: m rows of t indices below c; of k indices with folded propagation; none for a full table,
+            in which row j is code j.
         assignment_weights: with folded propagation a byte an index, a byte a row, and the table of scales.
         placeholders: r rows of d integers.
         placeholder_step: float32.
@@ -113,7 +114,7 @@ def embedding_storage(
 def _assignment_sizes(model: RewiredModel | FoldedModel) -> tuple[int, int]:
     """Indices of an entity, and the bytes of all weights."""
     if isinstance(model, RewiredModel):
-        return model.assignment.shape[1], 0
+        return 0 if model.is_full_table else model.assignment.shape[1], 0
     rows = model.rows
     return rows.entries, rows.weights.nbytes + rows.scales.nbytes + rows.scale_table.nbytes
 

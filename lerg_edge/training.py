@@ -15,9 +15,11 @@ from lerg_edge._model import propagated_rows
 from lerg_edge._training_loop import fit
 from lerg_edge.assignment import Assignment, identity_assignment, metis_assignment
 from lerg_edge.embedding import CompositionalEmbedding
+from lerg_edge.errors import InputError
 from lerg_edge.interactions import Interactions
-from lerg_edge.options import FLOAT_BITS, EpochReport, Pretrained, TrainingOptions, default_codes
+from lerg_edge.options import EpochReport, Pretrained, TrainingOptions, default_codes
 from lerg_edge.propagation import BipartiteGraph
+from lerg_edge.quantiser import FLOAT_BITS, least_error_step
 from lerg_edge.validation import ValidationSplit, cut_validation
 
 __all__ = [
@@ -25,12 +27,15 @@ __all__ = [
     "Pretrained",
     "TrainingOptions",
     "assign",
+    "assign_each",
     "baseline_options",
     "default_codes",
     "pretrain",
     "propagated",
+    "quantised",
     "train_full_table",
     "validation_cut",
+    "without_pruned",
 ]
 
 
@@ -80,6 +85,23 @@ def assign(
         auxiliaries=auxiliaries,
         seed=options.seed,
     )
+
+
+def assign_each(train: Interactions, options: TrainingOptions, *, codes: int) -> Assignment:
+    """Give every entity a code of its own: the full table, trained by the same loop.
+
+    Args:
+        train: training interactions.
+        options: not used; here for likeness with :func:`assign`.
+        codes: c.
+
+    Raises:
+        InputError: ``codes`` is not the number of entities.
+    """
+    entities = train.user_count + train.item_count
+    if codes != entities:
+        raise InputError(f"codes is {codes}; a full table has one for each of the {entities} entities")
+    return identity_assignment(entities)
 
 
 def pretrain(
@@ -147,6 +169,42 @@ def train_full_table(
     chosen = replace(options or baseline_options(), bits=FLOAT_BITS, per_row_steps=False)
     total = train.user_count + train.item_count
     return pretrain(train, identity_assignment(total), chosen, checkpoint=checkpoint, on_epoch=on_epoch)
+
+
+def quantised(pretrained: Pretrained, *, bits: int, per_row: bool = False) -> Pretrained:
+    """Quantise a model that was trained in 32 bits, without training: the step of least squared error.
+
+    Args:
+        pretrained: the model.
+        bits: 4, 8 or 16.
+        per_row: a step for each codebook row.
+
+    Raises:
+        InputError: the model is quantised already.
+    """
+    if pretrained.bits != FLOAT_BITS:
+        raise InputError(
+            f"the model has {pretrained.bits} bits already; train it in {FLOAT_BITS} to quantise it"
+        )
+    step = least_error_step(pretrained.codebook, bits=bits, per_row=per_row)
+    return replace(pretrained, step=step, bits=bits)
+
+
+def without_pruned(pretrained: Pretrained, retained: np.ndarray) -> Pretrained:
+    """Leave out the rows of a full table that belong to pruned entities, whose code 0 then nobody reads.
+
+    Args:
+        pretrained: a model with a code of its own for each entity.
+        retained: bool [N].
+    """
+    codes = np.where(retained, np.cumsum(retained) - 1, 0).astype(np.int32)[:, None]
+    step = pretrained.step
+    return replace(
+        pretrained,
+        assignment=Assignment(codes, int(retained.sum()), pretrained.assignment.anchor_weight),
+        codebook=pretrained.codebook[retained],
+        step=step if step.size == 1 else step[retained],
+    )
 
 
 def propagated(pretrained: Pretrained, matrix: sparse.csr_matrix) -> np.ndarray:

@@ -28,6 +28,7 @@ class AssignmentKind:
         codes: rows of the codebook unless stated; None for a number that grows with the data.
         pretrain: place of a function like `lerg_edge.training.pretrain`; its result may have another
             assignment than it was given.
+        one_each: every entity has a code of its own, so that their number follows from the data.
         reads: those of `SETTINGS` that `assign` takes; the others have no effect with this kind and are
             refused.
         training: fields of `lerg_edge.options.TrainingOptions` that suit it; an export may state others.
@@ -37,6 +38,7 @@ class AssignmentKind:
     teacher: bool = False
     pretrain: str = "lerg_edge.training:pretrain"
     codes: int | None = None
+    one_each: bool = False
     reads: tuple[str, ...] = SETTINGS
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,4 +65,6 @@ ASSIGNMENTS = {
         },
     ),
     "metis": AssignmentKind(assign="lerg_edge.training:assign"),
+    "legcf": AssignmentKind(assign="lerg_edge.training:assign", pretrain="lerg_edge.legcf:pretrain"),
+    "full": AssignmentKind(assign="lerg_edge.training:assign_each", one_each=True, reads=()),
 }

@@ -89,11 +89,14 @@ def default_placeholders(pruned: int) -> int:
 def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: int) -> int:
     """Codes of the model that is pretrained by graph propagation.
 
-    With folded propagation it is not the one that is stored, and more codes make it better at no cost.
+    With folded propagation it is not the one that is stored, and more codes make it better at no cost. A full
+    table is trained for everybody, and rows of the pruned are left out afterwards.
     """
+    entities = train.user_count + train.item_count
+    if ASSIGNMENTS[options.assignment].one_each:
+        return entities
     if options.propagation != "folded":
         return stored
-    entities = train.user_count + train.item_count
     fixed = ASSIGNMENTS[options.assignment].codes
     if fixed is not None:
         return min(fixed, entities)
@@ -164,7 +167,7 @@ def _sized(
 ) -> Plan:
     shape = _shape(codes, retention, batch, options, data)
     return Plan(
-        codes,
+        shape.codes,
         retention,
         shape.user_placeholders + shape.item_placeholders,
         batch,
@@ -195,17 +198,19 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         items=data.items,
         dim=options.dim,
         bits=options.bits,
-        codes=codes,
+        codes=retained if options.is_full_table else codes,
         per_entity=0 if folded else options.codes_an_entity,
         anchor_weight=0.0 if folded else options.anchor_weight,
         layers=options.depth,
         retained_users=users,
         retained_items=items,
         # Which side keeps more is not known yet; both as large as they can be bounds the edges.
-        edges=0 if folded else data.most_edges(min(retained, data.users), min(retained, data.items)),
+        edges=0
+        if folded or not options.depth
+        else data.most_edges(min(retained, data.users), min(retained, data.items)),
         user_placeholders=user_placeholders,
         item_placeholders=item_placeholders,
-        step_count=codes if options.steps == "row" else 1,
+        step_count=1 if options.steps == "one" else retained if options.is_full_table else codes,
         max_batch=batch,
         max_users=options.users_a_call,
         max_k=min(options.max_k, data.items),
@@ -233,8 +238,9 @@ def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
     relaxed = list(_candidates(_wished(free, data), free, data))
     fitting = next((plan for plan in relaxed if _fits(plan, options)), None)
     if fitting is not None:
+        codes = "" if options.is_full_table else f"--codes {fitting.codes} "
         remedy = (
-            f"--codes {fitting.codes} --retention {fitting.retention:g} --batch {fitting.batch} "
+            f"{codes}--retention {fitting.retention:g} --batch {fitting.batch} "
             f"--finetune-candidates {fitting.negative_candidates} would fit"
         )
     else:

@@ -22,7 +22,8 @@ class GraphConstants:
     Shapes:
         user_codes: [m_u, t], item_codes: [m_i, t]; uint8, uint16 or int32 by the codebook's size.
         indptr: int32 [m_u + 1]; indices: uint8, uint16 or int32 [E], item ranks sorted within a user.
-        user_placeholders: [r_u, d] and item_placeholders [r_i, d] int8 or int16, or uint8 [r, d / 2].
+        user_placeholders: [r_u, d] and item_placeholders [r_i, d] int8, int16 or float32, or uint8
+        [r, d / 2].
         placeholder_step: float32 [1].
 
     With `blocks` an entity's row is t blocks of d / t columns, the j-th from the codebook row of its code j;

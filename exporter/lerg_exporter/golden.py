@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from lerg_edge.quantiser import bounds
+from lerg_edge.quantiser import FLOAT_BITS, bounds
 from lerg_exporter.methods import Method
 from lerg_runtime.bundle import pack
 from lerg_runtime.golden import sample_positions
@@ -44,10 +44,9 @@ def golden_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> d
 
 
 def _encode(golden: dict[str, np.ndarray], method: Method, *, bits: int, rng: np.random.Generator) -> None:
-    low, high = bounds(bits)
-    packed = pack(rng.integers(low, high + 1, (_PERIOD, 2)), bits=bits).reshape(-1)
+    packed = pack(_codes(bits, rng), bits=bits).reshape(-1)
     _store(golden, "encode.in.codes", packed, method.inputs["codes"].shape)
-    _store(golden, "encode.in.step", _steps(high, rng), method.inputs["step"].shape)
+    _store(golden, "encode.in.step", _steps(bits, rng), method.inputs["step"].shape)
     for name, table in zip(method.outputs, _tables(golden, method), strict=True):
         golden[f"encode.out.{name}"] = _sample(table)
 
@@ -64,9 +63,8 @@ def _finetune(
     drawn = [rng.integers(0, count, batch) for count in (slots[0], slots[1], slots[1])]
     _record(golden, "finetune", "in", dict(zip(method.inputs, drawn, strict=True)))
     shapes = {name: parameter.shape for name, parameter in method.module.named_parameters()}
-    _, high = bounds(bits)
     latent = rng.standard_normal(_PERIOD).astype(np.float32) / 8
-    for name, values in (("codebook", latent), ("step", _steps(high, rng))):
+    for name, values in (("codebook", latent), ("step", _steps(bits, rng))):
         _store(golden, f"finetune.parameter.{name}", values, shapes[name])
     parameters = dict(zip(shapes, _tensors(golden, "finetune.parameter", shapes), strict=True))
     for parameter in parameters.values():
@@ -104,8 +102,19 @@ def _recommend(golden: dict[str, np.ndarray], method: Method, *, rng: np.random.
         golden[f"recommend.out.{name}"] = _sample(output.numpy())
 
 
-def _steps(high: int, rng: np.random.Generator) -> np.ndarray:
+def _codes(bits: int, rng: np.random.Generator) -> np.ndarray:
+    """Two stored numbers for each of a period: 4-bit integers are packed in pairs."""
+    if bits == FLOAT_BITS:
+        return rng.standard_normal((_PERIOD, 2)).astype(np.float32) / 8
+    low, high = bounds(bits)
+    return rng.integers(low, high + 1, (_PERIOD, 2))
+
+
+def _steps(bits: int, rng: np.random.Generator) -> np.ndarray:
     """Positive steps that clip a few of the random weights."""
+    if bits == FLOAT_BITS:
+        return np.ones(_PERIOD, np.float32)
+    _, high = bounds(bits)
     return (rng.uniform(0.15, 0.25, _PERIOD) / high).astype(np.float32)
 
 

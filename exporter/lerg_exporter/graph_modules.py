@@ -26,7 +26,7 @@ class _Graph(torch.nn.Module):
     user_codes: Tensor
     item_codes: Tensor
     indptr: Tensor
-    indices: Tensor
+    indices: Tensor | None
     placeholder_step: Tensor
     user_placeholders: Tensor | None
     item_placeholders: Tensor | None
@@ -36,12 +36,12 @@ class _Graph(torch.nn.Module):
         self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
         self.layer_bits, self.blocks = layer_bits, constants.blocks
         self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
-        for name in ("user_codes", "item_codes", "indptr", "indices", "placeholder_step"):
+        for name in ("user_codes", "item_codes", "indptr", "placeholder_step"):
             self.register_buffer(name, getattr(constants, name))
-        # A program cannot hold a constant of no bytes, so a side without placeholders has no buffer.
-        for name in ("user_placeholders", "item_placeholders"):
-            packed = getattr(constants, name)
-            self.register_buffer(name, packed if len(packed) else None)
+        # A program cannot hold a constant of no bytes, so what is empty has no buffer.
+        for name in ("indices", "user_placeholders", "item_placeholders"):
+            stored = getattr(constants, name)
+            self.register_buffer(name, stored if len(stored) else None)
 
     def placeholders(self, side: int) -> Tensor:
         """Dequantised placeholder rows of one side, float32 [r_side, d]."""
@@ -51,7 +51,8 @@ class _Graph(torch.nn.Module):
         return torch.ops.lerg.dequantise(packed, self.placeholder_step, self.placeholder_bits)
 
     def graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.user_codes, self.item_codes, self.indptr, self.indices
+        indices = torch.zeros(0, dtype=torch.uint8) if self.indices is None else self.indices
+        return self.user_codes, self.item_codes, self.indptr, indices
 
     def rows(
         self, quantised: Tensor, placeholders: Tensor, slots: Tensor, *, side: int, layers: int
@@ -130,7 +131,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        codes: int8, int16 or float32 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 

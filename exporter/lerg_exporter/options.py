@@ -13,9 +13,11 @@ from lerg_exporter.recommenders import RECOMMENDERS, default_layers
 
 __all__ = ["BIT_WIDTHS", "PRUNED_USERS", "ExportOptions"]
 
-BIT_WIDTHS = (4, 8, 16)
+FLOAT_BITS = 32
+BIT_WIDTHS = (4, 8, 16, FLOAT_BITS)
 STEPS = ("one", "row")
 PRUNED_USERS = ("auto", "history", "placeholder")
+QUANTISATIONS = ("learned", "post-training")
 _FINETUNE_EPOCHS = 8
 _CODES_AN_ENTITY = 2
 
@@ -25,16 +27,19 @@ class ExportOptions:
     """Settings of one export. None leaves the choice to the exporter, or to a budget.
 
     Attributes:
-        bits: 4, 8 or 16, of a codebook element.
+        bits: 4, 8 or 16, of a codebook element, or 32 for float32 elements that are not quantised.
         steps: of the quantiser, `one` for the codebook or one a `row` of it.
+        quantisation: `learned` while the codebook is trained, or `post-training`, which trains 32 bits and
+            then rounds them.
         assignment: which codes make up which entity, see `lerg_exporter.assignments`.
         codes: rows of the codebook; None: see `lerg_edge.options.default_codes`, a quarter of that with
-            folded propagation.
+            folded propagation; a full table has one for each entity that stays.
         dim: length of an embedding; even at 4 bits.
         per_entity: codes that make up an entity; None: see `codes_an_entity`.
         anchor_weight: weight of the first of them, above 0 and at most 1.
         auxiliaries: the others, `neighbours` for the parts that its interactions lead to, or `random`.
-        recommender: what is pretrained, `lightgcn`, or `mf` for matrix factorisation, without propagation.
+        recommender: what is pretrained, `lightgcn`, `mf` for matrix factorisation, without propagation, or
+            `xsimgcl`, which adds noise and a contrast of layers.
         layers: of propagation; None: see `depth`.
         entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
@@ -52,7 +57,8 @@ class ExportOptions:
         teacher_epochs: of the full table that `product` learns its codes from.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
-            propagation, whose rows lose nothing to pruning that could be won back.
+            propagation, whose rows lose nothing to pruning that could be won back, nor after post-training
+            quantisation.
         finetune_learning_rate: of fine-tuning, here and by default on the device.
         finetune_candidates: items drawn for each negative of fine-tuning, of which the hardest is taken, here
             and by default on the device; None: 1 or 16, by validation.
@@ -66,6 +72,7 @@ class ExportOptions:
 
     bits: int = 4
     steps: str = "one"
+    quantisation: str = "learned"
     assignment: str = "metis"
     codes: int | None = None
     dim: int = 64
@@ -107,7 +114,9 @@ class ExportOptions:
     @property
     def codes_an_entity(self) -> int:
         """`per_entity`, or what stands for None."""
-        return _CODES_AN_ENTITY if self.per_entity is None else self.per_entity
+        if self.per_entity is not None:
+            return self.per_entity
+        return 1 if ASSIGNMENTS[self.assignment].one_each else _CODES_AN_ENTITY
 
     @property
     def depth(self) -> int:
@@ -119,7 +128,13 @@ class ExportOptions:
         """`finetune_epochs`, or what stands for None."""
         if self.finetune_epochs is not None:
             return self.finetune_epochs
-        return 0 if self.propagation == "folded" else _FINETUNE_EPOCHS
+        trains_again = self.propagation == "graph" and self.quantisation == "learned"
+        return _FINETUNE_EPOCHS if trains_again else 0
+
+    @property
+    def is_full_table(self) -> bool:
+        """Whether the bundle has a codebook row for each entity that stays."""
+        return ASSIGNMENTS[self.assignment].one_each and self.propagation == "graph"
 
     def __post_init__(self) -> None:
         """Check what no later stage would check before work is done.
@@ -129,6 +144,7 @@ class ExportOptions:
         """
         _among("bits", self.bits, BIT_WIDTHS)
         _among("steps", self.steps, STEPS)
+        _among("quantisation", self.quantisation, QUANTISATIONS)
         _among("assignment", self.assignment, tuple(ASSIGNMENTS))
         _among("auxiliaries", self.auxiliaries, AUXILIARIES)
         _among("recommender", self.recommender, RECOMMENDERS)
@@ -160,17 +176,37 @@ class ExportOptions:
     def _check_kinds(self) -> None:
         """Refuse options that contradict the assignment, the recommender or the quantiser."""
         defaults = {field.name: field.default for field in fields(self)}
-        for name in set(SETTINGS) - set(ASSIGNMENTS[self.assignment].reads):
-            if getattr(self, name) != defaults[name]:
+        for name in SETTINGS:
+            if name not in ASSIGNMENTS[self.assignment].reads and getattr(self, name) != defaults[name]:
                 raise InputError(
                     f"{_option(name)} has no effect with --assignment {self.assignment}; leave it out"
                 )
+        if self.is_full_table and self.codes is not None:
+            raise InputError(
+                f"--codes is {self.codes}; with --assignment {self.assignment} their number follows from the "
+                "data, so leave it out"
+            )
         if self.recommender == "mf" and self.depth:
             raise InputError(
                 f"--layers is {self.layers}; --recommender mf propagates nothing, so leave it out"
             )
-        if self.steps == "row" and self.propagation == "folded":
-            raise InputError("--steps row needs graph propagation; a folded codebook has one step")
+        if self.recommender == "xsimgcl" and not self.depth:
+            raise InputError("--layers is 0; --recommender xsimgcl contrasts layers and needs at least 1")
+        folded = self.propagation == "folded"
+        if self.bits == FLOAT_BITS:
+            if folded:
+                raise InputError("--bits 32 needs graph propagation; folded codebooks have 4, 8 or 16")
+            for name in ("steps", "quantisation"):
+                if getattr(self, name) != defaults[name]:
+                    raise InputError(
+                        f"{_option(name)} needs a quantiser and --bits 32 has none; leave it out"
+                    )
+        for name in ("steps", "quantisation"):
+            if folded and getattr(self, name) != defaults[name]:
+                raise InputError(
+                    f"{_option(name)} {getattr(self, name)} needs graph propagation; a folded codebook is "
+                    "fitted to rows and has one step"
+                )
 
     @property
     def users_a_call(self) -> int:

@@ -19,7 +19,7 @@ from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import Pretrained
-from lerg_edge.training import propagated, validation_cut
+from lerg_edge.training import propagated, quantised, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
 from lerg_exporter.budget import Plan, choose_plan, pretraining_codes
@@ -104,6 +104,8 @@ def export(
         model = stages.pretrained(
             dataset.train, learned, training, kind=chosen.assignment, work=work, progress=tell
         )
+        if chosen.quantisation == "post-training":
+            model = quantised(model, bits=chosen.bits, per_row=chosen.steps == "row")
         tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
         embeddings = propagated(model, dataset.train.matrix())
         metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
@@ -228,7 +230,7 @@ class _Run:
 def _kinds(options: ExportOptions) -> dict[str, Any]:
     """What of the method was asked for otherwise than by default, for people."""
     defaults = ExportOptions()
-    names = ("assignment", "auxiliaries", "recommender")
+    names = ("assignment", "auxiliaries", "recommender", "quantisation")
     return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
 
 

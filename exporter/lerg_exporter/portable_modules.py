@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lerg_edge.quantiser import FLOAT_BITS
 from lerg_exporter.gathers import GatherPlan
 from lerg_exporter.portable_constants import PortableConstants, stored_index
 from lerg_exporter.portable_ops import widened
@@ -26,7 +27,12 @@ USERS, ITEMS = 0, 1
 
 
 def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
-    """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so 4 bits divide."""
+    """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so 4 bits divide.
+
+    With 32 bits they are float32 already and stay what they are.
+    """
+    if bits == FLOAT_BITS:
+        return codes
     values = codes.to(torch.float32)
     if bits == 4:
         high = torch.floor(values * 0.0625)
@@ -206,7 +212,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        codes: int8, int16 or float32 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 

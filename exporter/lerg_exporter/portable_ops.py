@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.fx import Graph, Node
 from torch.nn import functional
 
-from lerg_edge.quantiser import bounds
+from lerg_edge.quantiser import FLOAT_BITS, bounds
 from lerg_exporter import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
 from lerg_exporter import reference
 
@@ -103,11 +103,15 @@ def unfold(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
 
 def _codebook_gradient(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """As `reference.fake_quantise_grad_codebook`; the stock `where` takes far longer than a product."""
+    if bits == FLOAT_BITS:
+        return grad.clone()
     return grad * _inside(codebook / step.unsqueeze(1), bits)
 
 
 def _step_gradient(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """As `reference.fake_quantise_grad_step`: outside the clip range the slope is the bound."""
+    if bits == FLOAT_BITS:
+        return torch.zeros_like(step)
     scaled = codebook / step.unsqueeze(1)
     low, high = bounds(bits)
     slope = torch.round(scaled.clamp(low, high)) - scaled * _inside(scaled, bits)

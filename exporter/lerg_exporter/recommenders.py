@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["RECOMMENDERS", "default_layers"]
 
-RECOMMENDERS = ("lightgcn", "mf")
+RECOMMENDERS = ("lightgcn", "mf", "xsimgcl")
 _LAYERS = 3
 
 

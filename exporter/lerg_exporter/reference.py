@@ -23,6 +23,8 @@ import math
 import torch
 from torch import Tensor
 
+from lerg_edge.quantiser import FLOAT_BITS
+
 __all__ = [
     "bpr_loss",
     "bpr_loss_grad",
@@ -48,22 +50,28 @@ __all__ = [
 def fake_quantise(codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """step * round(clip(codebook / step, Q_N, Q_P)), halves to even (LSQ, arXiv 1902.08153, equations 1, 2).
 
-    Shapes: codebook [c, d]; step [1] or [c]; returns [c, d].
+    With 32 bits the codebook itself. Shapes: codebook [c, d]; step [1] or [c]; returns [c, d].
     """
+    if bits == FLOAT_BITS:
+        return codebook.clone()
     low, high = _levels(bits)
     return torch.round(torch.clamp(codebook / step[:, None], low, high)) * step[:, None]
 
 
 def fake_quantise_grad_codebook(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """Straight-through gradient (LSQ, equation 5): `grad` inside the clip range, 0 outside; [c, d]."""
+    if bits == FLOAT_BITS:
+        return grad.clone()
     return torch.where(_inside(codebook / step[:, None], bits), grad, 0.0)
 
 
 def fake_quantise_grad_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
     """Gradient of the step (LSQ, equations 3 and 4), shaped as `step`.
 
-    Scaled by 1 / sqrt(n * Q_P), n the number of weights that share the step.
+    Scaled by 1 / sqrt(n * Q_P), n the number of weights that share the step. With 32 bits it is 0.
     """
+    if bits == FLOAT_BITS:
+        return torch.zeros_like(step)
     low, high = _levels(bits)
     scaled = codebook / step[:, None]
     rounded = torch.round(torch.clamp(scaled, low, high))
@@ -74,11 +82,13 @@ def fake_quantise_grad_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: 
 
 
 def dequantise(codes: Tensor, step: Tensor, bits: int) -> Tensor:
-    """Stored integers times their step.
+    """Stored integers times their step; with 32 bits the stored floats themselves.
 
-    Shapes: codes int8 (8 bits) or int16 (16) [c, d], or uint8 [c, d / 2] for 4 bits, element 2j in the low
-    nibble and 2j + 1 in the high one, two's complement; step [1] or [c]; returns [c, d].
+    Shapes: codes int8 (8 bits), int16 (16) or float32 (32) [c, d], or uint8 [c, d / 2] for 4 bits, element 2j
+    in the low nibble and 2j + 1 in the high one, two's complement; step [1] or [c]; returns [c, d].
     """
+    if bits == FLOAT_BITS:
+        return codes.clone()
     if bits == 4:
         nibbles = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).to(torch.int16)
         codes = (nibbles ^ 8) - 8

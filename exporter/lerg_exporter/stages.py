@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.assignment import Assignment, LearnedAssignment, identity_assignment
+from lerg_edge.contrast import Contrast
 from lerg_edge.errors import InputError
 from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
@@ -21,6 +22,7 @@ from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import Placeholders, build_placeholders
 from lerg_edge.product import teacher_options
+from lerg_edge.quantiser import FLOAT_BITS
 from lerg_edge.rewiring import rewire
 from lerg_edge.selection import (
     SELECTORS,
@@ -30,7 +32,7 @@ from lerg_edge.selection import (
     find_selector,
     select,
 )
-from lerg_edge.training import validation_cut
+from lerg_edge.training import validation_cut, without_pruned
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
@@ -66,6 +68,7 @@ class Pruned:
 
 def training_options(options: ExportOptions) -> TrainingOptions:
     """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own."""
+    post_training = options.quantisation == "post-training"
     chosen = {
         "epochs": options.epochs,
         "batch": options.pretrain_batch,
@@ -74,9 +77,10 @@ def training_options(options: ExportOptions) -> TrainingOptions:
     }
     return TrainingOptions(
         dim=options.dim,
-        bits=options.bits,
+        bits=FLOAT_BITS if post_training else options.bits,
         layers=options.depth,
-        per_row_steps=options.steps == "row",
+        contrast=Contrast() if options.recommender == "xsimgcl" else None,
+        per_row_steps=options.steps == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
         **{
@@ -223,6 +227,7 @@ def rewired(
         assignment=model.assignment,
         codebook=model.codebook,
         step=model.step,
+        layers=model.layers,
         **settings,
     )
     found = work.load("rewired", key) if options.selector in SELECTORS else None
@@ -235,16 +240,21 @@ def rewired(
         )
         return Pruned(result, replace(result, graph=graph), numbers["summary"])
     selection, placeholders = selected(train, embeddings, options, plan=plan)
-    graph = rewire(matrix, selection.retained, embeddings)
-    fit = rewire(validation_cut(matrix, training).train, selection.retained, embeddings)
+    stored = without_pruned(model, selection.retained) if options.is_full_table else model
+    # Where nothing is propagated no program reads an edge, and none is stored.
+    nothing = None if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
+    graph, fit = (
+        rewire(pairs if nothing is None else nothing, selection.retained, embeddings)
+        for pairs in (matrix, validation_cut(matrix, training).train)
+    )
     result = RewiredModel(
         train.user_count,
         train.item_count,
-        model.assignment.codes,
-        model.assignment.anchor_weight,
-        model.assignment.code_count,
-        model.codebook,
-        model.step.reshape(-1),
+        stored.assignment.codes,
+        stored.assignment.anchor_weight,
+        stored.assignment.code_count,
+        stored.codebook,
+        stored.step.reshape(-1),
         model.bits,
         model.layers,
         selection.retained,

@@ -153,11 +153,11 @@ def quantise(weights: NDArray[np.float32], step: NDArray[np.float32], bits: int,
     """out = round(clip(weights / step)), ties to even, to 4, 8 or 16 bits (LSQ, arXiv 1902.08153, eq. 1).
 
     weights float32 [c, d]; step float32 [1] or [c], positive. out int8 [c, d], int16 [c, d], or for 4 bits
-    uint8 [c, d / 2] with the even element in the low nibble.
+    uint8 [c, d / 2] with the even element in the low nibble. 32 bits: out float32 [c, d] = weights.
     """
 
 def dequantise(packed: NDArray[Any], step: NDArray[np.float32], bits: int, out: NDArray[np.float32]) -> None:
-    """The inverse of `quantise`: out float32 [c, d] = packed * step."""
+    """The inverse of `quantise`: out float32 [c, d] = packed * step, or packed with 32 bits."""
 
 def sample_negatives(
     users: NDArray[np.int32],

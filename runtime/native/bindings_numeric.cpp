@@ -63,8 +63,12 @@ struct Codebook {
 };
 
 Codebook codebook_arguments(nb::handle weights, nb::handle step, nb::handle packed, int bits, bool to_packed) {
-  require(bits == 4 || bits == 8 || bits == 16, "bits must be 4, 8 or 16, not " + std::to_string(bits));
-  const ScalarType type = bits == 4 ? ScalarType::Byte : bits == 8 ? ScalarType::Char : ScalarType::Short;
+  require(bits == 4 || bits == 8 || bits == 16 || bits == 32,
+          "bits must be 4, 8, 16 or 32, not " + std::to_string(bits));
+  const ScalarType type = bits == 4    ? ScalarType::Byte
+                          : bits == 8  ? ScalarType::Char
+                          : bits == 16 ? ScalarType::Short
+                                       : ScalarType::Float;
   Codebook book{typed_argument(weights, to_packed ? "weights" : "out", ScalarType::Float, !to_packed),
                 typed_argument(step, "step", ScalarType::Float),
                 typed_argument(packed, to_packed ? "out" : "packed", type, to_packed),

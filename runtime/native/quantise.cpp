@@ -6,6 +6,8 @@
 namespace lerg {
 namespace {
 
+constexpr int kFloatBits = 32;
+
 // Rounds to nearest, ties to even: the default rounding mode, which nothing here changes.
 int32_t rounded_code(float weight, float step, float low, float high) {
   return static_cast<int32_t>(std::nearbyint(std::min(std::max(weight / step, low), high)));
@@ -44,7 +46,9 @@ bool quantise(const float* weights, const float* step, const CodebookShape& shap
     const float size = step[shape.step_count == 1 ? 0 : row];
     if (!std::isfinite(size) || size <= 0.0f) return false;
     if (!std::all_of(values, values + shape.columns, [](float value) { return std::isfinite(value); })) return false;
-    if (bits == 4) {
+    if (bits == kFloatBits) {
+      std::copy_n(values, shape.columns, static_cast<float*>(packed) + row * shape.columns);
+    } else if (bits == 4) {
       quantise_row_to_nibbles(values, size, shape.columns, static_cast<uint8_t*>(packed) + row * shape.columns / 2);
     } else if (bits == 8) {
       quantise_row(values, size, shape.columns, low, high, static_cast<int8_t*>(packed) + row * shape.columns);
@@ -59,7 +63,9 @@ void dequantise(const void* packed, const float* step, const CodebookShape& shap
   for (size_t row = 0; row < shape.rows; ++row) {
     float* values = weights + row * shape.columns;
     const float size = step[shape.step_count == 1 ? 0 : row];
-    if (bits == 4) {
+    if (bits == kFloatBits) {
+      std::copy_n(static_cast<const float*>(packed) + row * shape.columns, shape.columns, values);
+    } else if (bits == 4) {
       const uint8_t* bytes = static_cast<const uint8_t*>(packed) + row * shape.columns / 2;
       for (size_t j = 0; j < shape.columns; j += 2) {
         values[j] = sign_extended(bytes[j / 2] & 0xfu) * size;

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
-from lerg_edge.placeholders import build_placeholders, least_error_step, split_count
-from lerg_edge.quantiser import dequantise, quantise
+from lerg_edge.placeholders import build_placeholders, split_count
+from lerg_edge.quantiser import dequantise, least_error_step, quantise
 
 
 def blobs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
-from lerg_edge.quantiser import bounds, dequantise, fake_quantise, initial_step, quantise
+from lerg_edge.quantiser import (
+    bounds,
+    check_bits,
+    dequantise,
+    fake_quantise,
+    initial_step,
+    least_error_step,
+    quantise,
+)
 
 BITS = [4, 8, 16]
 
@@ -139,3 +147,30 @@ def test_initial_step_is_the_papers(bits: int) -> None:
 
 def test_a_codebook_of_zeros_still_has_a_positive_step() -> None:
     assert float(initial_step(torch.zeros(3, 4), bits=8)) > 0
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_steps_of_rows_are_those_of_each_row_alone(bits: int) -> None:
+    rng = np.random.default_rng(3)
+    weights = (rng.standard_normal((9, 40)) * np.geomspace(0.01, 10, 9)[:, None]).astype(np.float32)
+    weights[4] = 0.0
+    steps = least_error_step(weights, bits=bits, per_row=True)
+    assert steps.shape == (9,)
+    assert steps[4] == 1.0
+    alone = [float(least_error_step(row[None], bits=bits)[0]) for row in weights]
+    np.testing.assert_allclose(steps, alone, rtol=1e-6)
+
+
+def test_32_bits_are_the_weights_themselves() -> None:
+    weights = np.array([[1e-30, -3.5], [0.1, 7e20]], np.float32)
+    step = least_error_step(weights, bits=32)
+    assert step.tolist() == [1.0]
+    stored = quantise(weights, step, bits=32)
+    assert stored.dtype == np.float32
+    assert dequantise(stored, step).tobytes() == stored.tobytes() == weights.tobytes()
+
+
+@pytest.mark.parametrize("bits", [0, 5, 24, 64])
+def test_widths_that_nothing_stores_are_refused(bits: int) -> None:
+    with pytest.raises(InputError, match=f"bits is {bits}; choose 4, 8 or 16, or 32"):
+        check_bits(bits)

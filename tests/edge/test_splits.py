@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import IdMap, Interactions
-from lerg_edge.splits import split_leave_last_out, split_ratio, split_validation
+from lerg_edge.splits import split_leave_last_out, split_ratio
 
 USERS, ITEMS = 6, 12
 ROWS = st.lists(
@@ -95,17 +95,6 @@ def test_leave_last_out_needs_timestamps() -> None:
         split_leave_last_out(built([(0, 0, 0), (0, 1, 0)], timed=False))
 
 
-@given(ROWS, st.floats(0.05, 0.95))
-def test_validation_leaves_users_with_few_pairs_alone(rows: list[tuple[int, int, int]], share: float) -> None:
-    whole = built(rows)
-    train, validation = split_validation(whole, share=share, seed=3)
-    assert sorted(triples(train) + triples(validation)) == triples(whole)
-    few = counts(whole) < 3
-    assert not counts(validation)[few].any()
-    many = np.minimum(np.floor(counts(whole) * share + 0.5), np.maximum(counts(whole) - 1, 0))[~few]
-    assert np.array_equal(counts(validation)[~few], many)
-
-
 def test_split_parts_count_their_own_entities() -> None:
     train, test = split_leave_last_out(built([(0, 0, 0), (0, 1, 9), (1, 2, 0)]))
     assert train.report.users_without == USERS - 2
@@ -117,8 +106,6 @@ def test_split_parts_count_their_own_entities() -> None:
 def test_shares_out_of_range_are_refused(interactions: Interactions, share: float) -> None:
     with pytest.raises(InputError, match="share"):
         split_ratio(interactions, test_share=share, seed=0)
-    with pytest.raises(InputError, match="share"):
-        split_validation(interactions, share=share, seed=0)
 
 
 def test_negative_seed_is_refused(interactions: Interactions) -> None:

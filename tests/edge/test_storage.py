@@ -103,6 +103,19 @@ def test_bits_steps_and_small_codebooks_are_counted() -> None:
     assert (items.placeholders, items.placeholder_step, items.placeholder_indices) == (0, 0, 0)
 
 
+def test_a_full_table_has_no_indices_and_floats_take_four_bytes() -> None:
+    whole = model(codes=1_050)
+    codes = np.zeros((1_500, 1), np.int32)
+    codes[whole.retained, 0] = np.arange(1_050)
+    full = replace(whole, assignment=codes, bits=32)
+    items = embedding_storage(full).items
+    assert (items.assignment, items.codebook, items.codebook_steps) == (0, 1_050 * 64 * 4, 4)
+    # One code each, but not in their order: who has which has to be stored.
+    assert embedding_storage(replace(full, assignment=codes[::-1].copy())).items.assignment == 1_050 * 2
+    places = replace(whole.placeholders, codes=np.zeros((320, 64), np.float32), bits=32)
+    assert embedding_storage(replace(whole, placeholders=places)).items.placeholders == 320 * 64 * 4
+
+
 @pytest.mark.parametrize(
     ("count", "size"),
     [(0, 0), (1, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 4), (2**32, 4), (2**32 + 1, 8)],

@@ -27,12 +27,15 @@ from lerg_edge.training import (
     Pretrained,
     TrainingOptions,
     assign,
+    assign_each,
     baseline_options,
     default_codes,
     pretrain,
     propagated,
+    quantised,
     train_full_table,
     validation_cut,
+    without_pruned,
 )
 
 OPTIONS = TrainingOptions(dim=16, epochs=4, batch=256, negatives=2, patience=4, seed=5)
@@ -277,6 +280,37 @@ def test_nothing_to_train_on() -> None:
     empty = Interactions(nobody, nobody, ids, ids)
     with pytest.raises(InputError, match="no interactions"):
         pretrain(empty, identity_assignment(4), OPTIONS)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_rounding_afterwards_is_rounding_and_no_training(interactions: Interactions, per_row: bool) -> None:
+    trained = train_full_table(interactions, replace(OPTIONS, epochs=1))
+    rounded = quantised(trained, bits=8, per_row=per_row)
+    assert rounded.codebook.tobytes() == trained.codebook.tobytes()
+    assert rounded.step.shape == (210 if per_row else 1,)
+    stored = dequantise(quantise(rounded.codebook, rounded.step, bits=8), rounded.step)
+    assert np.abs(stored - trained.codebook).max() < 1.5 * rounded.step.max()
+    with pytest.raises(InputError, match="has 8 bits already"):
+        quantised(rounded, bits=4)
+
+
+def test_a_full_table_without_the_pruned_has_the_same_rows(interactions: Interactions) -> None:
+    trained = quantised(train_full_table(interactions, replace(OPTIONS, epochs=1)), bits=4, per_row=True)
+    retained = np.arange(210) % 3 != 1
+    kept = without_pruned(trained, retained)
+    assert (kept.assignment.code_count, kept.codebook.shape, kept.step.shape) == (140, (140, 16), (140,))
+    np.testing.assert_array_equal(
+        compose_rows(kept.assignment, kept.codebook)[retained], trained.codebook[retained]
+    )
+    np.testing.assert_array_equal(kept.step, trained.step[retained])
+    single = without_pruned(replace(trained, step=trained.step[:1]), retained)
+    assert single.step.shape == (1,)
+
+
+def test_a_full_table_has_a_code_for_each(interactions: Interactions) -> None:
+    assert assign_each(interactions, OPTIONS, codes=210).codes[:, 0].tolist() == list(range(210))
+    with pytest.raises(InputError, match="codes is 40; a full table has one for each of the 210 entities"):
+        assign_each(interactions, OPTIONS, codes=40)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

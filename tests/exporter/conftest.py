@@ -51,8 +51,8 @@ def random_model(
     for side, count in zip((slice(0, users), slice(users, None)), placeholders, strict=True):
         pruned = ~retained[side]
         index[side][pruned] = rng.integers(0, max(count, 1), int(pruned.sum()))
-    high = 2 ** (bits - 1) - 1
-    kind = np.int16 if bits == 16 else np.int8
+    high = 2 ** (bits - 1) - 1 if bits < 32 else 1
+    kind = {16: np.int16, 32: np.float32}.get(bits, np.int8)
     pairs = rng.choice(kept_users * kept_items, min(edges, kept_users * kept_items), replace=False)
     graph = sparse.csr_matrix(
         (np.ones(len(pairs), np.float32), np.divmod(pairs, kept_items)), shape=(kept_users, kept_items)
@@ -60,9 +60,10 @@ def random_model(
     graph.sort_indices()
     codebook = (rng.standard_normal((codes, dim)) / 10).astype(np.float32)
     step = rng.uniform(0.2, 0.4, codes if row_steps else 1).astype(np.float32) / high
+    step = np.ones(1, np.float32) if bits == 32 else step
     stored = Placeholders(
         rng.integers(-high, high + 1, (sum(placeholders), dim)).astype(kind),
-        np.array([0.5 / high], np.float32),
+        np.array([1.0 if bits == 32 else 0.5 / high], np.float32),
         placeholders[0],
         bits,
         index,

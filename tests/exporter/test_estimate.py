@@ -33,6 +33,16 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "int8 items": {"dim": 48, "codes": 900, "batch": 256, "bits": 8, "item_table": "int8"},
     "float16 layers": {"dim": 128, "codes": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
+    "full table of floats": {"dim": 64, "codes": 3500, "per_entity": 1, "batch": 512, "bits": 32},
+    "full table of rows": {
+        "dim": 64,
+        "codes": 3500,
+        "per_entity": 1,
+        "batch": 512,
+        "bits": 8,
+        "row_steps": True,
+    },
+    "no layers": {"dim": 64, "codes": 900, "batch": 512, "bits": 8, "layers": 0, "edges": 0},
     "folded, large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4, "entries": 8},
     "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
     "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
@@ -64,9 +74,8 @@ def test_estimate_bounds_the_bundle(
         items=ITEMS,
         kept_users=2100,
         kept_items=1400,
-        edges=PAIRS,
         placeholders=(100, 60),
-        **sizes,
+        **{"edges": PAIRS, **sizes},
     )
     propagation = "folded" if "entries" in sizes else "graph"
     draft = draft_bundle(model, limits, lowering=lowering, propagation=propagation)

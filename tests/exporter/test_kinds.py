@@ -14,6 +14,8 @@ from lerg_edge.workdir import WorkDir
 from lerg_exporter import ExportOptions, export, stages
 from lerg_exporter.progress import Silent
 from lerg_exporter.small_bundle import small_dataset
+from lerg_exporter.verification import verify_bundle
+from lerg_runtime import Recommender
 
 SMALL: dict[str, Any] = {
     "bits": 8,
@@ -50,14 +52,82 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
     assert (found["neighbours"][:, 1] != found["random"][:, 1]).any()
 
 
+# What an export is asked for, and what its manifest then says: `model`, `training`, and items of the storage.
+# 140 entities, 98 of them retained; 8 placeholders of 8 numbers.
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, int]]] = {
+    "mf, a step a row": (
+        {"codes": 24, "recommender": "mf", "steps": "row"},
+        {"layers": 0, "edges": 0, "step_shape": [24]},
+        {"recommender": "mf"},
+        {"codebook": 24 * 8, "codebook_steps": 4 * 24, "assignment": 98 * 2},
+    ),
+    "full table of floats": (
+        {"bits": 32, "assignment": "full"},
+        {"bits": 32, "codes": 98, "per_entity": 1, "step_shape": [1]},
+        {"assignment": "full"},
+        {"codebook": 98 * 8 * 4, "codebook_steps": 4, "assignment": 0, "placeholders": 8 * 8 * 4},
+    ),
+    "full table of floats, portable": (
+        {"bits": 32, "assignment": "full", "lowering": "portable", "max_users": None, "recommender": "mf"},
+        {"bits": 32, "codes": 98, "per_entity": 1, "layers": 0},
+        {"assignment": "full", "recommender": "mf"},
+        {"codebook": 98 * 8 * 4, "assignment": 0},
+    ),
+    "full table of int4 rows, trained": (
+        {"bits": 4, "assignment": "full", "steps": "row"},
+        {"bits": 4, "codes": 98, "per_entity": 1, "step_shape": [98]},
+        {"assignment": "full"},
+        {"codebook": 98 * 4, "codebook_steps": 4 * 98, "assignment": 0},
+    ),
+    "full table of int8 rows, rounded": (
+        {"assignment": "full", "steps": "row", "quantisation": "post-training", "finetune_epochs": None},
+        {"bits": 8, "codes": 98, "per_entity": 1, "step_shape": [98]},
+        {"assignment": "full", "quantisation": "post-training"},
+        {"codebook": 98 * 8, "codebook_steps": 4 * 98, "assignment": 0},
+    ),
+}
+
+
 @pytest.mark.native
-def test_matrix_factorisation_propagates_nothing(dataset: Dataset, tmp_path: Path) -> None:
-    options = ExportOptions(**SMALL, codes=24, recommender="mf", steps="row")
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_reaches_the_bundle_and_its_programs(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    given, sizes, training, stored = KINDS[name]
+    options = ExportOptions(**{**SMALL, **given})
     report = export(dataset, tmp_path / "bundle", options)
     document = report.manifest.document
-    assert document["model"]["layers"] == document["macs"]["full"] == document["macs"]["rewired"] == 0
-    assert document["model"]["step_shape"] == [24]
-    assert document["training"]["recommender"] == "mf"
+    assert sizes.items() <= document["model"].items()
+    assert training.items() <= document["training"].items()
+    assert stored.items() <= document["storage"]["items"].items()
+    assert ("finetuned" in document["metrics"]) == (options.finetune_epochs == 1)
+    assert set(verify_bundle(report.path).programs) == {"encode", "finetune", "recommend"}
+    with Recommender.open(report.path) as recommender:
+        losses = recommender.finetune(epochs=4, learning_rate=0.05).losses
+        assert losses[-1] < losses[0]
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("bits", [4, 32])
+def test_a_full_table_that_keeps_everybody_ranks_as_it_was_trained(
+    bits: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    """Nobody pruned and nothing fine-tuned: the programs' accuracy is that of the trained model."""
+    options = ExportOptions(
+        **{**SMALL, "bits": bits, "assignment": "full", "retention": 1.0, "finetune_epochs": 0}
+    )
+    metrics = export(dataset, tmp_path / "bundle", options).manifest.document["metrics"]
+    assert metrics["rewired"] == pytest.approx(metrics["before_pruning"], rel=1e-6)
+
+
+@pytest.mark.native
+def test_rounding_afterwards_shares_the_training(dataset: Dataset, tmp_path: Path) -> None:
+    found = {}
+    for bits in (4, 16):
+        options = ExportOptions(
+            **{**SMALL, "bits": bits, "assignment": "full", "quantisation": "post-training"}
+        )
+        export(dataset, tmp_path / str(bits), options, work_dir=tmp_path / "work")
+        found[bits] = len(list((tmp_path / "work").glob("pretrained-*")))
+    assert found == {4: 1, 16: 1}
 
 
 def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
@@ -86,8 +156,24 @@ def test_another_training_is_another_stage(dataset: Dataset, tmp_path: Path) -> 
         ({"auxiliaries": "none"}, "--auxiliaries is none; choose one of neighbours, random"),
         ({"recommender": "gru"}, "--recommender is gru; choose one of lightgcn"),
         ({"steps": "block"}, "--steps is block; choose one of one, row"),
+        ({"recommender": "xsimgcl", "layers": 0}, "--layers is 0; --recommender xsimgcl contrasts layers"),
         ({"recommender": "mf", "layers": 2}, "--layers is 2; --recommender mf propagates nothing"),
         ({"steps": "row", "propagation": "folded"}, "--steps row needs graph propagation"),
+        ({"bits": 32, "propagation": "folded"}, "--bits 32 needs graph propagation"),
+        ({"bits": 32, "steps": "row"}, "--steps needs a quantiser and --bits 32 has none"),
+        ({"bits": 32, "quantisation": "post-training"}, "--quantisation needs a quantiser"),
+        ({"quantisation": "post-training", "propagation": "folded"}, "post-training needs graph propagation"),
+        ({"quantisation": "never"}, "--quantisation is never; choose one of learned, post-training"),
+        ({"assignment": "full", "codes": 40}, "--codes is 40; with --assignment full their number follows"),
+        ({"assignment": "full", "per_entity": 2}, "--per-entity has no effect with --assignment full"),
+        (
+            {"assignment": "full", "anchor_weight": 0.9},
+            "--anchor-weight has no effect with --assignment full",
+        ),
+        (
+            {"assignment": "full", "auxiliaries": "random"},
+            "--auxiliaries has no effect with --assignment full",
+        ),
     ],
 )
 def test_what_contradicts_is_refused(given: dict[str, Any], reason: str) -> None:

@@ -51,6 +51,10 @@ MODELS: dict[str, Callable[[Factory], RewiredModel]] = {
     "one user with one item, nobody else connected": lambda make: make(kept_users=1, edges=1),
     "no layer, three codes an entity": lambda make: make(layers=0, per_entity=3),
     "more codes than entities": lambda make: make(codes=300),
+    "32 bits": lambda make: make(bits=32),
+    "32 bits, a code each, no layer, no edge": lambda make: make(
+        bits=32, codes=110, per_entity=1, layers=0, edges=0
+    ),
     "a hub": hub,
     "blocks of 1": lambda make: make(composition="blocks", per_entity=8, codes=300),
     "blocks of 3, a step a row": lambda make: make(

@@ -32,6 +32,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "kept_items": 50,
         "placeholders": (0, 0),
     },
+    "32 bits": {"bits": 32},
+    "32 bits, a code each, no layer, no edge": {
+        "bits": 32,
+        "codes": 110,
+        "per_entity": 1,
+        "layers": 0,
+        "edges": 0,
+    },
     "folded": {"entries": 5},
     "folded, 4 bits, a step a row, many columns": {"entries": 7, "bits": 4, "row_steps": True, "dim": 70},
     "folded, 16 bits, nobody pruned": {

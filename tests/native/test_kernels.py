@@ -342,6 +342,23 @@ def test_quantiser_equals_the_reference(bits: int, per_row: bool, run: Runner) -
             assert np.array_equal(results[name], exact), name
 
 
+def test_32_bits_pass_everything_on(run: Runner) -> None:
+    codebook = torch.tensor([[1.5, -1e30, math.nan], [2.0**-149, 0.0, 3.25]])
+    grad, step = torch.randn(2, 3), torch.ones(1)
+    results = run(
+        {
+            "value": Call("fake_quantise", (codebook, step), (32,)),
+            "codebook": Call("fake_quantise_grad_codebook", (grad, codebook, step), (32,)),
+            "step": Call("fake_quantise_grad_step", (grad, codebook, step), (32,)),
+            "stored": Call("dequantise", (codebook, step), (32,)),
+        }
+    )
+    np.testing.assert_array_equal(results["value"], codebook.numpy())
+    np.testing.assert_array_equal(results["codebook"], grad.numpy())
+    np.testing.assert_array_equal(results["step"], [0.0])
+    np.testing.assert_array_equal(results["stored"], codebook.numpy())
+
+
 def test_a_codebook_that_is_not_a_number_stays_one(run: Runner) -> None:
     codebook = torch.full((2, 20), math.nan)
     assert np.isnan(run({"value": Call("fake_quantise", (codebook, torch.ones(1)), (8,))})["value"]).all()

@@ -127,6 +127,17 @@ def test_ties_go_to_even_and_the_bounds_hold(bits: int) -> None:
     assert codes_of(out, bits).tolist() == [[0, 2, 0, -2, high, -high - 1]]
 
 
+def test_32_bits_are_the_weights_themselves() -> None:
+    weights = normal(5, 6)
+    out, back = np.empty_like(weights), np.empty_like(weights)
+    _native.quantise(weights, np.ones(1, np.float32), 32, out)
+    _native.dequantise(out, np.ones(1, np.float32), 32, back)
+    assert out.tobytes() == back.tobytes() == weights.tobytes()
+    weights[2, 3] = np.inf
+    with pytest.raises(ValueError, match="weights must be finite"):
+        _native.quantise(weights, np.ones(1, np.float32), 32, out)
+
+
 def test_the_packing_of_nibbles_is_as_documented() -> None:
     out = packed(np.array([[1, -2, 7, -8]], np.float32), np.ones(1, np.float32), 4)
     assert out.tolist() == [[0xE1, 0x87]]
@@ -134,7 +145,7 @@ def test_the_packing_of_nibbles_is_as_documented() -> None:
 
 GOOD = (np.ones((2, 4), np.float32), np.ones(1, np.float32), 8, np.zeros((2, 4), np.int8))
 BAD_CODEBOOKS = {
-    "bits": ((*GOOD[:2], 5, GOOD[3]), "bits must be 4, 8 or 16, not 5"),
+    "bits": ((*GOOD[:2], 5, GOOD[3]), "bits must be 4, 8, 16 or 32, not 5"),
     "odd columns": (
         (np.ones((2, 3), np.float32), GOOD[1], 4, np.zeros((2, 1), np.uint8)),
         "even number of columns",

@@ -56,7 +56,7 @@ def parts(model: TinyModel) -> dict[str, Any]:
         "user_placeholder": model.user_placeholder,
         "item_placeholder": model.item_placeholder,
         "interactions": model.pairs,
-        "codebook": pack(model.codebook, bits=8),
+        "codebook": pack(model.codebook, bits=model.bits),
         "step": model.step,
         "golden": {},
     }

@@ -36,10 +36,12 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
     users, items = interactions.user_count, interactions.item_count
     retained = np.arange(users + items) % 5 != 4
     anchors = np.concatenate([np.arange(users), np.arange(items)]) % CODES
-    half = 1 << (bits - 1)
     assignment = np.stack([anchors, (anchors + 1 + np.arange(users + items) % 7) % CODES], axis=1)
     if blocks:
         assignment = (anchors[:, None] * np.arange(1, blocks + 1)) % CODES
+    half = 1 if bits == 32 else 1 << (bits - 1)
+    kind = {16: np.int16, 32: np.float32}.get(bits, np.int8)
+    steps = 0.2 / half * (1 + random.random(CODES if per_row else 1))
     index = np.where(retained, -1, random.integers(0, PLACES // 2, users + items))
     model = RewiredModel(
         user_count=users,
@@ -48,14 +50,14 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
         anchor_weight=0.9,
         code_count=CODES,
         codebook=random.normal(scale=0.1, size=(CODES, DIM)).astype(np.float32),
-        step=(0.2 / half * (1 + random.random(CODES if per_row else 1))).astype(np.float32),
+        step=np.ones(1, np.float32) if bits == 32 else steps.astype(np.float32),
         bits=bits,
         layers=2,
         retained=retained,
         graph=interactions.matrix()[retained[:users]][:, retained[users:]].tocsr(),
         placeholders=Placeholders(
-            codes=random.integers(-half, half, size=(PLACES, DIM)).astype(np.int8 if bits < 16 else np.int16),
-            step=np.array([0.1 / half], np.float32),
+            codes=random.integers(-half, half, size=(PLACES, DIM)).astype(kind),
+            step=np.array([1.0 if bits == 32 else 0.1 / half], np.float32),
             user_count=PLACES // 2,
             bits=bits,
             index=index.astype(np.int32),

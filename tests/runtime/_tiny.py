@@ -99,6 +99,8 @@ def tiny_model(
     half = 1 << (bits - 1)
     integers = random.integers(-half // 2, half // 2, size=(codes, dim))
     step = (0.2 / half * (1 + random.random(codes if per_row else 1))).astype(np.float32)
+    if bits == 32:
+        integers, step = random.normal(size=(codes, dim)).astype(np.float32) / 10, np.ones(1, np.float32)
     return TinyModel(
         users=users,
         items=items,
@@ -167,7 +169,7 @@ def tiny_manifest(
 
 def program_entry(method: str, shape: dict[str, Any]) -> dict[str, Any]:
     """One entry of `programs`."""
-    packed = {4: "uint8", 8: "int8", 16: "int16"}[shape["bits"]]
+    packed = {4: "uint8", 8: "int8", 16: "int16", 32: "float32"}[shape["bits"]]
     columns = shape["dim"] // (2 if shape["bits"] == 4 else 1)
     triples = [("int64", [shape["max_batch"]])] * 3
     weights = [("float32", [shape["codes"], shape["dim"]]), ("float32", shape["step_shape"])]

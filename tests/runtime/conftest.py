@@ -44,6 +44,7 @@ REAL: dict[str, dict[str, Any]] = {
     "8 bits": {},
     "4 bits a row": {"bits": 4, "per_row": True},
     "blocks": {"blocks": 8},
+    "32 bits": {"bits": 32},
     "folded": {"entries": 8},
     "portable": {"lowering": "portable"},
     "portable, folded": {"lowering": "portable", "entries": 6},

@@ -37,7 +37,7 @@ def bundle(tmp_path: Path, model: TinyModel) -> Path:
 
 
 @pytest.mark.parametrize("ids", ["text", "integer"])
-@pytest.mark.parametrize("bits", [4, 8, 16])
+@pytest.mark.parametrize("bits", [4, 8, 16, 32])
 def test_everything_comes_back(tmp_path: Path, ids: str, bits: int) -> None:
     model = tiny_model(bits=bits, per_row=bits == 4)
     folder = BundleFolder.open(write_tiny(tmp_path / "bundle", model, ids=ids))
@@ -203,6 +203,16 @@ def test_parts_that_do_not_fit_leave_nothing_behind(
     with pytest.raises(BundleError):
         write_bundle(tmp_path / "bundle", **{**parts(model), **changed})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"codebook": np.full((12, 8), np.nan, np.float32)}, {"step": np.full(1, 0.5, np.float32)}],
+    ids=lambda changed: "-".join(changed),
+)
+def test_floats_must_be_finite_and_their_step_1(tmp_path: Path, changed: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="32 bits must be finite and its step 1"):
+        write_bundle(tmp_path / "bundle", **{**parts(tiny_model(bits=32)), **changed})
 
 
 def test_the_writer_does_not_touch_the_callers_manifest(tmp_path: Path, model: TinyModel) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from _tiny import TinyModel, tiny_manifest
+from _tiny import TinyModel, tiny_manifest, tiny_model
 
-from lerg_runtime.bundle import Manifest
+from lerg_runtime.bundle import Manifest, ModelShape
+from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._manifest import render_manifest
 from lerg_runtime.errors import BundleError
 
@@ -95,7 +96,8 @@ WRONG = [
     ("model/users", 2**31, "users must be an integer"),
     ("model/items", 1.5, "items must be an integer"),
     ("model/dim", 5000, "dim must be"),
-    ("model/bits", 5, "bits must be 4, 8 or 16"),
+    ("model/bits", 5, "bits must be 4, 8, 16 or 32"),
+    ("model/bits", 24, "bits must be 4, 8, 16 or 32"),
     ("model/per_entity", 13, "per_entity must be"),
     ("model/anchor_weight", 1.5, "anchor_weight must be a number"),
     ("model/anchor_weight", "1", "anchor_weight must be a number"),
@@ -197,3 +199,11 @@ def test_blocks_that_cannot_be_are_named(document: dict[str, Any], per_entity: A
 def test_what_is_no_manifest(data: bytes, reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
         Manifest.parse(data)
+
+
+@pytest.mark.parametrize("changes", [{"step_shape": [12]}, {"entries": 4}], ids=str)
+def test_32_bits_have_one_step_and_a_graph(changes: dict[str, Any]) -> None:
+    changed = tiny_manifest(tiny_model(bits=32))
+    changed["model"] |= changes
+    with pytest.raises(BundleError, match="bits is 32, which goes with one step and with graph"):
+        ModelShape.parse(Fields(changed["model"], "model"))

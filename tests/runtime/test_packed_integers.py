@@ -17,6 +17,13 @@ def test_round_trip_over_the_whole_range(bits: int, dtype: type, columns: int) -
     assert np.array_equal(unpack(packed, bits=bits), codes)
 
 
+def test_floats_stay_what_they_are() -> None:
+    weights = np.array([[1.5, -1e30], [2.0**-149, 0.0]], np.float32)
+    packed = pack(weights, bits=32)
+    assert (packed.dtype, packed.tobytes()) == (np.float32, weights.tobytes())
+    assert unpack(packed, bits=32) is packed
+
+
 def test_four_bits_put_the_even_element_low() -> None:
     assert pack(np.array([[1, -1, -8, 7]]), bits=4).tolist() == [[0xF1, 0x78]]
 

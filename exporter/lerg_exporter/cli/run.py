@@ -13,7 +13,7 @@ from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import BIT_WIDTHS, PRUNED_USERS, STEPS, ExportOptions
+from lerg_exporter.options import BIT_WIDTHS, PRUNED_USERS, QUANTISATIONS, STEPS, ExportOptions
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
@@ -79,9 +79,14 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @click.option("--timestamp-column", metavar="NAME")
 @click.option(
     "--bits", type=click.Choice(tuple(map(str, BIT_WIDTHS))), default=str(_DEFAULTS.bits), show_default=True,
-    help="Width of a codebook element.",
+    help="Width of a codebook element; 32 is float32.",
 )  # fmt: skip
 @_option("--steps", type=click.Choice(STEPS), help="Of the quantiser: one, or one a row of the codebook.")
+@_option(
+    "--quantisation",
+    type=click.Choice(QUANTISATIONS),
+    help="Learned while training, or rounded after a training in 32 bits.",
+)
 @_option("--assignment", type=click.Choice(tuple(ASSIGNMENTS)), help="How entities come by their codes.")
 @_option("--auxiliaries", type=click.Choice(AUXILIARIES), help="How an entity's other codes are chosen.")
 @_option("--recommender", type=click.Choice(RECOMMENDERS), help="What is pretrained: a base recommender.")

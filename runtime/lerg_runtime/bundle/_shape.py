@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._limits import MAX_CODES, MAX_DIM, MAX_ENTITIES, MAX_LAYERS, MAX_PAIRS
-from lerg_runtime.bundle._packing import PACKED_DTYPES, packed_shape
+from lerg_runtime.bundle._packing import FLOAT_BITS, PACKED_DTYPES, packed_shape
 from lerg_runtime.errors import BundleError
 
 __all__ = ["ITEM_TABLES", "ModelShape"]
@@ -23,7 +23,7 @@ class ModelShape:
     Attributes:
         users, items: U and I.
         dim: d, length of an embedding.
-        bits: 4, 8 or 16, of a codebook element.
+        bits: 4, 8 or 16, of a codebook element, or 32 where nothing is quantised.
         codes: c, rows of the codebook.
         per_entity: t, codes that make up an entity of layer 0; 0 with folded propagation.
         anchor_weight: weight of the first of them; 0 with blocks or folded propagation.
@@ -93,7 +93,7 @@ class ModelShape:
             users=users,
             items=items,
             dim=dim,
-            bits=fields.integer("bits", least=4, most=16),
+            bits=fields.integer("bits", least=4, most=FLOAT_BITS),
             codes=codes,
             per_entity=per_entity,
             anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0) if weighted else 0.0,
@@ -114,7 +114,11 @@ class ModelShape:
             composition=composition,
         )
         if shape.bits not in PACKED_DTYPES or (shape.bits == 4 and shape.dim % 2):
-            raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")
+            raise BundleError(f"{fields.where}.bits must be 4, 8, 16 or 32, and dim even for 4 bits")
+        if shape.bits == FLOAT_BITS and (shape.step_count > 1 or entries):
+            raise BundleError(
+                f"{fields.where}.bits is 32, which goes with one step and with graph propagation only"
+            )
         if shape.dim % shape.blocks:
             raise BundleError(
                 f"{fields.where}.dim is {dim}; it must be a multiple of the {per_entity} blocks of a row"

@@ -1,6 +1,6 @@
 """`state.bin`: the one file of a bundle that changes on a device.
 
-32 bytes of SHA-256 over the rest, then an `.npz` with the quantised codebook, its step, the interactions
+32 bytes of SHA-256 over the rest, then an `.npz` with the packed codebook, its step, the interactions
 that fine-tuning added, a counter of saves, and the SHA-256 of the bundle's `SHA256SUMS` that it belongs to.
 """
 
@@ -17,6 +17,7 @@ from lerg_runtime.bundle._checksums import read_bounded
 from lerg_runtime.bundle._files import replace_file
 from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._npz import NpzReader, npz_bytes
+from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError, InputError
 
@@ -33,8 +34,8 @@ class State:
     """What a device has learnt.
 
     Attributes:
-        codebook: packed integers, as the program `encode` takes them.
-        step: float32 [1] or [c], above 0.
+        codebook: packed integers, or floats of 32 bits, as the program `encode` takes them.
+        step: float32 [1] or [c], above 0; 1 where the codebook is of floats.
         users, items: int32 [n], local interactions sorted by (user, item), unique.
         generation: how often it has been saved; 0 as exported.
     """
@@ -137,6 +138,8 @@ def largest_state(shape: ModelShape) -> int:
 def _check(state: State, shape: ModelShape, where: str) -> None:
     if not bool(np.all(np.isfinite(state.step) & (state.step > 0))):
         raise BundleError(f"{where}: the step must be finite and above 0")
+    if shape.bits == FLOAT_BITS and not (np.isfinite(state.codebook).all() and (state.step == 1).all()):
+        raise BundleError(f"{where}: a codebook of 32 bits must be finite and its step 1")
     if state.generation < 0:
         raise BundleError(f"{where}: the number of saves is negative")
     users, items = state.users.astype(np.int64), state.items.astype(np.int64)

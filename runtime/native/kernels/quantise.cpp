@@ -1,5 +1,6 @@
 // lerg::fake_quantise, its two gradients and lerg::dequantise: learned step sizes (LSQ, arXiv 1902.08153,
-// equations 1 to 3 and 5). One step for the whole codebook, or one a row.
+// equations 1 to 3 and 5). One step for the whole codebook, or one a row. With 32 bits weights are float32 and
+// nothing is quantised: values and gradients pass as they are, and the step has no part in it.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 
 #include <algorithm>
@@ -31,13 +32,32 @@ void each_row(int64_t rows, int64_t dim, const Body& body) {
   });
 }
 
-bool good_bits(int64_t bits) { return bits == 4 || bits == 8 || bits == 16; }
+constexpr int64_t kFloatBits = 32;
+
+bool good_bits(int64_t bits) { return bits == 4 || bits == 8 || bits == 16 || bits == kFloatBits; }
 
 bool good_step(const Tensor& step, int64_t rows) {
   return is_floats(step, 1) && (step.size(0) == 1 || step.size(0) == rows);
 }
 
 bool same_shape(const Tensor& a, const Tensor& b) { return a.size(0) == b.size(0) && a.size(1) == b.size(1); }
+
+void copy_rows(const Tensor& from, Tensor& to) {
+  std::copy_n(from.const_data_ptr<float>(), from.numel(), to.mutable_data_ptr<float>());
+}
+
+ScalarType stored_type(int64_t bits) {
+  switch (bits) {
+    case 4:
+      return ScalarType::Byte;
+    case 8:
+      return ScalarType::Char;
+    case 16:
+      return ScalarType::Short;
+    default:
+      return ScalarType::Float;
+  }
+}
 
 template <class Code>
 void dequantise_rows(const Code* codes, const float* step, bool per_row, int64_t rows, int64_t dim, float* out) {
@@ -66,8 +86,12 @@ Tensor& fake_quantise_out(KernelRuntimeContext& context, const Tensor& codebook,
                           Tensor& out) {
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
   LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  if (bits == kFloatBits) {
+    copy_rows(codebook, out);
+    return out;
+  }
   const Levels levels(bits);
   const float* weights = codebook.const_data_ptr<float>();
   const float* steps = step.const_data_ptr<float>();
@@ -87,8 +111,12 @@ Tensor& fake_quantise_grad_codebook_out(KernelRuntimeContext& context, const Ten
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
   LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  if (bits == kFloatBits) {
+    copy_rows(grad, out);
+    return out;
+  }
   const Levels levels(bits);
   const float* weights = codebook.const_data_ptr<float>();
   const float* incoming = grad.const_data_ptr<float>();
@@ -109,8 +137,12 @@ Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor&
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
   LERG_CHECK(context, resize(out, {step.size(0)}), out, "out cannot hold the step's gradient");
+  if (bits == kFloatBits) {
+    std::fill_n(out.mutable_data_ptr<float>(), out.numel(), 0.0f);
+    return out;
+  }
   const Levels levels(bits);
   const float* weights = codebook.const_data_ptr<float>();
   const float* incoming = grad.const_data_ptr<float>();
@@ -140,12 +172,16 @@ Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor&
 
 Tensor& dequantise_out(KernelRuntimeContext& context, const Tensor& codes, const Tensor& step, int64_t bits,
                        Tensor& out) {
-  const ScalarType stored = bits == 4 ? ScalarType::Byte : bits == 8 ? ScalarType::Char : ScalarType::Short;
-  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8 or 16");
-  LERG_CHECK(context, is_array(codes, stored, 2), out, "codes must be uint8 (4 bits), int8 (8) or int16 (16)");
+  LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
+  LERG_CHECK(context, is_array(codes, stored_type(bits), 2), out,
+             "codes must be uint8 (4 bits), int8 (8), int16 (16) or float32 (32)");
   LERG_CHECK(context, good_step(step, codes.size(0)), out, "step must be float32, one or one a row of codes");
   const int64_t rows = codes.size(0), dim = codes.size(1) * (bits == 4 ? 2 : 1);
   LERG_CHECK(context, resize(out, {rows, dim}), out, "out cannot hold the rows");
+  if (bits == kFloatBits) {
+    copy_rows(codes, out);
+    return out;
+  }
   const float* steps = step.const_data_ptr<float>();
   const bool per_row = step.size(0) > 1;
   float* result = out.mutable_data_ptr<float>();
