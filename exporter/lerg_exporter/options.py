@@ -12,7 +12,10 @@ from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
+REWIRINGS = ("multi-hop", "none")
+ROUNDING_SELECTORS = ("bip", "bip-global")
 _FINETUNE_EPOCHS = 8
+_BOUNDARY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,13 @@ class ExportOptions:
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
+        rounding_boundary: o of the selectors that round a relaxation, above 0 and at most 1: who has at least
+            this share of itself in the relaxation is rounded up, before the repair to an exact number.
         min_users, min_items: least that stay of each side; None: half of the retention ratio.
         keep_users, keep_items: raw ids that must stay.
         edge_budget: most that the retained entities' degrees may add up to, or None.
+        rewiring: `multi-hop` routes entities that lost edges around the pruned; `none` leaves the induced
+            subgraph, in which a retained entity may have no edge at all.
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
@@ -62,11 +69,13 @@ class ExportOptions:
     retention: float | None = None
     placeholders: int | None = None
     selector: str = "bip"
+    rounding_boundary: float = _BOUNDARY
     min_users: int | None = None
     min_items: int | None = None
     keep_users: tuple[int | str, ...] = ()
     keep_items: tuple[int | str, ...] = ()
     edge_budget: int | None = None
+    rewiring: str = "multi-hop"
     batch: int | None = None
     max_users: int | None = None
     max_k: int = 256
@@ -105,6 +114,7 @@ class ExportOptions:
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)
+        _among("rewiring", self.rewiring, REWIRINGS)
         check_combination(
             self.lowering, self.propagation, item_table=self.item_table, layer_storage=self.layer_storage
         )
@@ -112,7 +122,7 @@ class ExportOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{_option(name)} is {value}; it must be at least {least}")
-        for name in ("anchor_weight", "retention"):
+        for name in ("anchor_weight", "retention", "rounding_boundary"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value <= 1.0:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0 and at most 1")
@@ -122,6 +132,16 @@ class ExportOptions:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0")
         if self.bits == 4 and self.dim % 2:
             raise InputError(f"--dim is {self.dim}; it must be even with --bits 4")
+        if self.rounding_boundary != _BOUNDARY and self.selector not in ROUNDING_SELECTORS:
+            raise InputError(
+                f"--rounding-boundary has no effect with --selector {self.selector}, which rounds nothing; "
+                f"choose {' or '.join(ROUNDING_SELECTORS)}, or leave it out"
+            )
+        if self.rewiring != "multi-hop" and self.propagation == "folded":
+            raise InputError(
+                f"--rewiring {self.rewiring} has no effect with --propagation folded, whose rows come from "
+                "the full graph; leave one of them out"
+            )
 
     @property
     def users_a_call(self) -> int:

@@ -20,7 +20,7 @@ from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import Placeholders, build_placeholders
-from lerg_edge.rewiring import rewire
+from lerg_edge.rewiring import RewiredGraph, induced, rewire
 from lerg_edge.selection import (
     SELECTORS,
     Constraints,
@@ -155,7 +155,7 @@ def rewired(
         BudgetError: an edge budget that no choice meets.
     """
     matrix = train.matrix()
-    settings = selection_settings(train, options, plan=plan)
+    settings = {**selection_settings(train, options, plan=plan), "rewiring": options.rewiring}
     key = fingerprint("rewired", graph=matrix, codebook=model.codebook, step=model.step, **settings)
     found = work.load("rewired", key) if options.selector in SELECTORS else None
     if found is not None:
@@ -167,8 +167,10 @@ def rewired(
         )
         return Pruned(result, replace(result, graph=graph), numbers["summary"])
     selection, placeholders = selected(train, embeddings, options, plan=plan)
-    graph = rewire(matrix, selection.retained, embeddings)
-    fit = rewire(validation_cut(matrix, training).train, selection.retained, embeddings)
+    graph, fit = (
+        _retained_graph(edges, selection, embeddings, options)
+        for edges in (matrix, validation_cut(matrix, training).train)
+    )
     result = RewiredModel(
         train.user_count,
         train.item_count,
@@ -193,11 +195,20 @@ def rewired(
     return Pruned(result, replace(result, graph=fit.matrix), summary)
 
 
+def _retained_graph(
+    matrix: sparse.csr_matrix, selection: Selection, embeddings: np.ndarray, options: ExportOptions
+) -> RewiredGraph:
+    if options.rewiring == "none":
+        return induced(matrix, selection.retained)
+    return rewire(matrix, selection.retained, embeddings)
+
+
 def selection_settings(train: Interactions, options: ExportOptions, *, plan: Plan) -> dict[str, Any]:
     """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
     return {
         "retention": plan.retention,
         "selector": options.selector,
+        "boundary": options.rounding_boundary,
         "constraints": constraints_of(train, options),
         "placeholders": plan.placeholders,
         "bits": options.bits,
@@ -216,7 +227,7 @@ def selected(
         constraints=constraints_of(train, options),
         seed=options.seed,
     )
-    selection = select(problem, selector=options.selector)
+    selection = select(problem, selector=find_selector(options.selector, boundary=options.rounding_boundary))
     placeholders = build_placeholders(
         embeddings,
         selection.retained,
