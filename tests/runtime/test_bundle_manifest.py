@@ -33,6 +33,17 @@ def test_parse_keeps_what_a_runtime_needs(document: dict[str, Any], model: TinyM
     assert manifest.document["metrics"]["rewired"]["users"] == model.users
 
 
+def test_how_pruned_users_are_served_may_be_left_out(document: dict[str, Any]) -> None:
+    for serving, expected in (
+        (None, "placeholder"),
+        ({}, "placeholder"),
+        ({"later": 1, "pruned_users": "placeholder"}, "placeholder"),
+        ({"pruned_users": "history"}, "history"),
+    ):
+        stated = document if serving is None else {**document, "serving": serving}
+        assert Manifest.parse(render_manifest(stated)).pruned_users == expected
+
+
 def test_rendering_is_canonical(document: dict[str, Any]) -> None:
     data = render_manifest(document)
     assert render_manifest(json.loads(data)) == data
@@ -75,6 +86,9 @@ WRONG = [
     ("propagation", "folded", "model.entries must be there for folded propagation and for no other"),
     ("model/entries", 4, "model.entries must be there for folded propagation and for no other"),
     ("model/entries", 0, "entries must be an integer of 1"),
+    ("serving", "history", "serving must be an object"),
+    ("serving", {"pruned_users": "best"}, "pruned_users must be 'placeholder' or 'history', not \"best\""),
+    ("serving", {"pruned_users": None}, "pruned_users must be 'placeholder' or"),
     ("model", ..., "lacks 'model'"),
     ("model", [], "model must be an object"),
     ("model/users", 0, "users must be an integer of 1"),

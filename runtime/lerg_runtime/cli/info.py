@@ -48,6 +48,7 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: in
         "propagation": document["propagation"],
         "interactions": pairs,
         "state": {"saves": state.generation, "local_interactions": len(state.users)},
+        "serving": {"pruned_users": folder.manifest.pruned_users},
         "metrics": document["metrics"],
         "files": sizes,
         "bundle_bytes": sum(sizes.values()),
@@ -87,6 +88,7 @@ def _print(description: dict[str, Any]) -> None:
             ("propagation", _propagation(description["propagation"], model)),
             ("item table", model.get("item_table", "float32")),
             ("layers", model.get("layer_storage", "float32")),
+            ("pruned users", f"by their {description['serving']['pruned_users']}"),
             ("saves", str(description["state"]["saves"])),
         ]
     )
