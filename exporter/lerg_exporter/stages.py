@@ -187,7 +187,11 @@ def rewired(
     )
     summary = {
         "selection": asdict(selection.report),
-        "rewiring": {"removed": int(graph.removed), "added": int(graph.added)},
+        "rewiring": {
+            "removed": int(graph.removed),
+            "added": int(graph.added),
+            "isolated": sum(int((graph.matrix.sum(axis=side) == 0).sum()) for side in (0, 1)),
+        },
     }
     tensors, numbers = result.to_stage()
     tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
