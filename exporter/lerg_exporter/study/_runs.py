@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +94,10 @@ def check_runs(study: Study, runs: Sequence[Run]) -> None:
     if study.arrivals is not None:
         check_runtime()
     for run in runs:
-        with _named(run):
+        try:
             check_export(run.source.dataset, run.options)
+        except (LergError, LergRuntimeError) as error:
+            raise _named(run, error) from error
 
 
 def make_runs(
@@ -127,9 +128,10 @@ def make_runs(
         if record is None:
             progress.note(f"run {number} of {len(runs)}: {run.title}")
             try:
-                with _named(run):
-                    record = _made(study, run, store, work_dir, keep_bundle=keep_bundles, progress=progress)
+                record = _made(study, run, store, work_dir, keep_bundle=keep_bundles, progress=progress)
             except Exception as error:
+                if not keep_going and isinstance(error, (LergError, LergRuntimeError)):
+                    raise _named(run, error) from error
                 if not keep_going:
                     raise
                 failures.append((run, " ".join(str(error).split()) or type(error).__name__))
@@ -171,11 +173,6 @@ def _title(study: Study, cell: Cell, seed: int) -> str:
     return ", ".join(filter(None, (cell.data, cell.variant, *varied, f"seed {seed}")))
 
 
-@contextmanager
-def _named(run: Run) -> Iterator[None]:
-    """Puts the run's title before what went wrong in it; the exit status stays."""
-    try:
-        yield
-    except (LergError, LergRuntimeError) as error:
-        kind = _ERRORS.get(error.exit_code, LergError)
-        raise kind(f"{run.title}: {error}") from error
+def _named(run: Run, error: LergError | LergRuntimeError) -> LergError:
+    """The error with the run's title before it; bad input and budgets keep their exit status."""
+    return _ERRORS.get(error.exit_code, LergError)(f"{run.title}: {error}")
