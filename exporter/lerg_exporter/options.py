@@ -12,10 +12,7 @@ from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
-REWIRINGS = ("multi-hop", "none")
-ROUNDING_SELECTORS = ("bip", "bip-global")
 _FINETUNE_EPOCHS = 8
-_BOUNDARY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +66,7 @@ class ExportOptions:
     retention: float | None = None
     placeholders: int | None = None
     selector: str = "bip"
-    rounding_boundary: float = _BOUNDARY
+    rounding_boundary: float = 0.5
     min_users: int | None = None
     min_items: int | None = None
     keep_users: tuple[int | str, ...] = ()
@@ -118,6 +115,7 @@ class ExportOptions:
         check_combination(
             self.lowering, self.propagation, item_table=self.item_table, layer_storage=self.layer_storage
         )
+        self._check_pruning()
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -132,12 +130,15 @@ class ExportOptions:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0")
         if self.bits == 4 and self.dim % 2:
             raise InputError(f"--dim is {self.dim}; it must be even with --bits 4")
-        if self.rounding_boundary != _BOUNDARY and self.selector not in ROUNDING_SELECTORS:
+
+    def _check_pruning(self) -> None:
+        """Refuse what would have no effect on who stays, or on their graph."""
+        if self.rounding_boundary != _BOUNDARY and self.selector not in _ROUNDING_SELECTORS:
             raise InputError(
                 f"--rounding-boundary has no effect with --selector {self.selector}, which rounds nothing; "
-                f"choose {' or '.join(ROUNDING_SELECTORS)}, or leave it out"
+                f"choose {' or '.join(_ROUNDING_SELECTORS)}, or leave it out"
             )
-        if self.rewiring != "multi-hop" and self.propagation == "folded":
+        if self.rewiring != REWIRINGS[0] and self.propagation == "folded":
             raise InputError(
                 f"--rewiring {self.rewiring} has no effect with --propagation folded, whose rows come from "
                 "the full graph; leave one of them out"
@@ -155,6 +156,9 @@ class ExportOptions:
         return 1 if self.lowering == "portable" else 64
 
 
+REWIRINGS = ("multi-hop", "none")
+_ROUNDING_SELECTORS = ("bip", "bip-global")
+_BOUNDARY = 0.5
 _LEAST: dict[str, float] = {
     "codes": 1,
     "dim": 1,
