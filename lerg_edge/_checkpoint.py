@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -171,11 +172,21 @@ def _progress(state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Progre
     )
 
 
-def run_fingerprint(split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> str:
-    """Hash all that decides what a run computes: data, assignment and options."""
-    chosen = {name: value for name, value in asdict(options).items() if name not in _FREE}
+def run_fingerprint(
+    split: ValidationSplit, assignment: Composition, options: TrainingOptions, start: np.ndarray | None
+) -> str:
+    """Hash all that decides what a run computes: data, assignment, options and a given start."""
+    free = set(_FREE)
+    if options.schedule != "constant":
+        free.remove("epochs")  # they say how fast the rate falls
+    chosen = {name: value for name, value in asdict(options).items() if name not in free}
     return fingerprint(
-        "training", train=split.train, held_out=split.held_out, assignment=assignment, options=chosen
+        "training",
+        train=split.train,
+        held_out=split.held_out,
+        assignment=assignment,
+        options=chosen,
+        start=start,
     )
 
 

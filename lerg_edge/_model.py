@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 
 from lerg_edge.embedding import CompositionalEmbedding
-from lerg_edge.losses import TripleBatch, bpr, row_penalty
-from lerg_edge.options import FLOAT_BITS
+from lerg_edge.losses import TripleBatch, bpr, row_penalty, sampled_softmax
+from lerg_edge.options import FLOAT_BITS, Loss
 from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
 from lerg_edge.quantiser import fake_quantise
+
+_LOSSES = {"bpr": bpr, "softmax": sampled_softmax}
 
 
 def layer_zero(
@@ -28,10 +30,11 @@ def training_loss(
     bits: int,
     layers: int,
     l2: float,
+    loss: Loss = "bpr",
 ) -> torch.Tensor:
-    """BPR of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows."""
+    """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows."""
     rows = layer_zero(codebook, step, embedding, bits=bits)
-    return bpr(propagate(graph, rows, layers=layers), batch) + l2 * row_penalty(rows, batch)
+    return _LOSSES[loss](propagate(graph, rows, layers=layers), batch) + l2 * row_penalty(rows, batch)
 
 
 def propagated_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lerg_edge.assignment import Assignment
 
 _SMALLEST_STEP = 1e-8
+_LOWEST_RATE = 0.02
 
 
 def fit(
@@ -35,6 +37,7 @@ def fit(
     assignment: Composition,
     options: TrainingOptions,
     *,
+    start: np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Pretrained:
@@ -47,18 +50,29 @@ def fit(
         )
     if not split.train.nnz:
         raise InputError("there are no interactions to train on; give a file that has some")
+    if start is not None and start.shape != (assignment.code_count, options.dim):
+        raise InputError(
+            f"the starting codebook is {start.shape}; the assignment and options want "
+            f"{(assignment.code_count, options.dim)}"
+        )
     with _threads(options.threads):
         store = None
         if checkpoint is not None:
-            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options))
-        return _Run(split, assignment, options).train(store, on_epoch)
+            store = Checkpoint(checkpoint, run_fingerprint(split, assignment, options, start))
+        return _Run(split, assignment, options, start).train(store, on_epoch)
 
 
 class _Run:
     """Everything that stays in place from the first epoch to the last."""
 
-    def __init__(self, split: ValidationSplit, assignment: Composition, options: TrainingOptions) -> None:
-        self.split, self.assignment, self.options = split, assignment, options
+    def __init__(
+        self,
+        split: ValidationSplit,
+        assignment: Composition,
+        options: TrainingOptions,
+        start: np.ndarray | None,
+    ) -> None:
+        self.split, self.assignment, self.options, self.start = split, assignment, options, start
         self.device = _device(options.device)
         self.graph = BipartiteGraph.from_interactions(split.train, device=self.device)
         self.embedding = CompositionalEmbedding.from_assignment(assignment, device=self.device)
@@ -102,7 +116,9 @@ class _Run:
 
     def _start(self) -> Progress:
         options, count = self.options, self.assignment.code_count
-        if options.start == "spectral":
+        if self.start is not None:
+            codebook = torch.from_numpy(np.array(self.start, np.float32)).to(self.device)
+        elif options.start == "spectral":
             codebook = spectral_codebook(
                 self.graph,
                 self.embedding,
@@ -151,9 +167,13 @@ class _Run:
         # Derived from the epoch and not carried on: an interrupted run draws what it would have drawn.
         rng = np.random.default_rng([options.seed, 3, progress.epoch])
         total, triples = 0.0, 0
-        for drawn in epoch_batches(
-            self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives
-        ):
+        rates = [group["lr"] for group in optimiser.param_groups]
+        steps = -(-self.split.train.nnz // self.batch)
+        drawing = epoch_batches(self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives)
+        for number, drawn in enumerate(drawing):
+            part = _rate_share(options, (progress.epoch * steps + number) / (options.epochs * steps))
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * part
             batch = TripleBatch.from_triples(
                 drawn, user_count=graph.user_count, item_count=graph.item_count, device=self.device
             )
@@ -166,6 +186,7 @@ class _Run:
                 bits=options.bits,
                 layers=options.layers,
                 l2=options.l2,
+                loss=options.loss,
             )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -174,6 +195,8 @@ class _Run:
                 progress.step.clamp_(min=_SMALLEST_STEP)
             total += loss.item() * len(batch)
             triples += len(batch)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate
         return total / max(1, triples)
 
     def _validate(self, progress: Progress) -> Metrics | None:
@@ -193,6 +216,13 @@ class _Run:
 
     def _is_stale(self, progress: Progress) -> bool:
         return bool(len(self.split.users)) and progress.epoch - progress.best_epoch >= self.options.patience
+
+
+def _rate_share(options: TrainingOptions, done: float) -> float:
+    """Part of the learning rate after a part of all steps: half a cosine, down to its lowest share."""
+    if options.schedule == "constant":
+        return 1.0
+    return _LOWEST_RATE + (1.0 - _LOWEST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
 
 @contextmanager

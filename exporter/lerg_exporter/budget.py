@@ -133,7 +133,7 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
     tried = set()
     for code_part, retention_part in _LADDER:
         codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
-        least = _entries(options) if folded else options.per_entity
+        least = _entries(options) if folded else options.codes_an_entity
         codes = max(codes, least) if options.codes is None else codes
         retention = wished.retention
         if options.retention is None:
@@ -189,16 +189,16 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         dim=options.dim,
         bits=options.bits,
         codes=codes,
-        per_entity=0 if folded else options.per_entity,
+        per_entity=0 if folded else options.codes_an_entity,
         anchor_weight=0.0 if folded else options.anchor_weight,
-        layers=options.layers,
+        layers=options.depth,
         retained_users=users,
         retained_items=items,
         # Which side keeps more is not known yet; both as large as they can be bounds the edges.
         edges=0 if folded else data.most_edges(min(retained, data.users), min(retained, data.items)),
         user_placeholders=user_placeholders,
         item_placeholders=item_placeholders,
-        step_count=1,
+        step_count=codes if options.steps == "row" else 1,
         max_batch=batch,
         max_users=options.users_a_call,
         max_k=min(options.max_k, data.items),

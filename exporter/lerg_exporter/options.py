@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from lerg_edge.errors import InputError
+from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES, SETTINGS
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
+from lerg_exporter.recommenders import RECOMMENDERS, default_layers
 
 __all__ = ["BIT_WIDTHS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
+STEPS = ("one", "row")
 _FINETUNE_EPOCHS = 8
+_CODES_AN_ENTITY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +25,16 @@ class ExportOptions:
 
     Attributes:
         bits: 4, 8 or 16, of a codebook element.
+        steps: of the quantiser, `one` for the codebook or one a `row` of it.
+        assignment: which codes make up which entity, see `lerg_exporter.assignments`.
         codes: rows of the codebook; None: see `lerg_edge.options.default_codes`, a quarter of that with
             folded propagation.
         dim: length of an embedding; even at 4 bits.
-        per_entity: codes that make up an entity.
+        per_entity: codes that make up an entity; None: see `codes_an_entity`.
         anchor_weight: weight of the first of them, above 0 and at most 1.
-        layers: of propagation.
+        auxiliaries: the others, `neighbours` for the parts that its interactions lead to, or `random`.
+        recommender: what is pretrained, `lightgcn`, or `mf` for matrix factorisation, without propagation.
+        layers: of propagation; None: see `depth`.
         entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
@@ -57,11 +65,15 @@ class ExportOptions:
     """
 
     bits: int = 4
+    steps: str = "one"
+    assignment: str = "metis"
     codes: int | None = None
     dim: int = 64
-    per_entity: int = 2
+    per_entity: int | None = None
     anchor_weight: float = 0.6
-    layers: int = 3
+    auxiliaries: str = "neighbours"
+    recommender: str = "lightgcn"
+    layers: int | None = None
     entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
@@ -93,6 +105,16 @@ class ExportOptions:
     storage_budget: int | None = None
 
     @property
+    def codes_an_entity(self) -> int:
+        """`per_entity`, or what stands for None."""
+        return _CODES_AN_ENTITY if self.per_entity is None else self.per_entity
+
+    @property
+    def depth(self) -> int:
+        """`layers`, or what stands for None: 3, and 0 where nothing is propagated."""
+        return default_layers(self.recommender) if self.layers is None else self.layers
+
+    @property
     def tuning_epochs(self) -> int:
         """`finetune_epochs`, or what stands for None."""
         if self.finetune_epochs is not None:
@@ -106,6 +128,10 @@ class ExportOptions:
             InputError: names the option, its value and its range.
         """
         _among("bits", self.bits, BIT_WIDTHS)
+        _among("steps", self.steps, STEPS)
+        _among("assignment", self.assignment, tuple(ASSIGNMENTS))
+        _among("auxiliaries", self.auxiliaries, AUXILIARIES)
+        _among("recommender", self.recommender, RECOMMENDERS)
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
         _among("propagation", self.propagation, PROPAGATIONS)
@@ -130,6 +156,22 @@ class ExportOptions:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0")
         if self.bits == 4 and self.dim % 2:
             raise InputError(f"--dim is {self.dim}; it must be even with --bits 4")
+        self._check_kinds()
+
+    def _check_kinds(self) -> None:
+        """Refuse options that contradict the assignment, the recommender or the quantiser."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in set(SETTINGS) - set(ASSIGNMENTS[self.assignment].reads):
+            if getattr(self, name) != defaults[name]:
+                raise InputError(
+                    f"{_option(name)} has no effect with --assignment {self.assignment}; leave it out"
+                )
+        if self.recommender == "mf" and self.depth:
+            raise InputError(
+                f"--layers is {self.layers}; --recommender mf propagates nothing, so leave it out"
+            )
+        if self.steps == "row" and self.propagation == "folded":
+            raise InputError("--steps row needs graph propagation; a folded codebook has one step")
 
     def _check_pruning(self) -> None:
         """Refuse what would have no effect on who stays, or on their graph."""

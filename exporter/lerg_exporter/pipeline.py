@@ -99,7 +99,9 @@ def export(
         with imported_meanwhile(*_NEEDED_LATER):
             assignment = stages.assigned(dataset.train, chosen, training, codes=codes, work=work)
         tell.stage("pretraining")
-        model = stages.pretrained(dataset.train, assignment, training, work=work, progress=tell)
+        model = stages.pretrained(
+            dataset.train, assignment, training, kind=chosen.assignment, work=work, progress=tell
+        )
         tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
         embeddings = propagated(model, dataset.train.matrix())
         metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
@@ -212,6 +214,7 @@ class _Run:
             "retention": self.plan.retention,
             "epochs": len(self.pretrained.history),
             "best_epoch": self.pretrained.best_epoch,
+            **_kinds(options),
             **self.summary,
         }
         if tuned is not None:
@@ -221,6 +224,13 @@ class _Run:
                 "validation_ndcg@20": list(tuned.scores),
             }
         return described
+
+
+def _kinds(options: ExportOptions) -> dict[str, Any]:
+    """What of the method was asked for otherwise than by default, for people."""
+    defaults = ExportOptions()
+    names = ("assignment", "auxiliaries", "recommender")
+    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
 
 
 def _tune(

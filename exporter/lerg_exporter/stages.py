@@ -29,8 +29,9 @@ from lerg_edge.selection import (
     find_selector,
     select,
 )
-from lerg_edge.training import assign, pretrain, validation_cut
+from lerg_edge.training import validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
+from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
@@ -63,7 +64,7 @@ class Pruned:
 
 
 def training_options(options: ExportOptions) -> TrainingOptions:
-    """The trainer's settings; what the options leave open is the trainer's own default."""
+    """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own."""
     chosen = {
         "epochs": options.epochs,
         "batch": options.pretrain_batch,
@@ -73,10 +74,14 @@ def training_options(options: ExportOptions) -> TrainingOptions:
     return TrainingOptions(
         dim=options.dim,
         bits=options.bits,
-        layers=options.layers,
+        layers=options.depth,
+        per_row_steps=options.steps == "row",
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
-        **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
+        **{
+            **ASSIGNMENTS[options.assignment].training,
+            **{name: value for name, value in chosen.items() if value is not None},
+        },
     )
 
 
@@ -84,9 +89,16 @@ def assigned(
     train: Interactions, options: ExportOptions, training: TrainingOptions, *, codes: int, work: WorkDir
 ) -> Assignment:
     """Which codes make up which entity."""
-    settings = {"codes": codes, "per_entity": options.per_entity, "anchor_weight": options.anchor_weight}
+    kind = ASSIGNMENTS[options.assignment]
+    given = {
+        "per_entity": options.codes_an_entity,
+        "anchor_weight": options.anchor_weight,
+        "auxiliaries": options.auxiliaries,
+    }
+    settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
     key = fingerprint(
         "assignment",
+        made_by=kind.assign,
         graph=train.matrix(),
         seed=training.seed,
         validation=[training.validation_share, training.validation_users],
@@ -94,9 +106,10 @@ def assigned(
     )
     found = work.load("assignment", key)
     if found is not None:
-        return Assignment(found[0]["codes"], codes, options.anchor_weight)
-    assignment = assign(train, training, **settings)  # type: ignore[arg-type]
-    work.store("assignment", key, tensors={"codes": assignment.codes}, result=settings)
+        return Assignment.from_stage(*found)
+    assignment: Assignment = kind.function("assign")(train, training, **settings)
+    tensors, numbers = assignment.to_stage()
+    work.store("assignment", key, tensors=tensors, result=numbers)
     return assignment
 
 
@@ -105,27 +118,38 @@ def pretrained(
     assignment: Assignment,
     training: TrainingOptions,
     *,
+    kind: str = "metis",
     work: WorkDir,
     progress: Progress,
 ) -> Pretrained:
-    """The codebook trained on the full graph; an interrupted run goes on after its last whole epoch."""
-    key = fingerprint("pretrained", graph=train.matrix(), assignment=assignment, options=training)
+    """The codebook trained on the full graph; an interrupted run goes on after its last whole epoch.
+
+    Args:
+        kind: of the assignment; training may change it.
+    """
+    place = ASSIGNMENTS[kind].pretrain
+    key = fingerprint(
+        "pretrained", graph=train.matrix(), assignment=assignment, options=training, trained_by=place
+    )
     found = work.load("pretrained", key)
     if found is not None:
         progress.note("pretraining is taken from the work folder")
-        return _pretrained_of(assignment, training, *found)
+        return _pretrained_of(training, *found)
     checkpoint = work.checkpoint("pretrained", key)
 
     def on_epoch(report: EpochReport) -> None:
         score = "" if report.ndcg is None else f", validation NDCG@20 {report.ndcg:.4f}"
         progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
 
-    result = pretrain(train, assignment, training, checkpoint=checkpoint, on_epoch=on_epoch)
+    pretrain = ASSIGNMENTS[kind].function("pretrain")
+    result: Pretrained = pretrain(train, assignment, training, checkpoint=checkpoint, on_epoch=on_epoch)
+    tensors, numbers = result.assignment.to_stage()
     work.store(
         "pretrained",
         key,
-        tensors={"codebook": result.codebook, "step": result.step},
+        tensors={"codebook": result.codebook, "step": result.step, **tensors},
         result={
+            **numbers,
             "best_epoch": result.best_epoch,
             "history": [{**asdict(report), "seconds": 0.0} for report in result.history],
         },
@@ -156,7 +180,14 @@ def rewired(
     """
     matrix = train.matrix()
     settings = {**selection_settings(train, options, plan=plan), "rewiring": options.rewiring}
-    key = fingerprint("rewired", graph=matrix, codebook=model.codebook, step=model.step, **settings)
+    key = fingerprint(
+        "rewired",
+        graph=matrix,
+        assignment=model.assignment,
+        codebook=model.codebook,
+        step=model.step,
+        **settings,
+    )
     found = work.load("rewired", key) if options.selector in SELECTORS else None
     if found is not None:
         tensors, numbers = found
@@ -184,6 +215,7 @@ def rewired(
         selection.retained,
         graph.matrix,
         placeholders,
+        model.assignment.composition,
     )
     summary = {
         "selection": asdict(selection.report),
@@ -279,10 +311,10 @@ def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:
 
 
 def _pretrained_of(
-    assignment: Assignment, training: TrainingOptions, tensors: dict[str, np.ndarray], result: dict[str, Any]
+    training: TrainingOptions, tensors: dict[str, np.ndarray], result: dict[str, Any]
 ) -> Pretrained:
     return Pretrained(
-        assignment=assignment,
+        assignment=Assignment.from_stage(tensors, result),
         codebook=tensors["codebook"],
         step=tensors["step"],
         bits=training.bits,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES
 from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import BIT_WIDTHS, REWIRINGS, ExportOptions
+from lerg_exporter.options import BIT_WIDTHS, REWIRINGS, STEPS, ExportOptions
 from lerg_exporter.progress import Progress
+from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
 from lerg_exporter.target import check_target
 
@@ -79,13 +81,17 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--bits", type=click.Choice(tuple(map(str, BIT_WIDTHS))), default=str(_DEFAULTS.bits), show_default=True,
     help="Width of a codebook element.",
 )  # fmt: skip
+@_option("--steps", type=click.Choice(STEPS), help="Of the quantiser: one, or one a row of the codebook.")
+@_option("--assignment", type=click.Choice(tuple(ASSIGNMENTS)), help="How entities come by their codes.")
+@_option("--auxiliaries", type=click.Choice(AUXILIARIES), help="How an entity's other codes are chosen.")
+@_option("--recommender", type=click.Choice(RECOMMENDERS), help="What is pretrained: a base recommender.")
 @_option(
     "--codes", type=_COUNT, metavar="C", help="Rows of the codebook; default: by the number of entities."
 )
 @_option("--dim", type=_COUNT, metavar="D", help="Length of an embedding.")
-@_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity.")
+@_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity; default: 2.")
 @_option("--anchor-weight", type=_SHARE, metavar="W", help="Weight of the first of them.")
-@_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation.")
+@_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation; default: 3.")
 @_option(
     "--entries",
     type=_COUNT,
