@@ -102,12 +102,30 @@ class Assignment:
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
-        return {"codes": self.codes}, {"code_count": self.code_count, "anchor_weight": self.anchor_weight}
+        numbers = {
+            "code_count": self.code_count,
+            "anchor_weight": self.anchor_weight,
+            "composition": self.composition,
+        }
+        return {"codes": self.codes}, numbers
 
     @classmethod
     def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> Assignment:
         """Put together what :meth:`to_stage` took apart."""
-        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"])
+        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"], numbers["composition"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedAssignment:
+    """An assignment, and the codebook that was found with it.
+
+    Attributes:
+        assignment: S.
+        codebook: float32 [c, d] to start training from, or None where the assignment says nothing about it.
+    """
+
+    assignment: Assignment
+    codebook: np.ndarray | None = None
 
 
 def check_composition(name: str) -> None:

@@ -16,7 +16,7 @@ propagated error is this project's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,12 +24,15 @@ from scipy import sparse
 from sklearn.metrics import pairwise_distances_argmin
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lerg_edge.assignment import Assignment, check_blocks
+from lerg_edge.assignment import Assignment, LearnedAssignment, check_blocks
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.errors import InputError
+from lerg_edge.interactions import Interactions
+from lerg_edge.options import FLOAT_BITS, TrainingOptions
 from lerg_edge.propagation import BipartiteGraph, mean_of_layers
+from lerg_edge.training import validation_cut
 
-__all__ = ["DEFAULT_CODES", "ProductCodes", "product_codes"]
+__all__ = ["DEFAULT_CODES", "ProductCodes", "assign", "product_codes", "teacher_options"]
 
 DEFAULT_CODES = 256
 _SAMPLE = 20_000
@@ -56,6 +59,62 @@ class ProductCodes:
     assignment: Assignment
     codebook: np.ndarray
     error: float
+
+
+def teacher_options(training: TrainingOptions, *, epochs: int) -> TrainingOptions:
+    """How the full table is trained whose layer-0 rows are coded.
+
+    On gowalla's validation pairs, NDCG@20 at d = 64: 0.103 after 40 epochs of 12 steps, where BPR with a
+    constant rate of 0.02 is at 0.098 after 44 and at 0.100 after 60; at d = 128 0.113 after 50.
+
+    Args:
+        training: of the model that is to be made: dimension, layers, validation, seed and device are its.
+        epochs: over which the learning rate falls.
+    """
+    return replace(
+        training,
+        bits=FLOAT_BITS,
+        per_row_steps=False,
+        loss="softmax",
+        negatives=8,
+        learning_rate=0.05,
+        schedule="cosine",
+        l2=1e-3,
+        epochs=epochs,
+        patience=epochs,
+        batch=None,
+    )
+
+
+def assign(
+    train: Interactions,
+    training: TrainingOptions,
+    *,
+    codes: int,
+    per_entity: int,
+    teacher: np.ndarray,
+) -> LearnedAssignment:
+    """Learn product codes from what :func:`lerg_edge.training.pretrain` will train on.
+
+    Args:
+        train: training interactions; those held out for validation stay out.
+        training: layers, validation settings and seed.
+        codes: c.
+        per_entity: t, blocks of a row.
+        teacher: float32 [U + I, d], layer-0 rows of a full table.
+
+    Raises:
+        InputError: see :func:`product_codes`.
+    """
+    learned = product_codes(
+        teacher,
+        validation_cut(train.matrix(), training).train,
+        blocks=per_entity,
+        layers=training.layers,
+        codes=codes,
+        seed=training.seed,
+    )
+    return LearnedAssignment(learned.assignment, learned.codebook)
 
 
 def product_codes(

@@ -22,7 +22,10 @@ class AssignmentKind:
     """How entities come by their codes, and how the codebook is trained for them.
 
     Attributes:
-        assign: place of a function `(train, training, *, codes, **settings) -> Assignment`.
+        assign: place of a function `(train, training, *, codes, **settings) -> Assignment`, or to a
+            `LearnedAssignment`, which brings the codebook that training starts from.
+        teacher: whether `assign` also takes `teacher`, the layer-0 rows of a full table, float32 [N, d].
+        codes: rows of the codebook unless stated; None for a number that grows with the data.
         pretrain: place of a function like `lerg_edge.training.pretrain`; its result may have another
             assignment than it was given.
         reads: those of `SETTINGS` that `assign` takes; the others have no effect with this kind and are
@@ -31,7 +34,9 @@ class AssignmentKind:
     """
 
     assign: str
+    teacher: bool = False
     pretrain: str = "lerg_edge.training:pretrain"
+    codes: int | None = None
     reads: tuple[str, ...] = SETTINGS
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -42,4 +47,20 @@ class AssignmentKind:
         return found
 
 
-ASSIGNMENTS = {"metis": AssignmentKind(assign="lerg_edge.training:assign")}
+ASSIGNMENTS = {
+    "product": AssignmentKind(
+        assign="lerg_edge.product:assign",
+        teacher=True,
+        codes=256,
+        reads=("per_entity",),
+        training={
+            "loss": "softmax",
+            "negatives": 8,
+            "learning_rate": 0.01,
+            "schedule": "cosine",
+            "l2": 1e-3,
+            "epochs": 4,
+        },
+    ),
+    "metis": AssignmentKind(assign="lerg_edge.training:assign"),
+}

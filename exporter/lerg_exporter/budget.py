@@ -9,6 +9,7 @@ from lerg_edge.errors import BudgetError
 from lerg_edge.interactions import Interactions
 from lerg_edge.options import default_codes
 from lerg_edge.placeholders import split_count
+from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.estimate import DataSizes, bundle_bytes, memory_plan
 from lerg_exporter.options import ExportOptions
 from lerg_runtime._plan import MemoryPlan
@@ -93,13 +94,17 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
     if options.propagation != "folded":
         return stored
     entities = train.user_count + train.item_count
+    fixed = ASSIGNMENTS[options.assignment].codes
+    if fixed is not None:
+        return min(fixed, entities)
     return max(stored, default_codes(entities, dim=options.dim, bits=options.bits))
 
 
 def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     codes = default_codes(data.users + data.items, dim=options.dim, bits=options.bits)
+    fixed = ASSIGNMENTS[options.assignment].codes
     if options.propagation != "folded":
-        return codes
+        return codes if fixed is None else min(fixed, data.users + data.items)
     retained = int((options.retention or DEFAULT_RETENTION) * (data.users + data.items))
     return max(_entries(options), min(round(_FOLDED_CODES_SHARE * codes), retained))
 
@@ -132,7 +137,9 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
                     yield _sized(wished.codes, wished.retention, batch, candidates, options, data)
     tried = set()
     for code_part, retention_part in _LADDER:
-        codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
+        # A codebook of a fixed size is small; fewer codes would save nothing.
+        stated = options.codes is not None or (ASSIGNMENTS[options.assignment].codes and not folded)
+        codes = wished.codes if stated else max(1, round(wished.codes * code_part))
         least = _entries(options) if folded else options.codes_an_entity
         codes = max(codes, least) if options.codes is None else codes
         retention = wished.retention

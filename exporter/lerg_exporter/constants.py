@@ -24,6 +24,9 @@ class GraphConstants:
         indptr: int32 [m_u + 1]; indices: uint8, uint16 or int32 [E], item ranks sorted within a user.
         user_placeholders: [r_u, d] and item_placeholders [r_i, d] int8 or int16, or uint8 [r, d / 2].
         placeholder_step: float32 [1].
+
+    With `blocks` an entity's row is t blocks of d / t columns, the j-th from the codebook row of its code j;
+    else it is the sum of the codebook rows, the first weighted by the anchor weight.
     """
 
     user_codes: torch.Tensor
@@ -39,6 +42,7 @@ class GraphConstants:
     bits: int
     layers: int
     anchor_weight: float
+    blocks: bool
 
     @classmethod
     def from_model(cls, model: RewiredModel) -> GraphConstants:
@@ -75,6 +79,7 @@ class GraphConstants:
             bits=int(model.bits),
             layers=int(model.layers),
             anchor_weight=float(model.anchor_weight),
+            blocks=model.composition == "blocks",
         )
 
     @property

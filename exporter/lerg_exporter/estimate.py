@@ -210,7 +210,9 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
     if not requests:
         return tables + transposed + 2048
-    lists = _FLOAT * retained + 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
+    lists = _FLOAT * retained
+    if shape.composition == "sum":  # blocks need no lists by code
+        lists += 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
     return tables + transposed + lists + requests * _REQUEST_BYTES + retained + 4096
 
 

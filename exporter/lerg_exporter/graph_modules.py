@@ -34,7 +34,7 @@ class _Graph(torch.nn.Module):
     def __init__(self, constants: GraphConstants, layer_bits: int) -> None:
         super().__init__()
         self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
-        self.layer_bits = layer_bits
+        self.layer_bits, self.blocks = layer_bits, constants.blocks
         self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
         for name in ("user_codes", "item_codes", "indptr", "indices", "placeholder_step"):
             self.register_buffer(name, getattr(constants, name))
@@ -66,6 +66,7 @@ class _Graph(torch.nn.Module):
             layers,
             self.anchor_weight,
             self.layer_bits,
+            self.blocks,
         )
 
     def table(self, quantised: Tensor, side: int) -> Tensor:
@@ -78,6 +79,7 @@ class _Graph(torch.nn.Module):
             self.layers,
             self.anchor_weight,
             self.layer_bits,
+            self.blocks,
         )
 
 

@@ -22,7 +22,7 @@ _CODES = "Tensor user_rows, Tensor item_codes, Tensor item_scales"
 _ENTRIES = "Tensor codes, Tensor weights, Tensor scales, Tensor scale_table"
 _TRIPLES = "Tensor users, Tensor positives, Tensor negatives"
 _WHERE = "int side, int layers, float anchor_weight"
-_LAYERS = "int layer_bits=32"
+_HOW = "int layer_bits=32, bool blocks=False"
 
 # Operator name to its arguments.
 OPERATORS: dict[str, str] = {
@@ -30,9 +30,9 @@ OPERATORS: dict[str, str] = {
     "fake_quantise_grad_codebook": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "fake_quantise_grad_step": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "dequantise": "Tensor codes, Tensor step, int bits",
-    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_LAYERS}",
-    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_LAYERS}",
-    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_LAYERS}",
+    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_HOW}",
+    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_HOW}",
+    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_HOW}",
     "folded_rows": (
         f"Tensor codebook, Tensor step, {_ENTRIES}, Tensor placeholders, {_TRIPLES}, "
         "int retained_users, int user_placeholders, int bits"
@@ -161,15 +161,15 @@ def _quantiser_gradients(grad: Tensor, codebook: Tensor, step: Tensor, bits: int
 
 
 def _keep_graph(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    codebook, *graph, _placeholders, rows, side, layers, anchor_weight, layer_bits = inputs
+    codebook, *graph, _placeholders, rows, side, layers, anchor_weight, layer_bits, blocks = inputs
     ctx.save_for_backward(*graph, rows)
-    ctx.settings = (side, layers, anchor_weight, codebook.shape[0], layer_bits)
+    ctx.settings = (side, layers, anchor_weight, codebook.shape[0], layer_bits, blocks)
 
 
 def _propagation_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     # Placeholders are constants: only the codebook receives a gradient.
     codebook_grad = torch.ops.lerg.propagate_rows_grad(grad, *ctx.saved_tensors, *ctx.settings)
-    return (codebook_grad, *[None] * 10)
+    return (codebook_grad, *[None] * 11)
 
 
 def _keep_entries(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -11,10 +11,11 @@ from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 from lerg_exporter.recommenders import RECOMMENDERS, default_layers
 
-__all__ = ["BIT_WIDTHS", "ExportOptions"]
+__all__ = ["BIT_WIDTHS", "PRUNED_USERS", "ExportOptions"]
 
 BIT_WIDTHS = (4, 8, 16)
 STEPS = ("one", "row")
+PRUNED_USERS = ("auto", "history", "placeholder")
 _FINETUNE_EPOCHS = 8
 _CODES_AN_ENTITY = 2
 
@@ -38,6 +39,8 @@ class ExportOptions:
         entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
+        pruned_users: `history` serves users who do not stay one hop from what they have touched,
+            `placeholder` by what stands for them; `auto`: what is better on their validation pairs.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
         rounding_boundary: o of the selectors that round a relaxation, above 0 and at most 1: who has at least
             this share of itself in the relaxation is rounded up, before the repair to an exact number.
@@ -49,7 +52,8 @@ class ExportOptions:
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
-        epochs: of pretraining at most; None: the trainer's default.
+        epochs: of pretraining at most; None: what suits the assignment.
+        teacher_epochs: of the full table that `product` learns its codes from.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
             propagation, whose rows lose nothing to pruning that could be won back.
@@ -77,6 +81,7 @@ class ExportOptions:
     entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
+    pruned_users: str = "auto"
     selector: str = "bip"
     rounding_boundary: float = 0.5
     min_users: int | None = None
@@ -89,6 +94,7 @@ class ExportOptions:
     max_users: int | None = None
     max_k: int = 256
     epochs: int | None = None
+    teacher_epochs: int = 80
     pretrain_batch: int | None = None
     learning_rate: float | None = None
     l2: float | None = None
@@ -134,6 +140,7 @@ class ExportOptions:
         _among("recommender", self.recommender, RECOMMENDERS)
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
+        _among("pruned_users", self.pruned_users, PRUNED_USERS)
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)
@@ -215,6 +222,7 @@ _LEAST: dict[str, float] = {
     "max_users": 1,
     "max_k": 1,
     "epochs": 1,
+    "teacher_epochs": 1,
     "pretrain_batch": 1,
     "l2": 0,
     "finetune_epochs": 0,

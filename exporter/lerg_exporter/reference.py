@@ -8,8 +8,8 @@ graph as compressed sparse rows by user, `indptr` [m_u + 1] and `indices` [E].  
 code weighted by the anchor weight, the others sharing the rest), Q the codebook, R the graph of ones and
 A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2, the propagated rows are H = 1/(L+1) sum_l A^l S Q
 (LightGCN, arXiv 2002.02126, equations 4 to 6).  `layer_bits`, 32 or 16, is how kernels store the rows between
-layers; here nothing is stored.
-
+layers; here nothing is stored.  With `blocks` a row of S Q is cut into t equal blocks, block j that of the
+codebook row that the entity's code j names; the anchor weight means nothing then.
 
 Folded rows are four tensors and a number: `codes` [n, k], `weights` int8 [n, k], `scales` uint8 [n] and
 `scale_table` [256], users' rows before items', `retained_users` of them. Row i is
@@ -97,14 +97,14 @@ def propagate_rows(
     layers: int,
     anchor_weight: float,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Propagated rows of the slots `rows` of one side (0 users, 1 items); 0 layers gives rows of S Q.
 
     Shapes: codebook [c, d]; placeholders [r_side, d], slots m_side and up; rows int64 [B]; returns [B, d].
     """
-    table = propagate_table(
-        codebook, user_codes, item_codes, indptr, indices, placeholders, side, layers, anchor_weight
-    )
+    graph = (user_codes, item_codes, indptr, indices)
+    table = propagate_table(codebook, *graph, placeholders, side, layers, anchor_weight, layer_bits, blocks)
     return table[rows]
 
 
@@ -120,6 +120,7 @@ def propagate_rows_grad(
     anchor_weight: float,
     code_count: int,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Gradient of the codebook: propagation is linear and A symmetric, so it is S^T (1/(L+1) sum_l A^l) grad.
 
@@ -130,10 +131,9 @@ def propagate_rows_grad(
     sides[side].index_add_(0, rows[retained], grad[retained])
     users, items = _propagate(sides[0], sides[1], indptr, indices, layers)
     result = grad.new_zeros(code_count, grad.shape[1])
-    weights = _code_weights(user_codes.shape[1], anchor_weight)
     for propagated, codes in ((users, user_codes), (items, item_codes)):
-        for column, weight in enumerate(weights):
-            result.index_add_(0, codes[:, column].long(), weight * propagated)
+        for column, (weight, part) in enumerate(_terms(codes, anchor_weight, grad.shape[1], blocks)):
+            result[:, part].index_add_(0, codes[:, column].long(), weight * propagated[:, part])
     return result
 
 
@@ -148,9 +148,10 @@ def propagate_table(
     layers: int,
     anchor_weight: float,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Propagated rows of one side by slot, its placeholders last; [m_side + r_side, d]."""
-    composed = [_compose(codebook, codes, anchor_weight) for codes in (user_codes, item_codes)]
+    composed = [_compose(codebook, codes, anchor_weight, blocks) for codes in (user_codes, item_codes)]
     propagated = _propagate(composed[0], composed[1], indptr, indices, layers)
     return torch.cat((propagated[side], placeholders))
 
@@ -341,17 +342,20 @@ def _inside(scaled: Tensor, bits: int) -> Tensor:
     return (scaled >= low) & (scaled <= high)
 
 
-def _code_weights(per_row: int, anchor_weight: float) -> list[float]:
-    if per_row == 1:
-        return [1.0]
-    return [anchor_weight] + [(1.0 - anchor_weight) / (per_row - 1)] * (per_row - 1)
+def _terms(codes: Tensor, anchor_weight: float, dim: int, blocks: bool) -> list[tuple[float, slice]]:
+    """By code of a row: its weight, and the columns that it takes part in."""
+    per_row = codes.shape[1]
+    if blocks:
+        width = dim // per_row
+        return [(1.0, slice(code * width, (code + 1) * width)) for code in range(per_row)]
+    others = [(1.0 - anchor_weight) / (per_row - 1)] * (per_row - 1) if per_row > 1 else []
+    return [(weight, slice(None)) for weight in ([anchor_weight, *others] if others else [1.0])]
 
 
-def _compose(codebook: Tensor, codes: Tensor, anchor_weight: float) -> Tensor:
-    weights = _code_weights(codes.shape[1], anchor_weight)
+def _compose(codebook: Tensor, codes: Tensor, anchor_weight: float, blocks: bool) -> Tensor:
     rows = codebook.new_zeros(len(codes), codebook.shape[1])
-    for column, weight in enumerate(weights):
-        rows += weight * codebook[codes[:, column].long()]
+    for column, (weight, part) in enumerate(_terms(codes, anchor_weight, codebook.shape[1], blocks)):
+        rows[:, part] += weight * codebook[codes[:, column].long(), part]
     return rows
 
 

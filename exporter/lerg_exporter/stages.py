@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from lerg_edge.assignment import Assignment
+from lerg_edge.assignment import Assignment, LearnedAssignment, identity_assignment
 from lerg_edge.errors import InputError
 from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import Placeholders, build_placeholders
+from lerg_edge.product import teacher_options
 from lerg_edge.rewiring import RewiredGraph, induced, rewire
 from lerg_edge.selection import (
     SELECTORS,
@@ -86,9 +87,15 @@ def training_options(options: ExportOptions) -> TrainingOptions:
 
 
 def assigned(
-    train: Interactions, options: ExportOptions, training: TrainingOptions, *, codes: int, work: WorkDir
-) -> Assignment:
-    """Which codes make up which entity."""
+    train: Interactions,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    codes: int,
+    work: WorkDir,
+    progress: Progress,
+) -> LearnedAssignment:
+    """Which codes make up which entity, and where that says it the codebook to start from."""
     kind = ASSIGNMENTS[options.assignment]
     given = {
         "per_entity": options.codes_an_entity,
@@ -96,29 +103,51 @@ def assigned(
         "auxiliaries": options.auxiliaries,
     }
     settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
+    if kind.teacher:
+        settings["teacher"] = _teacher(train, options, training, work=work, progress=progress)
     key = fingerprint(
         "assignment",
         made_by=kind.assign,
         graph=train.matrix(),
         seed=training.seed,
+        layers=training.layers if kind.teacher else None,
         validation=[training.validation_share, training.validation_users],
         **settings,
     )
     found = work.load("assignment", key)
     if found is not None:
-        return Assignment.from_stage(*found)
-    assignment: Assignment = kind.function("assign")(train, training, **settings)
-    tensors, numbers = assignment.to_stage()
+        return LearnedAssignment(Assignment.from_stage(*found), found[0].get("codebook"))
+    made = kind.function("assign")(train, training, **settings)
+    learned: LearnedAssignment = LearnedAssignment(made) if isinstance(made, Assignment) else made
+    tensors, numbers = learned.assignment.to_stage()
+    if learned.codebook is not None:
+        tensors["codebook"] = learned.codebook
     work.store("assignment", key, tensors=tensors, result=numbers)
-    return assignment
+    return learned
+
+
+def _teacher(
+    train: Interactions,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    work: WorkDir,
+    progress: Progress,
+) -> np.ndarray:
+    """Layer-0 rows of a full table that an assignment is learned from, float32 [N, d]."""
+    progress.note("training the full table that codes are learned from")
+    settings = teacher_options(training, epochs=options.teacher_epochs)
+    table = identity_assignment(train.user_count + train.item_count)
+    full = pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
+    return full.codebook
 
 
 def pretrained(
     train: Interactions,
-    assignment: Assignment,
+    learned: LearnedAssignment,
     training: TrainingOptions,
     *,
-    kind: str = "metis",
+    kind: str,
     work: WorkDir,
     progress: Progress,
 ) -> Pretrained:
@@ -128,8 +157,14 @@ def pretrained(
         kind: of the assignment; training may change it.
     """
     place = ASSIGNMENTS[kind].pretrain
+    start = {} if learned.codebook is None else {"start": learned.codebook}
     key = fingerprint(
-        "pretrained", graph=train.matrix(), assignment=assignment, options=training, trained_by=place
+        "pretrained",
+        graph=train.matrix(),
+        assignment=learned.assignment,
+        options=training,
+        trained_by=place,
+        **start,
     )
     found = work.load("pretrained", key)
     if found is not None:
@@ -142,7 +177,9 @@ def pretrained(
         progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
 
     pretrain = ASSIGNMENTS[kind].function("pretrain")
-    result: Pretrained = pretrain(train, assignment, training, checkpoint=checkpoint, on_epoch=on_epoch)
+    result: Pretrained = pretrain(
+        train, learned.assignment, training, checkpoint=checkpoint, on_epoch=on_epoch, **start
+    )
     tensors, numbers = result.assignment.to_stage()
     work.store(
         "pretrained",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from lerg_runtime.bundle._shape import ModelShape
 
 __all__ = ["UserRows", "gathered_shape"]
 
-_ITEMS_AT_ONCE = 256
+_ITEMS_AT_ONCE = 512
 _PAIRS_AT_ONCE = 1 << 16
 
 _Allocate = Callable[[tuple[int, ...], str], np.ndarray]
@@ -73,10 +73,12 @@ class UserRows:
         """
         slots = self._entities.user_slots[users]
         np.take(self._user_table, slots, axis=0, out=out, mode="clip")
-        for row in np.flatnonzero(slots >= self._from_history).tolist():
-            items = self._interactions.of_user(users[row])
-            if len(items):
-                self._add_up(items, out[row], newcomers=0)
+        rows = np.flatnonzero(slots >= self._from_history)
+        starts = self._interactions.indptr[users[rows]]
+        counts = self._interactions.indptr[users[rows] + 1] - starts
+        rows, starts, counts = (of_row[counts > 0] for of_row in (rows, starts, counts))
+        for part in _together(counts, most=len(self._gathered)):
+            self._sum_up(rows[part], starts[part], counts[part], out)
 
     def of_history(self, items: np.ndarray, out: np.ndarray) -> None:
         """The row of somebody unknown to the bundle, who counts among the users of each item as well.
@@ -85,19 +87,57 @@ class UserRows:
             items: integer [n] item indices, n >= 1, unique.
             out: float32 [d] to write to.
         """
-        self._add_up(items, out, newcomers=1)
+        self._sum_long(items, out, newcomers=1)
 
-    def _add_up(self, items: np.ndarray, out: np.ndarray, *, newcomers: int) -> None:
+    def _sum_up(self, rows: np.ndarray, starts: np.ndarray, counts: np.ndarray, out: np.ndarray) -> None:
+        """`out[rows]` from the items at `starts` of the interactions, `counts` of them each."""
+        ends = np.cumsum(counts)
+        if ends[-1] > len(self._gathered):
+            items = self._interactions.items[starts[0] : starts[0] + counts[0]]
+            self._sum_long(items, out[rows[0]], newcomers=0)
+            return
+        positions = np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts)
+        gathered, weights = self._gather(self._interactions.items[positions], np.repeat(counts, counts))
+        begin = 0
+        for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
+            _weighted_sum(gathered[begin:end], weights[begin:end], out=out[row])
+            begin = end
+
+    def _sum_long(self, items: np.ndarray, out: np.ndarray, *, newcomers: int) -> None:
+        """One row from any number of items."""
         out[:] = 0
-        at_once = len(self._gathered)
-        for start in range(0, len(items), at_once):
-            part = items[start : start + at_once]
-            slots = self._entities.item_slots[part]
-            degrees = self._degrees[part].astype(np.float64) + newcomers
-            weights = (1.0 / np.sqrt(len(items) * degrees)).astype(np.float32)
-            if self._scales is not None:
-                weights *= self._scales[slots]
-            rows = self._gathered[: len(part)]
-            np.take(self._item_table, slots, axis=0, out=rows, mode="clip")
-            # Not a matrix product: those add up in an order that depends on the library and its threads.
-            out += np.einsum("nd,n->d", rows, weights, dtype=np.float32)
+        total = np.empty_like(out)
+        for start in range(0, len(items), len(self._gathered)):
+            part = items[start : start + len(self._gathered)]
+            gathered, weights = self._gather(part, np.full(len(part), len(items)), newcomers=newcomers)
+            _weighted_sum(gathered, weights, out=total)
+            out += total
+
+    def _gather(
+        self, items: np.ndarray, sizes: np.ndarray, *, newcomers: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of items, and what each counts in a history of so many items: [n, d] and float32 [n]."""
+        slots = self._entities.item_slots[items]
+        degrees = self._degrees[items].astype(np.float64) + newcomers
+        weights = (1.0 / np.sqrt(sizes * degrees)).astype(np.float32)
+        if self._scales is not None:
+            weights *= self._scales[slots]
+        gathered = self._gathered[: len(items)]
+        np.take(self._item_table, slots, axis=0, out=gathered, mode="clip")
+        return gathered, weights
+
+
+def _together(counts: np.ndarray, *, most: int) -> Iterator[slice]:
+    """Runs of histories that have at most so many items together; a longer one stands alone."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    first = 0
+    while first < len(counts):
+        before = int(ends[first] - counts[first])
+        last = max(first + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(first, last)
+        first = last
+
+
+def _weighted_sum(rows: np.ndarray, weights: np.ndarray, *, out: np.ndarray) -> None:
+    # Not a matrix product: those add up in an order that depends on the library and its threads.
+    np.einsum("nd,n->d", rows, weights, out=out, dtype=np.float32)

@@ -40,6 +40,7 @@ def test_run_prints_the_tables(capsys: pytest.CaptureFixture[str], table: Path, 
     for expected in (
         "before pruning",
         "after rewiring",
+        "pruned users by",
         "after fine-tuning",
         "NDCG@20",
         "embedding storage",

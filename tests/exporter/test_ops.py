@@ -105,14 +105,34 @@ def test_gradient_is_the_dense_transpose(per_row: int, side: int, layers: int) -
     np.testing.assert_allclose(result, matrix.T @ grad.numpy()[retained], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("layers", [0, 1, 3])
 @pytest.mark.parametrize("side", [0, 1])
-def test_autograd_agrees_with_finite_differences(side: int) -> None:
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_blocks_are_put_side_by_side_and_propagated(blocks: int, side: int, layers: int) -> None:
+    case = make(blocks)
+    width, codes = DIM // blocks, np.concatenate([case.graph[0], case.graph[1]])
+    book = case.codebook.numpy()
+    first = np.zeros((USERS + ITEMS, DIM))
+    for entity, block in np.ndindex(codes.shape):
+        columns = slice(block * width, (block + 1) * width)
+        first[entity, columns] = book[codes[entity, block], columns]
+    powers = [np.linalg.matrix_power(case.adjacency, layer) @ first for layer in range(layers + 1)]
+    expected = slot_table(case, sum(powers) / (layers + 1), side)
+    arguments = (case.codebook, *case.graph, case.placeholders[side])
+    table = LERG.propagate_table(*arguments, side, layers, 0.3, 32, True)
+    rows = LERG.propagate_rows(*arguments, case.rows[side], side, layers, 0.3, 32, True)
+    np.testing.assert_allclose(table, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows, expected[case.rows[side]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("side", [0, 1])
+def test_autograd_agrees_with_finite_differences(side: int, blocks: bool) -> None:
     case = make(2)
 
     def forward(codebook: torch.Tensor) -> torch.Tensor:
-        return LERG.propagate_rows(
-            codebook, *case.graph, case.placeholders[side], case.rows[side], side, 3, case.anchor_weight
-        )
+        where = (side, 3, case.anchor_weight, 32, blocks)
+        return LERG.propagate_rows(codebook, *case.graph, case.placeholders[side], case.rows[side], *where)
 
     assert torch.autograd.gradcheck(forward, (case.codebook.clone().requires_grad_(),))
 

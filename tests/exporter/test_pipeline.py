@@ -28,6 +28,7 @@ SMALL = ExportOptions(
     max_k=20,
     epochs=3,
     finetune_epochs=0,
+    pruned_users="history",
     device="cpu",
 )
 
@@ -170,7 +171,7 @@ def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = export(dataset, tmp_path / "one", options, work_dir=work)
     document = first.manifest.document
-    assert set(document["metrics"]) == {"before_pruning", "folded"}
+    assert set(document["metrics"]) == {"before_pruning", "folded", "placeholders_only"}
     assert document["model"]["entries"] == first.manifest.model.entries == 3
     assert 0 < document["training"]["folding"]["squared_error"] < 0.5
     second = Recorder()
@@ -210,8 +211,8 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
 
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options), WorkDir.at(tmp_path)
-    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
-    model = stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
+    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+    model = stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     matrix = dataset.train.matrix()
     plan = Plan(
         codes=24,
@@ -244,6 +245,37 @@ def test_without_rewiring_edges_are_only_lost(dataset: Dataset, tmp_path: Path) 
     assert edges == fewer + rewired["added"]
     export(dataset, tmp_path / "rounded", changed(epochs=1, rounding_boundary=0.9), work_dir=work)
     assert len(list(work.glob("rewired-*"))) == 3
+
+
+@pytest.mark.parametrize(("propagation", "lowering"), [("graph", "native"), ("folded", "portable")])
+def test_a_model_of_blocks_goes_the_whole_way(
+    propagation: str, lowering: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever learns codes for blocks replaces one stage; folding needs rows only, and leaves no block."""
+    from lerg_edge.assignment import Assignment
+    from lerg_exporter import stages, verify_bundle
+
+    def assigned(*_: Any, codes: int, **__: Any) -> Assignment:
+        entities = dataset.train.user_count + dataset.train.item_count
+        return Assignment.of_blocks(np.random.default_rng(0).integers(0, codes, (entities, 4)), codes)
+
+    monkeypatch.setattr(stages, "assigned", assigned)
+    options = changed(propagation=propagation, lowering=lowering, max_users=1, finetune_epochs=1)
+    recorder = Recorder()
+    for name in ("one", "again"):
+        report = export(dataset, tmp_path / name, options, work_dir=tmp_path / "work", progress=recorder)
+    assert "pretraining is taken from the work folder" in recorder.notes
+    verify_bundle(report.path)
+    shape, storage = report.manifest.model, report.manifest.document["storage"]
+    kept = shape.retained_users + shape.retained_items
+    if propagation == "graph":
+        assert (shape.composition, shape.blocks) == ("blocks", 4)
+        assert "anchor_weight" not in report.manifest.document["model"]
+        assert storage["items"]["assignment"] == kept * 4
+    else:
+        assert (shape.composition, shape.blocks, shape.entries > 0) == ("sum", 1, True)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
 
 
 def test_without_test_pairs_there_are_no_metrics(dataset: Dataset, tmp_path: Path) -> None:

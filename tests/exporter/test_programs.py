@@ -41,6 +41,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "kept_items": 50,
         "placeholders": (0, 0),
     },
+    "blocks of 1": {"composition": "blocks", "per_entity": 8, "codes": 300},
+    "blocks of 3, a step a row": {
+        "composition": "blocks",
+        "dim": 24,
+        "per_entity": 8,
+        "codes": 256,
+        "row_steps": True,
+    },
+    "blocks of 8, 4 bits": {"composition": "blocks", "dim": 40, "per_entity": 5, "codes": 257, "bits": 4},
+    "one block, no layer": {"composition": "blocks", "per_entity": 1, "layers": 0},
     "one pair left, one code an entity": {
         "kept_users": 1,
         "kept_items": 1,
@@ -100,14 +110,23 @@ def test_encode_gives_the_tables_of_the_model(traced: Traced, tmp_path: Path) ->
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("entries", [None, 3])
+@pytest.mark.parametrize(
+    ("lowering", "shape"),
+    [
+        ("native", {}),
+        ("native", {"entries": 3}),
+        ("native", {"composition": "blocks"}),
+        ("portable", {"composition": "blocks"}),
+    ],
+)
 def test_finetune_gradients_are_those_of_finite_differences(
-    entries: int | None, make_model: Callable[..., RewiredModel], tmp_path: Path
+    lowering: str, shape: dict[str, Any], make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
-    model = make_model(bits=16, codes=6, dim=4, entries=entries)
+    model = make_model(bits=16, codes=6, dim=4, **shape)
     step = np.array([1e-4], np.float32)
-    methods = methods_of(model, ProgramLimits(max_batch=8, l2=0.1), propagation=propagation_of(model))
+    limits = ProgramLimits(max_batch=8, l2=0.1)
+    methods = methods_of(model, limits, lowering=lowering, propagation=propagation_of(model))
     program = trace({"finetune": methods["finetune"]})
     users, positives, negatives = np.array([0, 3, 43]), np.array([1, 36, 2]), np.array([4, 5, 37])
     parameters = {"codebook": model.codebook.copy(), "step": step}
@@ -148,6 +167,10 @@ def dense_tables(model: RewiredModel, codebook: np.ndarray, *, layers: int) -> t
     adjacency /= np.sqrt(degrees[:, None] * degrees[None, :])
     weights = np.array([model.anchor_weight, 1 - model.anchor_weight])
     rows = (codebook[model.assignment[model.retained]] * weights[:, None]).sum(1)
+    if model.composition == "blocks":
+        width = model.codebook.shape[1] // 2
+        parts = [codebook[model.assignment[model.retained, j], j * width : (j + 1) * width] for j in (0, 1)]
+        rows = np.concatenate(parts, axis=1)
     total = rows.copy()
     for _ in range(layers):
         rows = adjacency @ rows

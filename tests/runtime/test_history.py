@@ -121,7 +121,7 @@ def test_a_long_history_and_integer_ids(tmp_path: Path, fake_native: None) -> No
     """More items than are gathered at a time; ids as a command line has them."""
     model = tiny_model(items=600)
     rec = Recommender.open(write_tiny(tmp_path / "b", model, ids="integer"))
-    history = np.random.default_rng(0).permutation(600)[:530]
+    history = np.random.default_rng(0).permutation(600)[:570]
     raw = np.array(raw_ids("integer", 600, prefix=""))[history]
     found = rec.recommend_from_history(raw, k=600)
     check(rec, history_scores(model, history.tolist()), found, np.isin(np.arange(600), history))
@@ -169,6 +169,25 @@ def test_pruned_users_are_ranked_by_one_hop(served: Path, lonely: TinyModel) -> 
         check(rec, scores[user], (ids[user][there], points[user][there]), seen[user])
         single = rec.recommend(USERS[user], k=40)
         check(rec, scores[user], single, seen[user])
+
+
+def test_more_than_is_gathered_at_a_time(tmp_path: Path, fake_native: None) -> None:
+    """Eleven histories of some 80 items each and one of 590, in one call of the program."""
+    model = tiny_model(users=60, items=600)
+    seen = model.seen()
+    seen[14, :590] = True
+    model = replace(model, pairs=np.nonzero(seen))
+    rec = Recommender.open(write_tiny(tmp_path / "b", model, pruned_users="history", max_users=64))
+    users, scores = raw_ids("text", 60, prefix="user"), served_scores(model)
+    pruned = np.flatnonzero(~model.retained_users)
+    assert seen[pruned].sum() - 590 > 512
+    ids, points = rec.recommend(users, k=600)
+    rows = rec._open.serving()._rows.copy()
+    for user in pruned:
+        there = points[user] > -np.inf
+        check(rec, scores[user], (ids[user][there], points[user][there]), seen[user])
+        rec.recommend(users[user])
+        assert np.array_equal(rec._open.serving()._rows[0], rows[user])
 
 
 def test_without_the_key_pruned_users_keep_their_placeholder(

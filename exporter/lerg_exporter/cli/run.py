@@ -13,7 +13,7 @@ from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import BIT_WIDTHS, REWIRINGS, STEPS, ExportOptions
+from lerg_exporter.options import BIT_WIDTHS, PRUNED_USERS, REWIRINGS, STEPS, ExportOptions
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
@@ -106,6 +106,11 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="Rows that stand for the others; default: 500.",
 )
 @_option(
+    "--pruned-users",
+    type=click.Choice(PRUNED_USERS),
+    help="How users who do not stay are served: by what they have touched or what stands for them.",
+)
+@_option(
     "--selector", metavar="NAME", help="bip, bip-global, random, degree, norm, pagerank, or file.py:function."
 )
 @_option(
@@ -148,6 +153,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="Most triples in a fine-tuning step; default: 4096.",
 )
 @_option("--epochs", type=_COUNT, metavar="N", help="Most epochs of pretraining.")
+@_option(
+    "--teacher-epochs",
+    type=_COUNT,
+    metavar="N",
+    help="Epochs of the full table that --assignment product learns its codes from.",
+)
 @_option("--pretrain-batch", type=_COUNT, metavar="N", help="Interactions in a step of pretraining.")
 @_option("--learning-rate", type=float, metavar="RATE", help="Of pretraining.")
 @_option(
