@@ -89,6 +89,7 @@ def record(options: ExportOptions, *, ndcg: float = 0.2) -> dict[str, Any]:
         "metrics": {"before_pruning": {**score, "ndcg@20": ndcg + 0.01}, "rewired": score},
         "validation": {"pretraining": 0.15, "finetuning": None},
         "pretraining": {"epochs": 2, "best_epoch": 2, "trained_now": 0, "epoch_s": None},
+        "serving": {"pruned_users": "placeholder"},
         "model": {"edges": 360, "retained_users": 50, "retained_items": 40},
         "storage": {"embedding_bytes": 1024, "baseline_bytes": 71680, "bundle_bytes": 35840},
         "programs": {"finetune": 4096, "encode": 2048, "recommend": 1024},

@@ -126,6 +126,10 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "ndcg_before_finetuning": Column("NDCG@20 before fine-tuning", "score", _shaped("ndcg@20")),
     "recall_before_finetuning": Column("Recall@20 before fine-tuning", "score", _shaped("recall@20")),
+    "ndcg_placeholders_only": Column(
+        "NDCG@20, pruned by placeholder", "score", _metric("placeholders_only", "ndcg@20")
+    ),
+    "ndcg_with_history": Column("NDCG@20, pruned by history", "score", _metric("with_history", "ndcg@20")),
     "ndcg_finetuned": Column("NDCG@20 fine-tuned", "score", _metric("finetuned", "ndcg@20")),
     "validation_ndcg": Column("validation NDCG@20, pretraining", "score", _at("validation", "pretraining")),
     "validation_ndcg_finetuned": Column(

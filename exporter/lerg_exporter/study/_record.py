@@ -105,6 +105,7 @@ def record_of(
         "validation": _validation(report),
         "pretraining": _pretraining(report),
         "model": document["model"],
+        "serving": document["serving"],
         "storage": document["storage"],
         "programs": {program["method"]: program["planned_bytes"] for program in document["programs"]},
         "plan_bytes": {

@@ -41,6 +41,7 @@ def rows_of(study: Study, run: Run, record: Mapping[str, Any]) -> list[Row]:
     row: Row = {"data": run.cell.data, "variant": run.cell.variant, "seed": run.seed}
     row |= {name: record["options"][name] for name in OPTION_NAMES}
     row |= {name: record["plan"][name] for name in _CHOSEN}
+    row["pruned_users"] = record["serving"]["pruned_users"]
     row |= {
         name: row["retention"] if values.get(name) == SAME_AS_RETENTION else values.get(name)
         for name in SHARES
