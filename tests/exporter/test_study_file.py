@@ -186,6 +186,7 @@ NEEDS: dict[str, list[dict[str, Any]]] = {
     "baselines": [
         {"assignment": "legcf"},
         {"bits": 32},
+        {"quantisation": "post-training"},
         {"recommender": "xsimgcl"},
         {"auxiliaries": "random"},
     ],
