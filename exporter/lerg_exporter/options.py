@@ -47,9 +47,13 @@ class ExportOptions:
         pruned_users: `history` serves users who do not stay one hop from what they have touched,
             `placeholder` by what stands for them; `auto`: what is better on their validation pairs.
         selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
+        rounding_boundary: o of the selectors that round a relaxation, above 0 and at most 1: who has at least
+            this share of itself in the relaxation is rounded up, before the repair to an exact number.
         min_users, min_items: least that stay of each side; None: half of the retention ratio.
         keep_users, keep_items: raw ids that must stay.
         edge_budget: most that the retained entities' degrees may add up to, or None.
+        rewiring: `multi-hop` routes entities that lost edges around the pruned; `none` leaves the induced
+            subgraph, in which a retained entity may have no edge at all.
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
@@ -86,11 +90,13 @@ class ExportOptions:
     placeholders: int | None = None
     pruned_users: str = "auto"
     selector: str = "bip"
+    rounding_boundary: float = 0.5
     min_users: int | None = None
     min_items: int | None = None
     keep_users: tuple[int | str, ...] = ()
     keep_items: tuple[int | str, ...] = ()
     edge_budget: int | None = None
+    rewiring: str = "multi-hop"
     batch: int | None = None
     max_users: int | None = None
     max_k: int = 256
@@ -154,14 +160,16 @@ class ExportOptions:
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)
+        _among("rewiring", self.rewiring, REWIRINGS)
         check_combination(
             self.lowering, self.propagation, item_table=self.item_table, layer_storage=self.layer_storage
         )
+        self._check_pruning()
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{_option(name)} is {value}; it must be at least {least}")
-        for name in ("anchor_weight", "retention"):
+        for name in ("anchor_weight", "retention", "rounding_boundary"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value <= 1.0:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0 and at most 1")
@@ -208,6 +216,19 @@ class ExportOptions:
                     "fitted to rows and has one step"
                 )
 
+    def _check_pruning(self) -> None:
+        """Refuse what would have no effect on who stays, or on their graph."""
+        if self.rounding_boundary != _BOUNDARY and self.selector not in _ROUNDING_SELECTORS:
+            raise InputError(
+                f"--rounding-boundary has no effect with --selector {self.selector}, which rounds nothing; "
+                f"choose {' or '.join(_ROUNDING_SELECTORS)}, or leave it out"
+            )
+        if self.rewiring != REWIRINGS[0] and self.propagation == "folded":
+            raise InputError(
+                f"--rewiring {self.rewiring} has no effect with --propagation folded, whose rows come from "
+                "the full graph; leave one of them out"
+            )
+
     @property
     def users_a_call(self) -> int:
         """`max_users`, or 64 with the native lowering and 1 with the portable one.
@@ -220,6 +241,9 @@ class ExportOptions:
         return 1 if self.lowering == "portable" else 64
 
 
+REWIRINGS = ("multi-hop", "none")
+_ROUNDING_SELECTORS = ("bip", "bip-global")
+_BOUNDARY = 0.5
 _LEAST: dict[str, float] = {
     "codes": 1,
     "dim": 1,

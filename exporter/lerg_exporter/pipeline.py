@@ -18,7 +18,7 @@ from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.model import RewiredModel
-from lerg_edge.options import Pretrained
+from lerg_edge.options import EpochReport, Pretrained
 from lerg_edge.training import propagated, quantised, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
@@ -36,7 +36,7 @@ from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 
-__all__ = ["ExportReport", "export"]
+__all__ = ["ExportReport", "check_export", "export"]
 
 _NEEDED_LATER = ("lerg_exporter.programs", "sklearn.cluster")
 _SHAPING = {"graph": "rewiring", "folded": "folding"}
@@ -51,6 +51,7 @@ class ExportReport:
         manifest: what it says; metrics by stage are in `manifest.document["metrics"]`.
         plan: what was chosen where the options left a choice.
         pretrained_epochs, best_epoch: of pretraining.
+        history: its epochs; the seconds of those that were not trained now are 0.
         pruned_users: how they are served.
         tuned: of fine-tuning through the program; None if it was left out.
     """
@@ -60,6 +61,7 @@ class ExportReport:
     plan: Plan
     pretrained_epochs: int
     best_epoch: int
+    history: tuple[EpochReport, ...]
     pruned_users: PrunedUsers
     tuned: Tuned | None
 
@@ -92,8 +94,7 @@ def export(
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen)
-    plan = choose_plan(chosen, DataSizes.of(dataset.train))
-    stages.check_selection(dataset.train, chosen, plan=plan)
+    plan = check_export(dataset, chosen)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
@@ -145,8 +146,28 @@ def export(
         tell.stage("writing")
         manifest = run.write(draft, output, dataset.train, tuned=tuned, metrics=metrics, overwrite=overwrite)
     return ExportReport(
-        Path(output), manifest, plan, len(model.history), model.best_epoch, run.pruned_users, tuned
+        Path(output),
+        manifest,
+        plan,
+        len(model.history),
+        model.best_epoch,
+        model.history,
+        run.pruned_users,
+        tuned,
     )
+
+
+def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
+    """Refuse what cannot be made, before anything is trained for it, and choose what the options leave open.
+
+    Raises:
+        InputError: data or options are not usable.
+        BudgetError: a budget cannot be met.
+    """
+    stages.training_options(options)
+    plan = choose_plan(options, DataSizes.of(dataset.train))
+    stages.check_selection(dataset.train, options, plan=plan)
+    return plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

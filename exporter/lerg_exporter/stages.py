@@ -23,7 +23,7 @@ from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import Placeholders, build_placeholders
 from lerg_edge.product import teacher_options
 from lerg_edge.quantiser import FLOAT_BITS
-from lerg_edge.rewiring import rewire
+from lerg_edge.rewiring import RewiredGraph, induced, rewire
 from lerg_edge.selection import (
     SELECTORS,
     Constraints,
@@ -220,7 +220,7 @@ def rewired(
         BudgetError: an edge budget that no choice meets.
     """
     matrix = train.matrix()
-    settings = selection_settings(train, options, plan=plan)
+    settings = {**selection_settings(train, options, plan=plan), "rewiring": options.rewiring}
     key = fingerprint(
         "rewired",
         graph=matrix,
@@ -244,8 +244,8 @@ def rewired(
     # Where nothing is propagated no program reads an edge, and none is stored.
     nothing = None if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
     graph, fit = (
-        rewire(pairs if nothing is None else nothing, selection.retained, embeddings)
-        for pairs in (matrix, validation_cut(matrix, training).train)
+        _retained_graph(edges if nothing is None else nothing, selection, embeddings, options)
+        for edges in (matrix, validation_cut(matrix, training).train)
     )
     result = RewiredModel(
         train.user_count,
@@ -264,7 +264,11 @@ def rewired(
     )
     summary = {
         "selection": asdict(selection.report),
-        "rewiring": {"removed": int(graph.removed), "added": int(graph.added)},
+        "rewiring": {
+            "removed": int(graph.removed),
+            "added": int(graph.added),
+            "isolated": sum(int((graph.matrix.sum(axis=side) == 0).sum()) for side in (0, 1)),
+        },
     }
     tensors, numbers = result.to_stage()
     tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
@@ -272,11 +276,20 @@ def rewired(
     return Pruned(result, replace(result, graph=fit.matrix), summary)
 
 
+def _retained_graph(
+    matrix: sparse.csr_matrix, selection: Selection, embeddings: np.ndarray, options: ExportOptions
+) -> RewiredGraph:
+    if options.rewiring == "none":
+        return induced(matrix, selection.retained)
+    return rewire(matrix, selection.retained, embeddings)
+
+
 def selection_settings(train: Interactions, options: ExportOptions, *, plan: Plan) -> dict[str, Any]:
     """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
     return {
         "retention": plan.retention,
         "selector": options.selector,
+        "boundary": options.rounding_boundary,
         "constraints": constraints_of(train, options),
         "placeholders": plan.placeholders,
         "bits": options.bits,
@@ -295,7 +308,7 @@ def selected(
         constraints=constraints_of(train, options),
         seed=options.seed,
     )
-    selection = select(problem, selector=options.selector)
+    selection = select(problem, selector=find_selector(options.selector, boundary=options.rounding_boundary))
     placeholders = build_placeholders(
         embeddings,
         selection.retained,

@@ -110,6 +110,22 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
         "mean",
     ),
     "selector": (("run", "TABLE", "-o", "OUT", "--selector", "best"), 2, "best"),
+    "boundary above 1": (
+        ("run", "TABLE", "-o", "OUT", "--rounding-boundary", "1.2"),
+        2,
+        "--rounding-boundary",
+    ),
+    "nothing to round": (
+        ("run", "TABLE", "-o", "OUT", "--rounding-boundary", "0.3", "--selector", "degree"),
+        2,
+        "--rounding-boundary",
+    ),
+    "no such rewiring": (("run", "TABLE", "-o", "OUT", "--rewiring", "some"), 2, "some"),
+    "folded is not rewired": (
+        ("run", "TABLE", "-o", "OUT", "--rewiring", "none", "--propagation", "folded"),
+        2,
+        "--rewiring",
+    ),
     "output in the way": (("run", "TABLE", "-o", "FOREIGN", "--force"), 2, "foreign"),
     "output is a file": (("run", "TABLE", "-o", "TABLE", "--force"), 2, "interactions.csv"),
     "no folder for the output": (("run", "TABLE", "-o", "NOWHERE/below"), 2, "nowhere"),

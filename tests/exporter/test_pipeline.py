@@ -232,6 +232,21 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     assert not np.array_equal(pruned.twin.rows.weights, pruned.model.rows.weights)
 
 
+def test_without_rewiring_edges_are_only_lost(dataset: Dataset, tmp_path: Path) -> None:
+    """And the work folder does not take the one graph for the other, or one boundary for another."""
+    work, found = tmp_path / "work", {}
+    for rewiring in ("multi-hop", "none"):
+        options = changed(epochs=1, retention=0.3, rewiring=rewiring)
+        report = export(dataset, tmp_path / rewiring, options, work_dir=work)
+        found[rewiring] = (report.manifest.document["training"]["rewiring"], report.manifest.model.edges)
+    (rewired, edges), (plain, fewer) = found["multi-hop"], found["none"]
+    assert plain["added"] == 0 < rewired["added"]
+    assert plain["removed"] == rewired["removed"] == dataset.train.pair_count - fewer
+    assert edges == fewer + rewired["added"]
+    export(dataset, tmp_path / "rounded", changed(epochs=1, rounding_boundary=0.9), work_dir=work)
+    assert len(list(work.glob("rewired-*"))) == 3
+
+
 @pytest.mark.parametrize(("propagation", "lowering"), [("graph", "native"), ("folded", "portable")])
 def test_a_model_of_blocks_goes_the_whole_way(
     propagation: str, lowering: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,14 @@ from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import BIT_WIDTHS, PRUNED_USERS, QUANTISATIONS, STEPS, ExportOptions
+from lerg_exporter.options import (
+    BIT_WIDTHS,
+    PRUNED_USERS,
+    QUANTISATIONS,
+    REWIRINGS,
+    STEPS,
+    ExportOptions,
+)
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
@@ -118,6 +125,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @_option(
     "--selector", metavar="NAME", help="bip, bip-global, random, degree, norm, pagerank, or file.py:function."
 )
+@_option(
+    "--rounding-boundary",
+    type=_SHARE,
+    metavar="O",
+    help="Share of itself in the relaxation from which the selectors bip and bip-global round up.",
+)
 @_option("--min-users", type=click.IntRange(min=0), metavar="N", help="Least users that stay.")
 @_option("--min-items", type=click.IntRange(min=0), metavar="N", help="Least items that stay.")
 @click.option(
@@ -131,6 +144,11 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     type=click.IntRange(min=0),
     metavar="N",
     help="Most that the degrees of who stays add up to.",
+)
+@_option(
+    "--rewiring",
+    type=click.Choice(REWIRINGS),
+    help="Of edges that pruning took; with none a retained entity may end up without an edge.",
 )
 @_option("--propagation", type=click.Choice(PROPAGATIONS), help="How an entity's row comes about.")
 @_option("--lowering", type=click.Choice(LOWERINGS), help="By which operators the programs compute.")
