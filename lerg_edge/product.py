@@ -36,6 +36,7 @@ from lerg_edge.training import validation_cut
 __all__ = ["DEFAULT_CODES", "ProductCodes", "assign", "product_codes", "teacher_options"]
 
 DEFAULT_CODES = 256
+_TEACHER_EPOCHS = 80
 _SAMPLE = 20_000
 _LLOYD_ROUNDS = 15
 _SHARE = 0.15  # of the entities that choose again at a time: more of them would correct the same error twice
@@ -62,7 +63,7 @@ class ProductCodes:
     error: float
 
 
-def teacher_options(training: TrainingOptions, *, epochs: int) -> TrainingOptions:
+def teacher_options(training: TrainingOptions, *, epochs: int | None = None) -> TrainingOptions:
     """How the full table is trained whose layer-0 rows are coded.
 
     On gowalla's validation pairs, NDCG@20 at d = 64: 0.103 after 40 epochs of 12 steps, where BPR with a
@@ -70,8 +71,9 @@ def teacher_options(training: TrainingOptions, *, epochs: int) -> TrainingOption
 
     Args:
         training: of the model that is to be made: dimension, layers, validation, seed and device are its.
-        epochs: over which the learning rate falls.
+        epochs: over which the learning rate falls; None for 80.
     """
+    epochs = _TEACHER_EPOCHS if epochs is None else epochs
     return replace(
         training,
         bits=FLOAT_BITS,

@@ -185,6 +185,7 @@ def _memory_plan(shape: ModelShape, data: DataSizes, candidates: int, options: E
 def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
     """Sizes of the model to be expected; how many of a side stay is known only after the selection."""
     folded = options.propagation == "folded"
+    kind = ASSIGNMENTS[options.assignment]
     entities = data.users + data.items
     retained = max(2, round(retention * entities))
     users = min(max(1, round(retained * data.users / entities)), data.users)
@@ -200,7 +201,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         bits=options.bits,
         codes=retained if options.is_full_table else codes,
         per_entity=0 if folded else options.codes_an_entity,
-        anchor_weight=0.0 if folded else options.anchor_weight,
+        anchor_weight=0.0 if folded or "anchor_weight" not in kind.reads else options.anchor_weight,
         layers=options.depth,
         retained_users=users,
         retained_items=items,
@@ -218,6 +219,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         item_table=options.item_table,
         layer_storage=options.layer_storage,
         entries=_entries(options) if folded else 0,
+        composition="blocks" if kind.block_width and not folded else "sum",
     )
 
 

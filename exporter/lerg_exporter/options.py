@@ -19,7 +19,6 @@ STEPS = ("one", "row")
 PRUNED_USERS = ("auto", "history", "placeholder")
 QUANTISATIONS = ("learned", "post-training")
 _FINETUNE_EPOCHS = 8
-_CODES_AN_ENTITY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +26,15 @@ class ExportOptions:
     """Settings of one export. None leaves the choice to the exporter, or to a budget.
 
     Attributes:
-        bits: 4, 8 or 16, of a codebook element, or 32 for float32 elements that are not quantised.
+        bits: 4, 8 or 16, of a codebook element, or 32 for float32 elements that are not quantised; 0 becomes
+            what suits the assignment.
         steps: of the quantiser, `one` for the codebook or one a `row` of it.
         quantisation: `learned` while the codebook is trained, or `post-training`, which trains 32 bits and
             then rounds them.
         assignment: which codes make up which entity, see `lerg_exporter.assignments`.
         codes: rows of the codebook; None: see `lerg_edge.options.default_codes`, a quarter of that with
             folded propagation; a full table has one for each entity that stays.
-        dim: length of an embedding; even at 4 bits.
+        dim: length of an embedding; even at 4 bits; 0 becomes what suits the assignment.
         per_entity: codes that make up an entity; None: see `codes_an_entity`.
         anchor_weight: weight of the first of them, above 0 and at most 1.
         auxiliaries: the others, `neighbours` for the parts that its interactions lead to, or `random`.
@@ -57,8 +57,8 @@ class ExportOptions:
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
-        epochs: of pretraining at most; None: what suits the assignment.
-        teacher_epochs: of the full table that `product` learns its codes from.
+        epochs: of pretraining at most, with `product` of the full table that it learns codes from; None: what
+            suits the assignment.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
             propagation, whose rows lose nothing to pruning that could be won back, nor after post-training
@@ -74,12 +74,12 @@ class ExportOptions:
         memory_budget, storage_budget: most bytes that running the bundle, and its files, may take, or None.
     """
 
-    bits: int = 4
+    bits: int = 0
     steps: str = "one"
     quantisation: str = "learned"
-    assignment: str = "metis"
+    assignment: str = "product"
     codes: int | None = None
-    dim: int = 64
+    dim: int = 0
     per_entity: int | None = None
     anchor_weight: float = 0.6
     auxiliaries: str = "neighbours"
@@ -101,7 +101,6 @@ class ExportOptions:
     max_users: int | None = None
     max_k: int = 256
     epochs: int | None = None
-    teacher_epochs: int = 80
     pretrain_batch: int | None = None
     learning_rate: float | None = None
     l2: float | None = None
@@ -119,10 +118,11 @@ class ExportOptions:
 
     @property
     def codes_an_entity(self) -> int:
-        """`per_entity`, or what stands for None."""
+        """`per_entity`, or what suits the assignment."""
         if self.per_entity is not None:
             return self.per_entity
-        return 1 if ASSIGNMENTS[self.assignment].one_each else _CODES_AN_ENTITY
+        kind = ASSIGNMENTS[self.assignment]
+        return max(1, self.dim // kind.block_width) if kind.block_width else kind.per_entity
 
     @property
     def depth(self) -> int:
@@ -148,10 +148,13 @@ class ExportOptions:
         Raises:
             InputError: names the option, its value and its range.
         """
+        _among("assignment", self.assignment, tuple(ASSIGNMENTS))
+        for name in ("bits", "dim"):
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, getattr(ASSIGNMENTS[self.assignment], name))
         _among("bits", self.bits, BIT_WIDTHS)
         _among("steps", self.steps, STEPS)
         _among("quantisation", self.quantisation, QUANTISATIONS)
-        _among("assignment", self.assignment, tuple(ASSIGNMENTS))
         _among("auxiliaries", self.auxiliaries, AUXILIARIES)
         _among("recommender", self.recommender, RECOMMENDERS)
         _among("device", self.device, ("auto", "cpu", "cuda"))
@@ -189,6 +192,12 @@ class ExportOptions:
                 raise InputError(
                     f"{_option(name)} has no effect with --assignment {self.assignment}; leave it out"
                 )
+        blocks = self.codes_an_entity
+        if ASSIGNMENTS[self.assignment].block_width and self.dim % blocks:
+            raise InputError(
+                f"--dim is {self.dim} and an entity has {blocks} codes, one for each of as many equal "
+                "blocks; give a --per-entity that divides --dim"
+            )
         if self.is_full_table and self.codes is not None:
             raise InputError(
                 f"--codes is {self.codes}; with --assignment {self.assignment} their number follows from the "
@@ -258,7 +267,6 @@ _LEAST: dict[str, float] = {
     "max_users": 1,
     "max_k": 1,
     "epochs": 1,
-    "teacher_epochs": 1,
     "pretrain_batch": 1,
     "l2": 0,
     "finetune_epochs": 0,

@@ -19,6 +19,7 @@ __all__ = ["OTHER_STAGE", "WAYS", "PrunedUsers", "choose_by_validation"]
 WAYS = ("placeholder", "history")
 OTHER_STAGE = {"history": "placeholders_only", "placeholder": "with_history"}
 """By the way that a bundle serves them, the name of what the other way gives."""
+_LEAST_USERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +52,26 @@ def choose_by_validation(
 ) -> PrunedUsers:
     """The way that is better on the validation pairs of pruned users; all others are served alike.
 
-    A tie goes to the placeholder, and so does a set without such pairs: then nothing speaks for history.
-    Placeholders are means of rows that have seen all pairs, so what is said of them is a little too good.
+    Placeholders are means of rows that have seen all pairs, so what is said of them is a little too good: a tie
+    goes to history, and so does a set where fewer than 100 pruned users can say otherwise.
 
     Args:
         bundles: by way, bundles that have not seen the pairs.
         held_out: the validation pairs.
         pruned: bool [U], who is not retained.
     """
-    pairs = held_out.subset(pruned[held_out.users])
-    if pairs.pair_count == 0:
+    if not pruned.any():
         return PrunedUsers()
+    pairs = held_out.subset(pruned[held_out.users])
+    if len(np.unique(pairs.users)) < _LEAST_USERS:
+        progress.note(f"fewer than {_LEAST_USERS} pruned users can be validated; they are served by history")
+        return PrunedUsers("history")
     scores: dict[str, float] = {}
     for way in WAYS:
         with Recommender.open(bundles[way]) as recommender:
             found = evaluate(recommender, pairs)
         scores[way] = float(found[f"ndcg@{RANKING}"])
-    best = max(WAYS, key=lambda way: scores[way])
+    best = max(reversed(WAYS), key=lambda way: scores[way])
     progress.note(
         f"validation NDCG@{RANKING} of {found['users']} pruned users is {scores['placeholder']:.4f} by their "
         f"placeholder and {scores['history']:.4f} by their history"

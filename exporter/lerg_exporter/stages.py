@@ -69,8 +69,10 @@ class Pruned:
 def training_options(options: ExportOptions) -> TrainingOptions:
     """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own."""
     post_training = options.quantisation == "post-training"
+    kind = ASSIGNMENTS[options.assignment]
+    epochs = options.epochs if kind.epochs is None else min(kind.epochs, options.epochs or kind.epochs)
     chosen = {
-        "epochs": options.epochs,
+        "epochs": epochs,
         "batch": options.pretrain_batch,
         "learning_rate": options.learning_rate,
         "l2": options.l2,
@@ -84,7 +86,7 @@ def training_options(options: ExportOptions) -> TrainingOptions:
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
         **{
-            **ASSIGNMENTS[options.assignment].training,
+            **kind.training,
             **{name: value for name, value in chosen.items() if value is not None},
         },
     )
@@ -140,7 +142,7 @@ def _teacher(
 ) -> np.ndarray:
     """Layer-0 rows of a full table that an assignment is learned from, float32 [N, d]."""
     progress.note("training the full table that codes are learned from")
-    settings = teacher_options(training, epochs=options.teacher_epochs)
+    settings = teacher_options(training, epochs=options.epochs)
     table = identity_assignment(train.user_count + train.item_count)
     full = pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
     return full.codebook

@@ -65,6 +65,7 @@ def reports(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "tune", recorded)
+        patch.setattr(pruned_users, "_LEAST_USERS", 20)
         return {
             way: export(
                 dataset,
@@ -124,7 +125,10 @@ def test_fine_tuning_is_judged_the_way_they_are_served(
     assert tuned_on == [reports["auto"].pruned_users.way]
 
 
-def test_folded_bundles_choose_without_fine_tuning(dataset: Dataset, tmp_path: Path) -> None:
+def test_folded_bundles_choose_without_fine_tuning(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruned_users, "_LEAST_USERS", 20)
     options = replace(OPTIONS, propagation="folded", entries=3, codes=20)
     report = export(dataset, tmp_path / "bundle", options)
     assert report.tuned is None
@@ -140,9 +144,9 @@ def test_nobody_pruned_leaves_nothing_to_choose(dataset: Dataset, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("history", "placeholder", "expected"),
-    [(0.2, 0.1, "history"), (0.1, 0.2, "placeholder"), (0.1, 0.1, "placeholder")],
+    [(0.2, 0.1, "history"), (0.1, 0.2, "placeholder"), (0.1, 0.1, "history")],
 )
-def test_the_better_one_and_the_placeholder_when_equal(
+def test_the_better_one_and_history_when_equal(
     dataset: Dataset,
     monkeypatch: pytest.MonkeyPatch,
     history: float,
@@ -165,6 +169,7 @@ def test_the_better_one_and_the_placeholder_when_equal(
 
     monkeypatch.setattr(pruned_users, "Recommender", Opened)
     monkeypatch.setattr(pruned_users, "evaluate", score)
+    monkeypatch.setattr(pruned_users, "_LEAST_USERS", 20)
     bundles = {way: Path(way) for way in scores}
     found = choose_by_validation(bundles, dataset.train, pruned, progress=Silent())
     assert found == PrunedUsers(expected, scores, 7)
@@ -172,6 +177,12 @@ def test_the_better_one_and_the_placeholder_when_equal(
         assert set(pairs.users.tolist()) == set(dataset.train.users[pruned[dataset.train.users]].tolist())
     nobody = choose_by_validation({}, dataset.train, np.zeros_like(pruned), progress=Silent())
     assert nobody == PrunedUsers("placeholder")
+
+
+def test_few_users_do_not_decide(dataset: Dataset) -> None:
+    """Their placeholders have seen the validation pairs: what a handful says in favour of them is noise."""
+    pruned = np.arange(dataset.train.user_count) < 5
+    assert choose_by_validation({}, dataset.train, pruned, progress=Silent()) == PrunedUsers("history")
 
 
 def test_what_is_no_way() -> None:

@@ -85,9 +85,10 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @click.option("--rating-column", metavar="NAME")
 @click.option("--timestamp-column", metavar="NAME")
 @click.option(
-    "--bits", type=click.Choice(tuple(map(str, BIT_WIDTHS))), default=str(_DEFAULTS.bits), show_default=True,
-    help="Width of a codebook element; 32 is float32.",
-)  # fmt: skip
+    "--bits",
+    type=click.Choice(tuple(map(str, BIT_WIDTHS))),
+    help="Width of a codebook element; 32 is float32; default: 8, and 4 without product codes.",
+)
 @_option("--steps", type=click.Choice(STEPS), help="Of the quantiser: one, or one a row of the codebook.")
 @_option(
     "--quantisation",
@@ -100,8 +101,18 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @_option(
     "--codes", type=_COUNT, metavar="C", help="Rows of the codebook; default: by the number of entities."
 )
-@_option("--dim", type=_COUNT, metavar="D", help="Length of an embedding.")
-@_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity; default: 2.")
+@click.option(
+    "--dim",
+    type=_COUNT,
+    metavar="D",
+    help="Length of an embedding; default: 96, and 64 without product codes.",
+)
+@_option(
+    "--per-entity",
+    type=_COUNT,
+    metavar="T",
+    help="Codes that make up an entity; default: one for 8 columns, and 2 without product codes.",
+)
 @_option("--anchor-weight", type=_SHARE, metavar="W", help="Weight of the first of them.")
 @_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation; default: 3.")
 @_option(
@@ -164,12 +175,11 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     metavar="N",
     help="Most triples in a fine-tuning step; default: 4096.",
 )
-@_option("--epochs", type=_COUNT, metavar="N", help="Most epochs of pretraining.")
 @_option(
-    "--teacher-epochs",
+    "--epochs",
     type=_COUNT,
     metavar="N",
-    help="Epochs of the full table that --assignment product learns its codes from.",
+    help="Most epochs of pretraining; default: 80, and 100 without product codes.",
 )
 @_option("--pretrain-batch", type=_COUNT, metavar="N", help="Interactions in a step of pretraining.")
 @_option("--learning-rate", type=float, metavar="RATE", help="Of pretraining.")
@@ -210,7 +220,8 @@ def run(
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
     """
     reading = {name: given.pop(name) for name in _DATA_OPTIONS}
-    options = ExportOptions(**{**given, "bits": int(given["bits"])})
+    sizes = {name: int(given.pop(name) or 0) for name in ("bits", "dim")}  # 0: what suits the assignment
+    options = ExportOptions(**given, **sizes)
     check_target(output, overwrite=force)
     with progress(quiet=quiet) as tell:
         dataset = _read(data, reading, seed=options.seed, tell=tell)
