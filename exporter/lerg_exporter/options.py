@@ -10,6 +10,7 @@ from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES, SETTINGS
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 from lerg_exporter.recommenders import RECOMMENDERS, default_layers
+from lerg_exporter.selectors import AUTO, ROUNDING
 
 __all__ = ["BIT_WIDTHS", "PRUNED_USERS", "ExportOptions"]
 
@@ -46,7 +47,8 @@ class ExportOptions:
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
         pruned_users: `history` serves users who do not stay one hop from what they have touched,
             `placeholder` by what stands for them; `auto`: what is better on their validation pairs.
-        selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
+        selector: name or place of the selector, see `lerg_edge.selection.find_selector`, or `auto`: the
+            binary program with the objective that validation prefers, see `lerg_exporter.selectors`.
         rounding_boundary: o of the selectors that round a relaxation, above 0 and at most 1: who has at least
             this share of itself in the relaxation is rounded up, before the repair to an exact number.
         min_users, min_items: least that stay of each side; None: half of the retention ratio.
@@ -89,7 +91,7 @@ class ExportOptions:
     retention: float | None = None
     placeholders: int | None = None
     pruned_users: str = "auto"
-    selector: str = "bip"
+    selector: str = AUTO
     rounding_boundary: float = 0.5
     min_users: int | None = None
     min_items: int | None = None
@@ -227,10 +229,10 @@ class ExportOptions:
 
     def _check_pruning(self) -> None:
         """Refuse what would have no effect on who stays, or on their graph."""
-        if self.rounding_boundary != _BOUNDARY and self.selector not in _ROUNDING_SELECTORS:
+        if self.rounding_boundary != _BOUNDARY and self.selector not in ROUNDING:
             raise InputError(
                 f"--rounding-boundary has no effect with --selector {self.selector}, which rounds nothing; "
-                f"choose {' or '.join(_ROUNDING_SELECTORS)}, or leave it out"
+                f"choose {', '.join(ROUNDING[:-1])} or {ROUNDING[-1]}, or leave it out"
             )
         if self.rewiring != REWIRINGS[0] and self.propagation == "folded":
             raise InputError(
@@ -251,7 +253,6 @@ class ExportOptions:
 
 
 REWIRINGS = ("multi-hop", "none")
-_ROUNDING_SELECTORS = ("bip", "bip-global")
 _BOUNDARY = 0.5
 _LEAST: dict[str, float] = {
     "codes": 1,

@@ -93,7 +93,7 @@ def export(
     chosen = options or ExportOptions()
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
-    training = stages.training_options(chosen)
+    training = stages.training_options(chosen, pairs=dataset.train.pair_count)
     plan = check_export(dataset, chosen)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
@@ -164,7 +164,7 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
         InputError: data or options are not usable.
         BudgetError: a budget cannot be met.
     """
-    stages.training_options(options)
+    stages.training_options(options, pairs=dataset.train.pair_count)
     plan = choose_plan(options, DataSizes.of(dataset.train))
     stages.check_selection(dataset.train, options, plan=plan)
     return plan

@@ -52,8 +52,8 @@ def choose_by_validation(
 ) -> PrunedUsers:
     """The way that is better on the validation pairs of pruned users; all others are served alike.
 
-    Placeholders are means of rows that have seen all pairs, so what is said of them is a little too good: a tie
-    goes to history, and so does a set where fewer than 100 pruned users can say otherwise.
+    Placeholders are means of rows that have seen all pairs, so what is said of them is a little too good: a
+    tie goes to history, and so does a set where fewer than 100 pruned users can say otherwise.
 
     Args:
         bundles: by way, bundles that have not seen the pairs.

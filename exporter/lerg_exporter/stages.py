@@ -8,6 +8,7 @@ A selector that is not built in is never taken from the folder: its code is not 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
+from lerg_exporter.selecting import choose, validated
+from lerg_exporter.selectors import AUTO, CANDIDATES
 
 __all__ = [
     "Pruned",
@@ -66,8 +69,12 @@ class Pruned:
     summary: dict[str, Any]
 
 
-def training_options(options: ExportOptions) -> TrainingOptions:
-    """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own."""
+def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
+    """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own.
+
+    Args:
+        pairs: training interactions, which a full table's settings depend on.
+    """
     post_training = options.quantisation == "post-training"
     kind = ASSIGNMENTS[options.assignment]
     epochs = options.epochs if kind.epochs is None else min(kind.epochs, options.epochs or kind.epochs)
@@ -77,7 +84,7 @@ def training_options(options: ExportOptions) -> TrainingOptions:
         "learning_rate": options.learning_rate,
         "l2": options.l2,
     }
-    return TrainingOptions(
+    training = TrainingOptions(
         dim=options.dim,
         bits=FLOAT_BITS if post_training else options.bits,
         layers=options.depth,
@@ -85,11 +92,12 @@ def training_options(options: ExportOptions) -> TrainingOptions:
         per_row_steps=options.steps == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
-        **{
-            **kind.training,
-            **{name: value for name, value in chosen.items() if value is not None},
-        },
+        **kind.training,
     )
+    if kind.one_each and options.recommender == "lightgcn":
+        bits, steps = training.bits, training.per_row_steps
+        training = replace(teacher_options(training, pairs=pairs), bits=bits, per_row_steps=steps)
+    return replace(training, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def assigned(
@@ -142,7 +150,7 @@ def _teacher(
 ) -> np.ndarray:
     """Layer-0 rows of a full table that an assignment is learned from, float32 [N, d]."""
     progress.note("training the full table that codes are learned from")
-    settings = teacher_options(training, epochs=options.epochs)
+    settings = teacher_options(training, pairs=train.pair_count, epochs=options.epochs)
     table = identity_assignment(train.user_count + train.item_count)
     full = pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
     return full.codebook
@@ -232,7 +240,7 @@ def rewired(
         layers=model.layers,
         **settings,
     )
-    found = work.load("rewired", key) if options.selector in SELECTORS else None
+    found = work.load("rewired", key) if options.selector in (AUTO, *SELECTORS) else None
     if found is not None:
         tensors, numbers = found
         result = RewiredModel.from_stage(tensors, numbers["model"])
@@ -241,31 +249,47 @@ def rewired(
             (data, tensors["fit_indices"], tensors["fit_indptr"]), shape=result.graph.shape
         )
         return Pruned(result, replace(result, graph=graph), numbers["summary"])
-    selection, placeholders = selected(train, embeddings, options, plan=plan)
-    stored = without_pruned(model, selection.retained) if options.is_full_table else model
-    # Where nothing is propagated no program reads an edge, and none is stored.
-    nothing = None if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
-    graph, fit = (
-        _retained_graph(edges if nothing is None else nothing, selection, embeddings, options)
-        for edges in (matrix, validation_cut(matrix, training).train)
+    split = validation_cut(matrix, training)
+
+    def graph_of(pairs: sparse.csr_matrix, selection: Selection) -> RewiredGraph:
+        # Where nothing is propagated no program reads an edge, and none is stored.
+        edges = pairs if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
+        return _retained_graph(edges, selection, embeddings, options)
+
+    def model_of(graph: RewiredGraph, selection: Selection, placeholders: Placeholders) -> RewiredModel:
+        stored = without_pruned(model, selection.retained) if options.is_full_table else model
+        return RewiredModel(
+            train.user_count,
+            train.item_count,
+            stored.assignment.codes,
+            stored.assignment.anchor_weight,
+            stored.assignment.code_count,
+            stored.codebook,
+            stored.step.reshape(-1),
+            model.bits,
+            model.layers,
+            selection.retained,
+            graph.matrix,
+            placeholders,
+            model.assignment.composition,
+        )
+
+    def score(selection: Selection, placeholders: Placeholders) -> float:
+        twin = model_of(graph_of(split.train, selection), selection, placeholders)
+        return validated(
+            *twin.entity_rows(),
+            split,
+            pruned=~selection.retained[: train.user_count],
+            by_history=options.pruned_users != "placeholder",
+        )
+
+    (selection, placeholders), scores = choose(
+        options.selector, partial(selected, train, embeddings, options, plan=plan), score
     )
-    result = RewiredModel(
-        train.user_count,
-        train.item_count,
-        stored.assignment.codes,
-        stored.assignment.anchor_weight,
-        stored.assignment.code_count,
-        stored.codebook,
-        stored.step.reshape(-1),
-        model.bits,
-        model.layers,
-        selection.retained,
-        graph.matrix,
-        placeholders,
-        model.assignment.composition,
-    )
+    graph, fit = graph_of(matrix, selection), graph_of(split.train, selection)
+    result = model_of(graph, selection, placeholders)
     summary = {
-        "selection": asdict(selection.report),
+        "selection": asdict(selection.report) | ({"validation_ndcg@20": scores} if scores else {}),
         "rewiring": {
             "removed": int(graph.removed),
             "added": int(graph.added),
@@ -290,7 +314,8 @@ def selection_settings(train: Interactions, options: ExportOptions, *, plan: Pla
     """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
     return {
         "retention": plan.retention,
-        "selector": options.selector,
+        "selector": list(CANDIDATES) if options.selector == AUTO else options.selector,
+        "pruned_users": options.pruned_users == "placeholder" if options.selector == AUTO else None,
         "boundary": options.rounding_boundary,
         "constraints": constraints_of(train, options),
         "placeholders": plan.placeholders,
@@ -300,9 +325,9 @@ def selection_settings(train: Interactions, options: ExportOptions, *, plan: Pla
 
 
 def selected(
-    train: Interactions, embeddings: np.ndarray, options: ExportOptions, *, plan: Plan
+    train: Interactions, embeddings: np.ndarray, options: ExportOptions, selector: str, *, plan: Plan
 ) -> tuple[Selection, Placeholders]:
-    """Whom to keep, and what stands for the others; arguments and errors of :func:`rewired`."""
+    """Whom a selector keeps, and what stands for the others; errors of :func:`rewired`."""
     problem = SelectionProblem.at_retention(
         train.matrix(),
         embeddings,
@@ -310,7 +335,7 @@ def selected(
         constraints=constraints_of(train, options),
         seed=options.seed,
     )
-    selection = select(problem, selector=find_selector(options.selector, boundary=options.rounding_boundary))
+    selection = select(problem, selector=find_selector(selector, boundary=options.rounding_boundary))
     placeholders = build_placeholders(
         embeddings,
         selection.retained,
@@ -329,7 +354,8 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
         InputError: an unknown id or selector, or constraints that contradict each other.
         BudgetError: an edge budget that no choice meets.
     """
-    find_selector(options.selector)
+    for name in CANDIDATES if options.selector == AUTO else (options.selector,):
+        find_selector(name)
     entities = train.user_count + train.item_count
     if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
         raise InputError(

@@ -20,6 +20,8 @@ from lerg_edge.selection.simple import degree_selector, norm_selector, pagerank_
 SELECTORS: MappingProxyType[str, Callable[[], Selector]] = MappingProxyType(
     {
         "bip": BipSelector,
+        "bip-reach": lambda: BipSelector(similarity="reach"),
+        "bip-norm": lambda: BipSelector(similarity="norm"),
         "bip-global": lambda: BipSelector(similarity="global"),
         "random": lambda: random_selector,
         "degree": lambda: degree_selector,

@@ -39,7 +39,7 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
     found = {}
     for auxiliaries in ("neighbours", "random"):
         options = ExportOptions(**SMALL, auxiliaries=auxiliaries)
-        training = stages.training_options(options)
+        training = stages.training_options(options, pairs=900)
         work = WorkDir.at(tmp_path)
         found[auxiliaries] = stages.assigned(
             dataset.train, options, training, codes=24, work=work, progress=Silent()
@@ -142,7 +142,7 @@ def test_another_training_is_another_stage(dataset: Dataset, tmp_path: Path) -> 
     work = WorkDir.at(tmp_path)
     for settings in ({}, {"recommender": "mf"}, {"steps": "row"}):
         options = ExportOptions(**SMALL, **settings)
-        training = stages.training_options(options)
+        training = stages.training_options(options, pairs=900)
         assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
         stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     assert len(list(tmp_path.glob("pretrained-*"))) == 3

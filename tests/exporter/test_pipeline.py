@@ -93,7 +93,7 @@ def test_another_bit_width_keeps_the_assignment(dataset: Dataset, tmp_path: Path
     work = WorkDir.at(tmp_path)
     for bits in BIT_WIDTHS:
         options = changed(bits=bits)
-        assigned(dataset.train, options, training_options(options), codes=24, work=work)
+        assigned(dataset.train, options, training_options(options, pairs=900), codes=24, work=work)
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 
 
@@ -159,7 +159,7 @@ def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
     from lerg_exporter.stages import training_options
 
     train = dataset.train
-    split = validation_cut(train.matrix(), training_options(SMALL))
+    split = validation_cut(train.matrix(), training_options(SMALL, pairs=900))
     fit, held_out = _part(train, split.train), _part(train, split.held_out)
     assert (fit.matrix() != split.train).nnz == 0
     assert (held_out.matrix() != split.held_out).nnz == 0
@@ -210,7 +210,7 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     from lerg_exporter.folding import folded
 
     options = changed(propagation="folded", entries=3)
-    training, work = stages.training_options(options), WorkDir.at(tmp_path)
+    training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
     assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
     model = stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     matrix = dataset.train.matrix()

@@ -105,7 +105,7 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--dim",
     type=_COUNT,
     metavar="D",
-    help="Length of an embedding; default: 96, and 64 without product codes.",
+    help="Length of an embedding; default: 88, and 64 without product codes.",
 )
 @_option(
     "--per-entity",
@@ -134,13 +134,15 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="How users who do not stay are served: by what they have touched or what stands for them.",
 )
 @_option(
-    "--selector", metavar="NAME", help="bip, bip-global, random, degree, norm, pagerank, or file.py:function."
+    "--selector",
+    metavar="NAME",
+    help="auto, bip, bip-reach, bip-norm, bip-global, random, degree, norm, pagerank, or file.py:function.",
 )
 @_option(
     "--rounding-boundary",
     type=_SHARE,
     metavar="O",
-    help="Share of itself in the relaxation from which the selectors bip and bip-global round up.",
+    help="Share of itself in the relaxation from which selectors that solve the binary program round up.",
 )
 @_option("--min-users", type=click.IntRange(min=0), metavar="N", help="Least users that stay.")
 @_option("--min-items", type=click.IntRange(min=0), metavar="N", help="Least items that stay.")
@@ -220,8 +222,9 @@ def run(
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
     """
     reading = {name: given.pop(name) for name in _DATA_OPTIONS}
-    sizes = {name: int(given.pop(name) or 0) for name in ("bits", "dim")}  # 0: what suits the assignment
-    options = ExportOptions(**given, **sizes)
+    for name in ("bits", "dim"):
+        given[name] = int(given[name] or 0)  # 0: what suits the assignment
+    options = ExportOptions(**given)
     check_target(output, overwrite=force)
     with progress(quiet=quiet) as tell:
         dataset = _read(data, reading, seed=options.seed, tell=tell)
