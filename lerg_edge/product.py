@@ -149,7 +149,7 @@ def untrained(
 ) -> Pretrained:
     """The codebook as it was found, with the step of least squared error: compression after training.
 
-    It takes the place of :func:`lerg_edge.training.pretrain`; there is no epoch to report or to take up again.
+    It takes the place of :func:`lerg_edge.training.pretrain`; there is no epoch to report or to take up.
     """
     step = least_error_step(start, bits=options.bits, per_row=options.per_row_steps)
     return Pretrained(

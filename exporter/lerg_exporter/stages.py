@@ -78,7 +78,7 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
     post_training = options.quantisation == "post-training"
     kind = ASSIGNMENTS[options.assignment]
     epochs = options.epochs if kind.epochs is None else min(kind.epochs, options.epochs or kind.epochs)
-    chosen = {
+    chosen: dict[str, Any] = {
         "epochs": epochs,
         "batch": options.pretrain_batch,
         "learning_rate": options.learning_rate,
