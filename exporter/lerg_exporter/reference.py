@@ -26,14 +26,13 @@ from torch import Tensor
 from lerg_edge.quantiser import FLOAT_BITS
 
 __all__ = [
-    "bpr_loss",
-    "bpr_loss_grad",
     "dequantise",
     "fake_quantise",
     "fake_quantise_grad_codebook",
     "fake_quantise_grad_step",
+    "folded_loss",
+    "folded_loss_grad",
     "folded_rows",
-    "folded_rows_grad",
     "folded_table",
     "propagate_rows",
     "propagate_rows_grad",
@@ -194,8 +193,34 @@ def folded_rows(
     return torch.cat((sides[0][users], sides[1][positives], sides[1][negatives]))
 
 
-def folded_rows_grad(
+def folded_loss(
+    rows: Tensor,
+    codebook: Tensor,
+    step: Tensor,
+    codes: Tensor,
+    weights: Tensor,
+    scales: Tensor,
+    scale_table: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    retained_users: int,
+    bits: int,
+    l2: float,
+) -> Tensor:
+    """mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|h_u|^2 + |h_p|^2 + |h_n|^2), a scalar.
+
+    BPR, arXiv 1205.2618, equation 4. Shapes: rows [3 B, d], users', then positives', then negatives', which
+    `folded_rows` made of all that follows them: towards that the loss is differentiated, and not by the rows.
+    """
+    user, positive, negative = rows.chunk(3)
+    loss = torch.nn.functional.softplus((user * (negative - positive)).sum(1)).mean()
+    return loss + 0.5 * l2 * (rows * rows).sum() / len(user)
+
+
+def folded_loss_grad(
     grad: Tensor,
+    rows: Tensor,
     codes: Tensor,
     weights: Tensor,
     scales: Tensor,
@@ -205,20 +230,25 @@ def folded_rows_grad(
     negatives: Tensor,
     retained_users: int,
     code_count: int,
+    l2: float,
 ) -> Tensor:
-    """Gradient of the quantised codebook, [code_count, d], from that of the rows, [3 B, d].
+    """Gradient of `folded_loss` towards the quantised codebook, [code_count, d], times the scalar `grad`.
 
     Placeholder slots give nothing, repeated slots add up.
     """
-    rows = torch.cat((users, retained_users + positives, retained_users + negatives))
-    limits = torch.full_like(rows, len(codes))
+    user, positive, negative = rows.chunk(3)
+    share = grad / len(user)
+    slope = share * torch.sigmoid((user * (negative - positive)).sum(1, keepdim=True))
+    by_row = torch.cat((slope * (negative - positive), -slope * user, slope * user)) + l2 * share * rows
+    places = torch.cat((users, retained_users + positives, retained_users + negatives))
+    limits = torch.full_like(places, len(codes))
     limits[: len(users)] = retained_users
-    kept = rows < limits
-    factors = weights.to(grad.dtype) * scale_table.to(grad.dtype)[scales.long()][:, None]
-    result = grad.new_zeros(code_count, grad.shape[1])
+    kept = places < limits
+    factors = weights.to(rows.dtype) * scale_table.to(rows.dtype)[scales.long()][:, None]
+    result = rows.new_zeros(code_count, rows.shape[1])
     for column in range(codes.shape[1]):
-        chosen = rows[kept]
-        result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * grad[kept])
+        chosen = places[kept]
+        result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * by_row[kept])
     return result
 
 
@@ -241,24 +271,6 @@ def folded_table(
     codebook = dequantise(packed, step, bits)
     folded = _fold(codebook, codes[rows], weights[rows], scales[rows], scale_table)
     return torch.cat((folded, placeholders[rest]))
-
-
-def bpr_loss(rows: Tensor, l2: float) -> Tensor:
-    """mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|h_u|^2 + |h_p|^2 + |h_n|^2), a scalar.
-
-    BPR, arXiv 1205.2618, equation 4. Shapes: rows [3 B, d], users', then positives', then negatives'.
-    """
-    user, positive, negative = rows.chunk(3)
-    loss = torch.nn.functional.softplus((user * (negative - positive)).sum(1)).mean()
-    return loss + 0.5 * l2 * (rows * rows).sum() / len(user)
-
-
-def bpr_loss_grad(grad: Tensor, rows: Tensor, l2: float) -> Tensor:
-    """Gradient of `bpr_loss` towards its rows, [3 B, d], times the scalar `grad`."""
-    user, positive, negative = rows.chunk(3)
-    share = grad / len(user)
-    slope = share * torch.sigmoid((user * (negative - positive)).sum(1, keepdim=True))
-    return torch.cat((slope * (negative - positive), -slope * user, slope * user)) + l2 * share * rows
 
 
 def top_items(

@@ -258,7 +258,7 @@ def test_folded_entries_are_stored_once_and_no_graph_is(make_model: Callable[...
         assert program.data.count(tensor.tobytes()) == 1
     operators = {plan.method: plan.operators for plan in program.plans}
     assert operators["encode"] == ("lerg::dequantise.out", "lerg::folded_table.out")
-    assert {"lerg::folded_rows.out", "lerg::folded_rows_grad.out"} <= set(operators["finetune"])
+    assert {"lerg::folded_rows.out", "lerg::folded_loss_grad.out"} <= set(operators["finetune"])
     assert not any("propagate" in name for names in operators.values() for name in names)
 
 
