@@ -73,7 +73,11 @@ def main() -> None:
 
 def _largest(dataset: Dataset, options: ExportOptions, *, codes: int) -> float:
     """Truncated P trained in that form, nobody pruned; the test's rows come from the full graph's P."""
-    training, train, test = training_options(options), dataset.train, dataset.test
+    training, train, test = (
+        training_options(options, pairs=dataset.train.pair_count),
+        dataset.train,
+        dataset.test,
+    )
     if test is None:
         raise SystemExit("there is no test set")
     matrix = train.matrix()

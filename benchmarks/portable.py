@@ -2,6 +2,7 @@
 
 A row's ratio is native / portable, or naive / portable, time; the notes hold the planned memory. The naive
 lowering plans gigabytes for gowalla, so it runs over the busiest part of it, and the portable one beside it.
+The folded step has the sizes of suite `folded`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import folded
 from benchmarks.harness import Row, compare
 from benchmarks.model import gowalla_or_generated, random_model
 from benchmarks.naive import naive_finetune
 from lerg_edge import Interactions
+from lerg_edge.folded_model import FoldedModel
 from lerg_edge.model import RewiredModel
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.methods import Method, methods_of
@@ -41,6 +44,7 @@ def run() -> list[Row]:
                 for lowering in ("native", "portable")
             ]
             rows.append(_compared(f"step against native, d = {dim}", steps[1], steps[0], runs=15))
+        rows.append(_folded(interactions, Path(folder)))
         part = _part(interactions, PART_PAIRS)
         model = random_model(part, dim=64, codes=2000, retention=0.7)
         print(f"part of {name}: {_size(model)}, d = 64")
@@ -52,14 +56,30 @@ def run() -> list[Row]:
     return rows
 
 
+def _folded(interactions: Interactions, folder: Path) -> Row:
+    graph = random_model(interactions, dim=folded.DIM, codes=folded.CODES, retention=0.7)
+    model = folded.random_folded(graph)
+    print(f"folded: {len(model.rows.codes)} rows of {folded.ENTRIES} codes, d = {folded.DIM}")
+    steps = [
+        _Step(
+            folder,
+            model,
+            methods_of(model, LIMITS, lowering=lowering, propagation="folded")["finetune"],
+            f"folded {lowering}",
+        )
+        for lowering in ("native", "portable")
+    ]
+    return _compared(f"folded step against native, d = {folded.DIM}", steps[1], steps[0], runs=15)
+
+
 class _Step:
     """A loaded fine-tune program, its inputs and outputs."""
 
-    def __init__(self, folder: Path, model: RewiredModel, method: Method, name: str) -> None:
+    def __init__(self, folder: Path, model: RewiredModel | FoldedModel, method: Method, name: str) -> None:
         began = time.perf_counter()
         program = trace({"finetune": method})
         seconds = time.perf_counter() - began
-        path = folder / f"{name}-{len(list(folder.iterdir()))}.pte"
+        path = folder / f"{name.replace(' ', '-')}-{len(list(folder.iterdir()))}.pte"
         path.write_bytes(program.data)
         print(f"  {name}: traced in {seconds:.0f} s, {len(program.data) / 1e6:.2f} MB")
         self._budget = _native.Budget(0)
@@ -68,7 +88,7 @@ class _Step:
         self._method = loaded.load("finetune", parameters)
         shapes = [(), model.codebook.shape, model.step.shape]
         self.outputs = [self._budget.empty(shape, "float32") for shape in shapes]
-        users, items = model.graph.shape
+        users, items = len(model.retained_users), len(model.retained_items)
         random = np.random.default_rng(0)
         self._inputs = [random.integers(0, side, BATCH) for side in (users, items, items)]
         self()

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -176,17 +177,20 @@ def run_fingerprint(
     assignment: Composition,
     options: TrainingOptions,
     *,
-    start: Pretrained | None = None,
+    start: Pretrained | np.ndarray | None = None,
 ) -> str:
     """Hash all that decides what a run computes: data, assignment, options and what it starts from."""
-    chosen = {name: value for name, value in asdict(options).items() if name not in _FREE}
+    free = set(_FREE)
+    if options.schedule != "constant":
+        free.remove("epochs")  # they say how fast the rate falls
+    chosen = {name: value for name, value in asdict(options).items() if name not in free}
     return fingerprint(
         "training",
         train=split.train,
         held_out=split.held_out,
         assignment=assignment,
         options=chosen,
-        start=None if start is None else [start.codebook, start.step],
+        start=[start.codebook, start.step] if isinstance(start, Pretrained) else start,
     )
 
 

@@ -6,9 +6,12 @@ import torch
 
 from lerg_edge.contrast import Contrast, contrast_loss, propagate_noisily
 from lerg_edge.embedding import CompositionalEmbedding
-from lerg_edge.losses import TripleBatch, bpr, row_penalty
+from lerg_edge.losses import TripleBatch, bpr, row_penalty, sampled_softmax
+from lerg_edge.options import Loss
 from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
 from lerg_edge.quantiser import FLOAT_BITS, fake_quantise
+
+_LOSSES = {"bpr": bpr, "softmax": sampled_softmax}
 
 
 def layer_zero(
@@ -28,10 +31,11 @@ def training_loss(
     bits: int,
     layers: int,
     l2: float,
+    loss: Loss = "bpr",
     contrast: Contrast | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """BPR of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows.
+    """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows.
 
     Args:
         contrast: adds XSimGCL's noise and contrast, both drawn from ``generator``.
@@ -39,10 +43,10 @@ def training_loss(
     rows = layer_zero(codebook, step, embedding, bits=bits)
     penalty = l2 * row_penalty(rows, batch)
     if contrast is None or generator is None:
-        return bpr(propagate(graph, rows, layers=layers), batch) + penalty
+        return _LOSSES[loss](propagate(graph, rows, layers=layers), batch) + penalty
     noisy, layer = propagate_noisily(graph, rows, layers=layers, contrast=contrast, generator=generator)
     contrasted = contrast_loss(noisy, layer, batch, contrast=contrast, generator=generator)
-    return bpr(noisy, batch) + contrast.weight * contrasted + penalty
+    return _LOSSES[loss](noisy, batch) + contrast.weight * contrasted + penalty
 
 
 def propagated_rows(

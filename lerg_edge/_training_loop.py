@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lerg_edge.assignment import Assignment
 
 _SMALLEST_STEP = 1e-8
+_LOWEST_RATE = 0.02
 
 
 def fit(
@@ -35,14 +37,15 @@ def fit(
     assignment: Composition,
     options: TrainingOptions,
     *,
-    start: Pretrained | None = None,
+    start: Pretrained | np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Pretrained:
     """Train on one part of a split and stop by the other; see :func:`lerg_edge.training.pretrain`.
 
     Args:
-        start: whose codebook and steps to go on from, in place of ``options.start``.
+        start: codebook float32 [c, d] to start from in place of what ``options.start`` says, or a trained
+            model, whose steps are taken over too.
     """
     total = sum(split.train.shape)
     if assignment.entity_count != total:
@@ -52,6 +55,11 @@ def fit(
         )
     if not split.train.nnz:
         raise InputError("there are no interactions to train on; give a file that has some")
+    if isinstance(start, np.ndarray) and start.shape != (assignment.code_count, options.dim):
+        raise InputError(
+            f"the starting codebook is {start.shape}; the assignment and options want "
+            f"{(assignment.code_count, options.dim)}"
+        )
     with _threads(options.threads):
         store = None
         if checkpoint is not None:
@@ -67,7 +75,7 @@ class _Run:
         split: ValidationSplit,
         assignment: Composition,
         options: TrainingOptions,
-        start: Pretrained | None,
+        start: Pretrained | np.ndarray | None,
     ) -> None:
         self.split, self.assignment, self.options, self.start = split, assignment, options, start
         self.device = _device(options.device)
@@ -113,11 +121,15 @@ class _Run:
 
     def _start(self) -> Progress:
         options, count = self.options, self.assignment.code_count
+        if isinstance(self.start, Pretrained):
+            learned = torch.from_numpy(self.start.step.copy()).to(self.device)
+            return Progress.start(
+                torch.from_numpy(self.start.codebook.copy()).to(self.device),
+                learned if learned.numel() == 1 else learned.unsqueeze(1),
+            )
         if self.start is not None:
-            codebook = torch.from_numpy(self.start.codebook.copy()).to(self.device)
-            step = torch.from_numpy(self.start.step.copy()).to(self.device)
-            return Progress.start(codebook, step if step.numel() == 1 else step.unsqueeze(1))
-        if options.start == "spectral":
+            codebook = torch.from_numpy(np.array(self.start, np.float32)).to(self.device)
+        elif options.start == "spectral":
             codebook = spectral_codebook(
                 self.graph,
                 self.embedding,
@@ -170,9 +182,13 @@ class _Run:
             drawn_seed = np.random.default_rng([options.seed, 4, progress.epoch]).integers(2**63)
             noise = torch.Generator(self.device).manual_seed(int(drawn_seed))
         total, triples = 0.0, 0
-        for drawn in epoch_batches(
-            self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives
-        ):
+        rates = [group["lr"] for group in optimiser.param_groups]
+        steps = -(-self.split.train.nnz // self.batch)
+        drawing = epoch_batches(self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives)
+        for number, drawn in enumerate(drawing):
+            part = _rate_share(options, (progress.epoch * steps + number) / (options.epochs * steps))
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * part
             batch = TripleBatch.from_triples(
                 drawn, user_count=graph.user_count, item_count=graph.item_count, device=self.device
             )
@@ -185,6 +201,7 @@ class _Run:
                 bits=options.bits,
                 layers=options.layers,
                 l2=options.l2,
+                loss=options.loss,
                 contrast=options.contrast,
                 generator=noise,
             )
@@ -195,6 +212,8 @@ class _Run:
                 progress.step.clamp_(min=_SMALLEST_STEP)
             total += loss.item() * len(batch)
             triples += len(batch)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate
         return total / max(1, triples)
 
     def _validate(self, progress: Progress) -> Metrics | None:
@@ -214,6 +233,13 @@ class _Run:
 
     def _is_stale(self, progress: Progress) -> bool:
         return bool(len(self.split.users)) and progress.epoch - progress.best_epoch >= self.options.patience
+
+
+def _rate_share(options: TrainingOptions, done: float) -> float:
+    """Part of the learning rate after a part of all steps: half a cosine, down to its lowest share."""
+    if options.schedule == "constant":
+        return 1.0
+    return _LOWEST_RATE + (1.0 - _LOWEST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
 
 @contextmanager

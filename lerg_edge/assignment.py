@@ -1,4 +1,4 @@
-"""Which meta-embeddings make up which entity: the fixed sparse matrix S."""
+"""Which meta-embeddings make up which entity, and how: the fixed sparse matrix S."""
 
 from __future__ import annotations
 
@@ -14,20 +14,41 @@ from lerg_edge._metis import partition
 from lerg_edge.errors import InputError
 from lerg_edge.graph import full_adjacency, normalised_bipartite
 
+# How an entity's row comes from its codes: a weighted sum of codebook rows, or one block from each of them.
+Composing = Literal["sum", "blocks"]
+COMPOSITIONS: tuple[Composing, ...] = ("sum", "blocks")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assignment:
     """The rows of S as small integers; weights follow from ``anchor_weight``.
 
-    Shapes:
-        codes: int32 [N, t], users first; column 0 is the anchor, no code repeats within a row.
+    With the composition ``sum`` an entity's row is the weighted sum of its t codebook rows. With ``blocks``
+    the d columns are cut into t equal blocks, and block j is that of the codebook row ``codes[e, j]``: every
+    block has c rows of its own to choose from, and weights there are none.
 
-    Source: LEGCF, arXiv 2403.18479; LERG, arXiv 2505.18999, section 3.3.
+    Shapes:
+        codes: int32 [N, t], users first; for sums column 0 is the anchor and no code repeats within a row.
+
+    Raises:
+        InputError: a composition that is not offered.
+
+    Source: LEGCF, arXiv 2403.18479; LERG, arXiv 2505.18999, section 3.3. Blocks are this project's own, after
+    product quantisation (Jégou, Douze and Schmid, IEEE TPAMI 33(1), 2011).
     """
 
     codes: np.ndarray
     code_count: int
     anchor_weight: float
+    composition: Composing = "sum"
+
+    def __post_init__(self) -> None:
+        check_composition(self.composition)
+
+    @classmethod
+    def of_blocks(cls, codes: np.ndarray, code_count: int) -> Assignment:
+        """Give each entity one of ``code_count`` codes for each block, integer [N, t]."""
+        return cls(np.asarray(codes, np.int32), code_count, 1.0, "blocks")
 
     @property
     def entity_count(self) -> int:
@@ -39,16 +60,37 @@ class Assignment:
 
     @property
     def weights(self) -> np.ndarray:
-        """float32 [t]: the anchor's weight, then equal shares of the rest; [1] if there is only an anchor."""
+        """float32 [t], of sums: the anchor's weight, then equal shares of the rest; [1] for an anchor alone.
+
+        Raises:
+            InputError: the composition is by blocks, which have no weights.
+        """
+        if self.composition != "sum":
+            raise InputError(f"an assignment composed by {self.composition} has no weights; only sums have")
         others = self.per_entity - 1
         if others == 0:
             return np.ones(1, np.float32)
         share = (1.0 - self.anchor_weight) / others
         return np.array([self.anchor_weight] + [share] * others, np.float32)
 
+    @property
+    def blocks(self) -> int:
+        """Parts that a row is cut into: t, or 1 for sums."""
+        return self.per_entity if self.composition == "blocks" else 1
+
     def matrix(self) -> sparse.csr_matrix:
-        """S itself, float32 [N, c]; entries of a row in the order of ``codes``."""
+        """S itself, float32 [N * b, c * b] for b ``blocks``, entries of a row in the order of ``codes``.
+
+        It multiplies a codebook [c, d] that is read as [c * b, d / b], to rows [N, d] read as [N * b, d / b]:
+        block j of code k is row k * b + j.
+        """
         count, width = self.codes.shape
+        if self.composition == "blocks":
+            places = self.codes.astype(np.int64) * width + np.arange(width)
+            ones = np.ones(places.size, np.float32)
+            starts = np.arange(places.size + 1, dtype=np.int64)
+            shape = (count * width, self.code_count * width)
+            return sparse.csr_matrix((ones, places.reshape(-1), starts), shape=shape)
         return sparse.csr_matrix(
             (
                 np.tile(self.weights, count),
@@ -60,12 +102,52 @@ class Assignment:
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
-        return {"codes": self.codes}, {"code_count": self.code_count, "anchor_weight": self.anchor_weight}
+        numbers = {
+            "code_count": self.code_count,
+            "anchor_weight": self.anchor_weight,
+            "composition": self.composition,
+        }
+        return {"codes": self.codes}, numbers
 
     @classmethod
     def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> Assignment:
         """Put together what :meth:`to_stage` took apart."""
-        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"])
+        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"], numbers["composition"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedAssignment:
+    """An assignment, and the codebook that was found with it.
+
+    Attributes:
+        assignment: S.
+        codebook: float32 [c, d] to start training from, or None where the assignment says nothing about it.
+    """
+
+    assignment: Assignment
+    codebook: np.ndarray | None = None
+
+
+def check_composition(name: str) -> None:
+    """Refuse a composition that is not one of :data:`COMPOSITIONS`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if name not in COMPOSITIONS:
+        raise InputError(f"composition is {name!r}; choose {' or '.join(COMPOSITIONS)}")
+
+
+def check_blocks(blocks: int, dim: int) -> None:
+    """Refuse to cut rows of ``dim`` columns into ``blocks`` that are not equally wide.
+
+    Raises:
+        InputError: ``dim`` is not a multiple of ``blocks``.
+    """
+    if dim % blocks:
+        raise InputError(
+            f"dim is {dim} and a row has {blocks} blocks; make dim a multiple of the number of blocks"
+        )
 
 
 def identity_assignment(entities: int) -> Assignment:

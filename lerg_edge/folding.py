@@ -92,6 +92,11 @@ class FoldedRows:
         """Entries of a row, k."""
         return self.codes.shape[1]
 
+    @property
+    def blocks(self) -> int:
+        """Parts that a row is cut into; it is one piece."""
+        return 1
+
     def values(self) -> np.ndarray:
         """Weights as numbers, float32 [n, k]."""
         return self.weights.astype(np.float32) * self.scale_table[self.scales][:, None]
@@ -165,8 +170,14 @@ def propagation_blocks(
         The first column of a block and the block, float32 [U + I, width].
 
     Raises:
-        InputError: the limit does not hold one column.
+        InputError: the limit does not hold one column, or the assignment's rows are blocks, whose P would
+            have a column for each block of each code.
     """
+    if assignment.composition != "sum":
+        raise InputError(
+            f"P has entries for weighted sums only, and the assignment composes by {assignment.composition}; "
+            f"approximate the propagated rows instead"
+        )
     entities = sum(matrix.shape)
     width = min(memory_limit // (_TABLES * _FLOAT * max(entities, 1)), assignment.code_count)
     if width < 1:

@@ -1,6 +1,6 @@
 """Losses over whole tables, with gradients that are sparse products.
 
-The gradient of a BPR batch towards the rows of all entities is a symmetric sparse matrix times these rows,
+The gradient of a batch towards the rows of all entities is a symmetric sparse matrix times these rows,
 with one entry each way for a positive and one for each of its negatives. So no [B, d] gradient is ever
 scattered, the sums are made in a fixed order, and nothing of a batch's size times d is alive at once.
 """
@@ -89,11 +89,31 @@ class _Bpr(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         rows, margins = ctx.saved_tensors
-        batch: TripleBatch = ctx.batch
-        slope = torch.sigmoid(margins).mul_(grads[0] / len(batch))
-        entries = torch.cat([-slope.sum(dim=1, keepdim=True), slope], dim=1).reshape(-1)
-        weights = torch.cat([entries, entries.index_select(0, batch.item_entries)])
-        return SparseRows(batch.neighbours, batch.offsets, weights).product(rows), None
+        slope = torch.sigmoid(margins).mul_(grads[0] / len(ctx.batch))
+        return _row_gradient(rows, ctx.batch, slope), None
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
+        # The positive's own margin is 0.
+        margins = torch.nn.functional.pad(_margins(rows, batch), (1, 0))
+        ctx.save_for_backward(rows, margins)
+        ctx.batch = batch
+        return torch.logsumexp(margins, dim=1).mean()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        rows, margins = ctx.saved_tensors
+        slope = torch.softmax(margins, dim=1)[:, 1:] * (grads[0] / len(margins))
+        return _row_gradient(rows, ctx.batch, slope), None
+
+
+def _row_gradient(rows: torch.Tensor, batch: TripleBatch, slope: torch.Tensor) -> torch.Tensor:
+    """Gradient [U + I, d] of a loss whose derivative by each margin is ``slope`` [P, k]."""
+    entries = torch.cat([-slope.sum(dim=1, keepdim=True), slope], dim=1).reshape(-1)
+    weights = torch.cat([entries, entries.index_select(0, batch.item_entries)])
+    return SparseRows(batch.neighbours, batch.offsets, weights).product(rows)
 
 
 def _margins(rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
@@ -121,6 +141,21 @@ def bpr(rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
         batch: the triples.
     """
     return _Bpr.apply(rows, batch)
+
+
+def sampled_softmax(rows: torch.Tensor, batch: TripleBatch) -> torch.Tensor:
+    """Mean over a batch's pairs of -log softmax of h_u . h_p among itself and the pair's k negatives.
+
+    Negatives that score high pull most, which BPR's mean over them does not do; with one negative the two
+    are the same.
+
+    Source: Jean et al., arXiv 1412.2007, section 3, with uniform negatives of each pair's own.
+
+    Args:
+        rows: [U + I, d] propagated rows, users first.
+        batch: the triples.
+    """
+    return _SampledSoftmax.apply(rows, batch)
 
 
 class _RowPenalty(torch.autograd.Function):

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge._slots import slots_of
-from lerg_edge.assignment import Assignment
+from lerg_edge.assignment import Assignment, Composing, check_blocks, check_composition
 from lerg_edge.embedding import compose_rows
 from lerg_edge.errors import InputError
 from lerg_edge.graph import normalised_bipartite
@@ -28,8 +28,8 @@ class RewiredModel:
     Attributes:
         user_count: U.
         item_count: I.
-        assignment: int32 [N, t], users first, rows of S for all entities; column 0 is the anchor.
-        anchor_weight: w*.
+        assignment: int32 [N, t], users first, rows of S for all entities; for sums column 0 is the anchor.
+        anchor_weight: w*; means nothing with blocks.
         code_count: c.
         codebook: float32 [c, d], latent.
         step: float32 [1] or [c].
@@ -38,6 +38,7 @@ class RewiredModel:
         retained: bool [N].
         graph: float32 [m_u, m_i] of ones, the rewired graph, sorted indices.
         placeholders: embeddings of the pruned.
+        composition: how an entity's row comes from its t codes, see :class:`lerg_edge.assignment.Assignment`.
 
     Raises:
         InputError: parts that do not fit together.
@@ -55,9 +56,11 @@ class RewiredModel:
     retained: np.ndarray
     graph: sparse.csr_matrix
     placeholders: Placeholders
+    composition: Composing = "sum"
 
     def __post_init__(self) -> None:
         check_bits(self.bits)
+        check_composition(self.composition)
         entities = self.user_count + self.item_count
         kept = (len(self.retained_users), len(self.retained_items))
         rules = {
@@ -81,6 +84,8 @@ class RewiredModel:
             raise InputError("a codebook of 32 bits is not quantised; its step must be [1].")
         if self.assignment.size and not 0 <= self.assignment.min() <= self.assignment.max() < self.code_count:
             raise InputError(f"assignment holds a code that is not between 0 and {self.code_count - 1}.")
+        if self.composition == "blocks":
+            check_blocks(self.assignment.shape[1], self.codebook.shape[1])
         if self.placeholders.codes.shape[1] != self.codebook.shape[1]:
             raise InputError(
                 f"placeholders have {self.placeholders.codes.shape[1]} dimensions and the codebook "
@@ -117,7 +122,8 @@ class RewiredModel:
         Retained: 1/(L+1) sum over l of A'^l S Q with the quantised codebook Q; pruned: their placeholders.
         The plain definition in scipy, which exported programs are compared with.
         """
-        codes = Assignment(self.assignment[self.retained], self.code_count, self.anchor_weight)
+        kept = self.assignment[self.retained]
+        codes = Assignment(kept, self.code_count, self.anchor_weight, self.composition)
         quantised = dequantise(quantise(self.codebook, self.step, bits=self.bits), self.step)
         rows = compose_rows(codes, quantised)
         half = normalised_bipartite(self.graph)
@@ -156,6 +162,7 @@ class RewiredModel:
             "code_count": self.code_count,
             "bits": self.bits,
             "layers": self.layers,
+            "composition": self.composition,
             "placeholder_bits": self.placeholders.bits,
             "placeholder_users": self.placeholders.user_count,
         }
@@ -195,4 +202,5 @@ class RewiredModel:
             retained,
             graph,
             placeholders,
+            numbers["composition"],
         )

@@ -13,6 +13,7 @@ from lerg_edge.contrast import Contrast
 from lerg_edge.errors import InputError
 from lerg_edge.quantiser import check_bits
 
+Loss = Literal["bpr", "softmax"]
 _CODEBOOK_BYTES_PER_ROOT_ENTITY = 1700
 _STEPS_PER_EPOCH = 12
 
@@ -28,7 +29,9 @@ class TrainingOptions:
         epochs: most epochs.
         batch: interactions in a step; None for :func:`default_batch`.
         negatives: items drawn against each interaction.
+        loss: ``bpr``, or ``softmax`` over each interaction's item and its negatives.
         learning_rate: Adam's rate for the codebook; the steps move at this rate relative to their start.
+        schedule: ``constant`` rate, or ``cosine``: falling to a fiftieth over ``epochs``.
         l2: weight of the squared layer-0 rows of the batch.
         patience: epochs without a better validation NDCG@20 after which training stops.
         validation_share: part of a validation user's interactions that is held out; 0 for no validation.
@@ -52,7 +55,9 @@ class TrainingOptions:
     epochs: int = 100
     batch: int | None = None
     negatives: int = 4
+    loss: Loss = "bpr"
     learning_rate: float = 0.02
+    schedule: Literal["constant", "cosine"] = "constant"
     l2: float = 1e-4
     patience: int = 8
     validation_share: float = 0.1
@@ -94,10 +99,15 @@ class TrainingOptions:
                 f"layer of a contrast is {self.contrast.layer} and there are {self.layers} layers; "
                 "choose one of them"
             )
-        if self.start not in ("spectral", "normal"):
-            raise InputError(f"start is {self.start!r}; choose spectral or normal")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise InputError(f"device is {self.device!r}; choose auto, cpu or cuda")
+        for name, known in (
+            ("start", ("spectral", "normal")),
+            ("loss", ("bpr", "softmax")),
+            ("schedule", ("constant", "cosine")),
+            ("device", ("auto", "cpu", "cuda")),
+        ):
+            if getattr(self, name) not in known:
+                *others, last = known
+                raise InputError(f"{name} is {getattr(self, name)!r}; choose {', '.join(others)} or {last}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

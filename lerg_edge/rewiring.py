@@ -124,6 +124,36 @@ def rewire(
     )
 
 
+def induced(matrix: sparse.csr_matrix, retained: np.ndarray) -> RewiredGraph:
+    """Drop pruned entities and re-route nobody: the induced subgraph, what rewiring is compared with.
+
+    A retained entity that has lost every edge stays in the model without one.
+
+    Args:
+        matrix: interactions [U, I], values ignored.
+        retained: bool [U + I].
+
+    Raises:
+        InputError: sizes that do not match.
+    """
+    users, items = matrix.shape
+    if retained.shape != (users + items,):
+        raise InputError(
+            f"retained has {len(retained)} rows; the interactions have {users + items} entities."
+        )
+    kept_users, kept_items = np.flatnonzero(retained[:users]), np.flatnonzero(retained[users:])
+    graph = matrix[kept_users][:, kept_items].tocsr().astype(np.float32)
+    graph.data[:] = 1.0
+    return RewiredGraph(
+        graph.sorted_indices(),
+        kept_users.astype(np.int32),
+        kept_items.astype(np.int32),
+        matrix.nnz - graph.nnz,
+        0,
+        (0, 0, 0),
+    )
+
+
 def _split(matrix: sparse.csr_matrix, retained: np.ndarray, rows: np.ndarray) -> _Parts:
     half = normalised_bipartite(matrix).astype(np.float64)
     users, items = retained[: matrix.shape[0]], retained[matrix.shape[0] :]

@@ -10,6 +10,7 @@ Source: randomised range finder, arXiv 0909.4061, algorithm 4.4; its use as a st
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.propagation import BipartiteGraph
@@ -33,7 +34,7 @@ def spectral_codebook(
 
     Args:
         graph: the normalised graph.
-        embedding: the assignment S [U + I, c].
+        embedding: the assignment S over U + I entities.
         code_count: c.
         dim: d; columns beyond the rank that the graph can have are small random numbers.
         scale: root mean square of the rows that E is fitted to.
@@ -41,14 +42,17 @@ def spectral_codebook(
 
     Returns:
         float32 [c, d] on the graph's device.
+
+    Raises:
+        InputError: ``dim`` is not a multiple of the number of blocks that the embedding has.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = singular_rows(graph, dim=dim, generator=generator)
     rows *= scale / rows.square().mean().sqrt().clamp_min(1e-12)
-    codebook = _ridge(embedding, rows, code_count)
-    if rows.shape[1] < dim:
-        rest = torch.randn(code_count, dim - rows.shape[1], generator=generator) * (0.1 * scale)
-        codebook = torch.cat([codebook, rest.to(codebook.device)], dim=1)
+    missing = dim - rows.shape[1]
+    codebook = _ridge(embedding, functional.pad(rows, (0, missing)), code_count)
+    if missing:
+        codebook[:, -missing:] = torch.randn(code_count, missing, generator=generator) * (0.1 * scale)
     return codebook
 
 
@@ -69,10 +73,10 @@ def _ridge(embedding: CompositionalEmbedding, rows: torch.Tensor, code_count: in
     """Solve min |S E - rows|^2 + ridge |E|^2 by conjugate gradients, all columns at once: [c, d]."""
 
     def normal(codebook: torch.Tensor) -> torch.Tensor:
-        return embedding.columns.product(embedding.rows.product(codebook)) + _RIDGE * codebook
+        return embedding.adjoint(embedding.product(codebook)) + _RIDGE * codebook
 
     solution = torch.zeros(code_count, rows.shape[1], device=rows.device)
-    residual = embedding.columns.product(rows.contiguous())
+    residual = embedding.adjoint(rows)
     direction = residual.clone()
     energy = residual.square().sum(dim=0)
     for _ in range(_SOLVER_ITERATIONS):

@@ -109,19 +109,21 @@ def pretrain(
     assignment: Assignment,
     options: TrainingOptions,
     *,
+    start: np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Pretrained:
     """Train a quantised codebook on the full graph.
 
-    BPR with L2 on the layer-0 rows of the batch, Adam, early stopping on validation NDCG@20. Stopped at any
-    moment and called again with the same arguments and ``checkpoint``, it goes on after the last whole epoch
-    and ends with the same bytes as an uninterrupted run.
+    BPR, or the loss that the options name, with L2 on the layer-0 rows of the batch, Adam, early stopping on
+    validation NDCG@20. Stopped at any moment and called again with the same arguments and ``checkpoint``, it
+    goes on after the last whole epoch and ends with the same bytes as an uninterrupted run.
 
     Args:
         train: training interactions; a validation set is cut from them.
         assignment: S over all entities, from :func:`assign` or elsewhere.
         options: how to train.
+        start: float32 [c, d], codebook to start from in place of what ``options.start`` says.
         checkpoint: path of the files ``<checkpoint>.json`` and ``<checkpoint>-<0|1>.safetensors``, written
             after every epoch.
         on_epoch: called after every epoch, not for those that a checkpoint brings back.
@@ -135,7 +137,7 @@ def pretrain(
     """
     matrix = train.matrix()
     split = validation_cut(matrix, options)
-    return fit(split, assignment, options, checkpoint=checkpoint, on_epoch=on_epoch)
+    return fit(split, assignment, options, start=start, checkpoint=checkpoint, on_epoch=on_epoch)
 
 
 def baseline_options(**changes: Any) -> TrainingOptions:

@@ -97,13 +97,17 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
         return entities
     if options.propagation != "folded":
         return stored
+    fixed = ASSIGNMENTS[options.assignment].codes
+    if fixed is not None:
+        return min(fixed, entities)
     return max(stored, default_codes(entities, dim=options.dim, bits=options.bits))
 
 
 def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     codes = default_codes(data.users + data.items, dim=options.dim, bits=options.bits)
+    fixed = ASSIGNMENTS[options.assignment].codes
     if options.propagation != "folded":
-        return codes
+        return codes if fixed is None else min(fixed, data.users + data.items)
     retained = int((options.retention or DEFAULT_RETENTION) * (data.users + data.items))
     return max(_entries(options), min(round(_FOLDED_CODES_SHARE * codes), retained))
 
@@ -136,7 +140,9 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
                     yield _sized(wished.codes, wished.retention, batch, candidates, options, data)
     tried = set()
     for code_part, retention_part in _LADDER:
-        codes = wished.codes if options.codes is not None else max(1, round(wished.codes * code_part))
+        # A codebook of a fixed size is small; fewer codes would save nothing.
+        stated = options.codes is not None or (ASSIGNMENTS[options.assignment].codes and not folded)
+        codes = wished.codes if stated else max(1, round(wished.codes * code_part))
         least = _entries(options) if folded else options.codes_an_entity
         codes = max(codes, least) if options.codes is None else codes
         retention = wished.retention
@@ -179,6 +185,7 @@ def _memory_plan(shape: ModelShape, data: DataSizes, candidates: int, options: E
 def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
     """Sizes of the model to be expected; how many of a side stay is known only after the selection."""
     folded = options.propagation == "folded"
+    kind = ASSIGNMENTS[options.assignment]
     entities = data.users + data.items
     retained = max(2, round(retention * entities))
     users = min(max(1, round(retained * data.users / entities)), data.users)
@@ -194,7 +201,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         bits=options.bits,
         codes=retained if options.is_full_table else codes,
         per_entity=0 if folded else options.codes_an_entity,
-        anchor_weight=0.0 if folded else options.anchor_weight,
+        anchor_weight=0.0 if folded or "anchor_weight" not in kind.reads else options.anchor_weight,
         layers=options.depth,
         retained_users=users,
         retained_items=items,
@@ -212,6 +219,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         item_table=options.item_table,
         layer_storage=options.layer_storage,
         entries=_entries(options) if folded else 0,
+        composition="blocks" if kind.block_width and not folded else "sum",
     )
 
 

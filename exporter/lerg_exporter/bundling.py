@@ -96,6 +96,7 @@ def write(
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     training: Mapping[str, Any] | None = None,
     finetune: Mapping[str, Any],
+    pruned_users: str = "placeholder",
     full_edges: int | None = None,
     overwrite: bool = False,
 ) -> Manifest:
@@ -109,6 +110,7 @@ def write(
         metrics: by stage.
         training: how the model was made, for people.
         finetune: defaults of fine-tuning on the device.
+        pruned_users: `placeholder` or `history`, how they are served.
         full_edges: interactions that the full graph has; None for those of `interactions`.
         overwrite: replace a bundle that is there.
 
@@ -130,6 +132,7 @@ def write(
             "requires": {"executorch": ".".join(version("executorch").split(".")[:2])},
             "lowering": draft.lowering,
             "propagation": draft.propagation,
+            "serving": {"pruned_users": pruned_users},
             "model": _sizes(draft),
             "programs": [_program(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
@@ -181,11 +184,12 @@ def _sizes(draft: Draft) -> dict[str, Any]:
 def _propagation_sizes(model: RewiredModel | FoldedModel) -> dict[str, Any]:
     if isinstance(model, FoldedModel):
         return {"entries": model.rows.entries}
-    return {
+    sizes = {
+        "composition": model.composition,
         "per_entity": int(model.assignment.shape[1]),
-        "anchor_weight": model.anchor_weight,
         "edges": int(model.graph.nnz),
     }
+    return sizes if model.composition == "blocks" else {**sizes, "anchor_weight": model.anchor_weight}
 
 
 def _macs(model: RewiredModel | FoldedModel, *, full_edges: int) -> dict[str, int]:

@@ -25,6 +25,9 @@ class GraphConstants:
         user_placeholders: [r_u, d] and item_placeholders [r_i, d] int8, int16 or float32, or uint8
         [r, d / 2].
         placeholder_step: float32 [1].
+
+    With `blocks` an entity's row is t blocks of d / t columns, the j-th from the codebook row of its code j;
+    else it is the sum of the codebook rows, the first weighted by the anchor weight.
     """
 
     user_codes: torch.Tensor
@@ -40,6 +43,7 @@ class GraphConstants:
     bits: int
     layers: int
     anchor_weight: float
+    blocks: bool
 
     @classmethod
     def from_model(cls, model: RewiredModel) -> GraphConstants:
@@ -76,6 +80,7 @@ class GraphConstants:
             bits=int(model.bits),
             layers=int(model.layers),
             anchor_weight=float(model.anchor_weight),
+            blocks=model.composition == "blocks",
         )
 
     @property

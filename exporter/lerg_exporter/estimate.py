@@ -39,7 +39,7 @@ _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three m
 _OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
 _ITEMS_PER_PART = 2048
 _SCALE_TABLE = 1024
-_FOLD_COLUMNS = 64
+_FOLD_COLUMNS, _UNFOLD_COLUMNS = 64, 32
 _REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
 
 
@@ -171,17 +171,19 @@ def _folded_programs(shape: ModelShape) -> list[ProgramSpec]:
     rows = 3 * shape.max_batch * shape.dim
     placeholders = _placeholders(shape) * shape.dim
     padded = -(-shape.dim // _FOLD_COLUMNS) * _FOLD_COLUMNS
-    # A batch's rows live together with the placeholders, then with their gradient, which lives on with the
-    # codebook's.
-    finetune = max(rows + placeholders, 2 * rows, rows + shape.codes * shape.dim)
+    # A batch's rows live together with the placeholders, then with the codebook's gradient.
+    finetune = rows + max(placeholders, shape.codes * shape.dim)
     table = shape.codes * padded * (2 if shape.bits == 16 else 1)
     requests = 3 * shape.max_batch * _FLOAT
+    # Backward, a triple has a slope and three scales, and two threads a block of the gradient each.
+    blocks = min(2, -(-shape.dim // _UNFOLD_COLUMNS)) * _UNFOLD_COLUMNS * shape.codes
+    backward = _FLOAT * (4 * shape.max_batch + blocks)
     # The table as float32, before it is quantised.
     items = shape.item_slots * shape.dim if shape.item_table == "int8" else 0
     return [
         _program("encode", _FLOAT * (placeholders + items) + 1024, table + 1024),
         _program(
-            "finetune", _FLOAT * finetune + 4096, max(table, requests, 8 * shape.codes) + requests + 1024
+            "finetune", _FLOAT * finetune + 4096, max(table, backward, 8 * shape.codes) + requests + 1024
         ),
     ]
 
@@ -210,7 +212,9 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
     if not requests:
         return tables + transposed + 2048
-    lists = _FLOAT * retained + 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
+    lists = _FLOAT * retained
+    if shape.composition == "sum":  # blocks need no lists by code
+        lists += 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
     return tables + transposed + lists + requests * _REQUEST_BYTES + retained + 4096
 
 

@@ -69,19 +69,20 @@ class FineTune(torch.nn.Module):
         self.l2 = float(l2)
 
     def forward(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor]:
+        entries, triples = self.entries, (users, positives, negatives)
+        weights = (self.codebook, self.step, *entries.entries())
         rows = torch.ops.lerg.folded_rows(
-            self.codebook,
-            self.step,
-            *self.entries.entries(),
-            self.entries.placeholders(),
-            users,
-            positives,
-            negatives,
-            self.entries.retained_users,
-            self.entries.user_placeholders,
-            self.entries.bits,
+            *weights,
+            entries.placeholders(),
+            *triples,
+            entries.retained_users,
+            entries.user_placeholders,
+            entries.bits,
         )
-        return (torch.ops.lerg.bpr_loss(rows, self.l2),)
+        loss: Tensor = torch.ops.lerg.folded_loss(
+            rows, *weights, *triples, entries.retained_users, entries.bits, self.l2
+        )
+        return (loss,)
 
 
 class Encode(torch.nn.Module):

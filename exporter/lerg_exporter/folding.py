@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from lerg_edge.folded_model import FoldedModel
 from lerg_edge.folding import FoldedRows
 from lerg_edge.interactions import Interactions
 from lerg_edge.options import Pretrained, TrainingOptions
-from lerg_edge.selection import SELECTORS
+from lerg_edge.placeholders import Placeholders
+from lerg_edge.selection import SELECTORS, Selection
 from lerg_edge.training import propagated, validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
+from lerg_exporter.selecting import choose, validated
+from lerg_exporter.selectors import AUTO
 from lerg_exporter.stages import Pruned, selected, selection_settings
 
 __all__ = ["folded"]
@@ -52,16 +56,36 @@ def folded(
         "validation": [training.validation_share, training.validation_users, training.seed],
     }
     key = fingerprint("folded", graph=matrix, codebook=model.codebook, step=model.step, **settings)
-    found = work.load("folded", key) if options.selector in SELECTORS else None
+    found = work.load("folded", key) if options.selector in (AUTO, *SELECTORS) else None
     if found is not None:
         tensors, numbers = found
         result = FoldedModel.from_stage(tensors, numbers["model"])
         twin_rows = {name.removeprefix("fit_"): tensors[name] for name in tensors if name.startswith("fit_")}
         rows = FoldedRows.from_stage(twin_rows, code_count=result.code_count)
         return Pruned(result, replace(result, rows=rows), numbers["summary"])
-    selection, placeholders = selected(train, embeddings, options, plan=plan)
+    split = validation_cut(matrix, training)
+    propagated_fit = propagated(model, split.train)
+
+    def score(selection: Selection, placeholders: Placeholders) -> float:
+        """By the rows that folding will approximate."""
+        rows, users = propagated_fit.copy(), slice(0, train.user_count)
+        items = slice(train.user_count, None)
+        for side, table in zip((users, items), placeholders.tables(), strict=True):
+            pruned = ~selection.retained[side]
+            rows[side][pruned] = table[placeholders.index[side][pruned]]
+        return validated(
+            rows[users],
+            rows[items],
+            split,
+            pruned=~selection.retained[users],
+            by_history=options.pruned_users != "placeholder",
+        )
+
+    (selection, placeholders), scores = choose(
+        options.selector, partial(selected, train, embeddings, options, plan=plan), score
+    )
     retained = selection.retained
-    fit = propagated(model, validation_cut(matrix, training).train)[retained]
+    fit = propagated_fit[retained]
     dictionary = learn_dictionary(
         fit, codes=plan.codes, entries=plan.entries, bits=options.bits, seed=options.seed
     )
@@ -82,7 +106,7 @@ def folded(
     difference = rows.compose(dictionary.quantised()) - embeddings[retained]
     left = float(np.square(difference).sum() / max(np.square(embeddings[retained]).sum(), 1e-30))
     summary = {
-        "selection": asdict(selection.report),
+        "selection": asdict(selection.report) | ({"validation_ndcg@20": scores} if scores else {}),
         "folding": {"codes": plan.codes, "entries": plan.entries, "squared_error": round(left, 6)},
     }
     tensors, numbers = result.to_stage()

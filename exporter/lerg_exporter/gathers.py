@@ -89,6 +89,11 @@ class GatherPlan:
         return cls(tuple(chunks), tuple(parts), len(lengths) - filled, table_rows)
 
     @property
+    def reach(self) -> int:
+        """All indices lie below it: the table's rows, and its zero row where a chunk is padded."""
+        return self.table_rows + any(bool((chunk == self.table_rows).any()) for chunk in self.chunks)
+
+    @property
     def entries(self) -> int:
         """Entries of all chunks, padding included."""
         return sum(chunk.size for chunk in self.chunks)

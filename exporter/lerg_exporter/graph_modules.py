@@ -34,7 +34,7 @@ class _Graph(torch.nn.Module):
     def __init__(self, constants: GraphConstants, layer_bits: int) -> None:
         super().__init__()
         self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
-        self.layer_bits = layer_bits
+        self.layer_bits, self.blocks = layer_bits, constants.blocks
         self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
         # A program cannot hold a constant of no bytes, so what is empty has no buffer: the edges of a graph
         # without any, and the placeholders of a side that needs none.
@@ -74,6 +74,7 @@ class _Graph(torch.nn.Module):
             layers,
             self.anchor_weight,
             self.layer_bits,
+            self.blocks,
         )
 
     def table(self, quantised: Tensor, side: int) -> Tensor:
@@ -86,6 +87,7 @@ class _Graph(torch.nn.Module):
             self.layers,
             self.anchor_weight,
             self.layer_bits,
+            self.blocks,
         )
 
 

@@ -22,7 +22,7 @@ _CODES = "Tensor user_rows, Tensor item_codes, Tensor item_scales"
 _ENTRIES = "Tensor codes, Tensor weights, Tensor scales, Tensor scale_table"
 _TRIPLES = "Tensor users, Tensor positives, Tensor negatives"
 _WHERE = "int side, int layers, float anchor_weight"
-_LAYERS = "int layer_bits=32"
+_HOW = "int layer_bits=32, bool blocks=False"
 
 # Operator name to its arguments.
 OPERATORS: dict[str, str] = {
@@ -30,20 +30,24 @@ OPERATORS: dict[str, str] = {
     "fake_quantise_grad_codebook": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "fake_quantise_grad_step": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "dequantise": "Tensor codes, Tensor step, int bits",
-    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_LAYERS}",
-    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_LAYERS}",
-    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_LAYERS}",
+    "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_HOW}",
+    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_HOW}",
+    "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_HOW}",
     "folded_rows": (
         f"Tensor codebook, Tensor step, {_ENTRIES}, Tensor placeholders, {_TRIPLES}, "
         "int retained_users, int user_placeholders, int bits"
     ),
-    "folded_rows_grad": f"Tensor grad, {_ENTRIES}, {_TRIPLES}, int retained_users, int code_count",
+    "folded_loss": (
+        f"Tensor rows, Tensor codebook, Tensor step, {_ENTRIES}, {_TRIPLES}, "
+        "int retained_users, int bits, float l2"
+    ),
+    "folded_loss_grad": (
+        f"Tensor grad, Tensor rows, {_ENTRIES}, {_TRIPLES}, int retained_users, int code_count, float l2"
+    ),
     "folded_table": (
         f"Tensor packed, Tensor step, {_ENTRIES}, Tensor placeholders, "
         "int retained_users, int user_placeholders, int side, int bits"
     ),
-    "bpr_loss": "Tensor rows, float l2",
-    "bpr_loss_grad": "Tensor grad, Tensor rows, float l2",
     "top_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor seen, Tensor ranks",
     "score_items": "Tensor user_rows, Tensor item_table, Tensor item_slots, Tensor items",
     "row_scales": "Tensor table",
@@ -96,12 +100,13 @@ def _shape_of_folded_table(packed: Tensor, step: Tensor, *others: Any) -> Tensor
     return step.new_empty(rows, packed.shape[1] * (2 if bits == 4 else 1))
 
 
-def _shape_of_loss(rows: Tensor, l2: float) -> Tensor:
+def _shape_of_loss(rows: Tensor, *others: Any) -> Tensor:
     return rows.new_empty(())
 
 
-def _shape_of_loss_grad(grad: Tensor, rows: Tensor, l2: float) -> Tensor:
-    return torch.empty_like(rows)
+def _shape_of_loss_grad(grad: Tensor, rows: Tensor, *others: Any) -> Tensor:
+    code_count = others[8]
+    return rows.new_empty(code_count, rows.shape[1])
 
 
 def _shape_of_items(user_rows: Tensor, *others: Any) -> Tensor:
@@ -129,10 +134,9 @@ _SHAPES: dict[str, Callable[..., Tensor]] = {
     "propagate_rows_grad": _shape_of_rows_grad,
     "propagate_table": _shape_of_table,
     "folded_rows": _shape_of_folded_rows,
-    "folded_rows_grad": _shape_of_rows_grad,
+    "folded_loss": _shape_of_loss,
+    "folded_loss_grad": _shape_of_loss_grad,
     "folded_table": _shape_of_folded_table,
-    "bpr_loss": _shape_of_loss,
-    "bpr_loss_grad": _shape_of_loss_grad,
     "top_items": _shape_of_items,
     "score_items": _shape_of_scores,
     "row_scales": _shape_of_scales,
@@ -161,37 +165,38 @@ def _quantiser_gradients(grad: Tensor, codebook: Tensor, step: Tensor, bits: int
 
 
 def _keep_graph(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    codebook, *graph, _placeholders, rows, side, layers, anchor_weight, layer_bits = inputs
+    codebook, *graph, _placeholders, rows, side, layers, anchor_weight, layer_bits, blocks = inputs
     ctx.save_for_backward(*graph, rows)
-    ctx.settings = (side, layers, anchor_weight, codebook.shape[0], layer_bits)
+    ctx.settings = (side, layers, anchor_weight, codebook.shape[0], layer_bits, blocks)
 
 
 def _propagation_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     # Placeholders are constants: only the codebook receives a gradient.
     codebook_grad = torch.ops.lerg.propagate_rows_grad(grad, *ctx.saved_tensors, *ctx.settings)
-    return (codebook_grad, *[None] * 10)
+    return (codebook_grad, *[None] * 11)
+
+
+def _keep_no_rows(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.set_materialize_grads(False)
+
+
+def _folded_rows_backward(ctx: Any, grad: Tensor | None) -> tuple[None, ...]:
+    """`folded_loss` hands its gradient to the codebook itself, so none comes by the rows."""
+    if grad is not None:
+        raise NotImplementedError("lerg::folded_rows is differentiated through lerg::folded_loss alone")
+    return (None,) * 13
 
 
 def _keep_entries(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    codebook, step, *entries, _placeholders, users, positives, negatives, retained_users, _, bits = inputs
-    ctx.save_for_backward(codebook, step, *entries, users, positives, negatives)
-    ctx.settings = (retained_users, codebook.shape[0])
-    ctx.bits = bits
+    rows, codebook, step, *entries_and_triples, retained_users, ctx.bits, l2 = inputs
+    ctx.save_for_backward(codebook, step, rows, *entries_and_triples)
+    ctx.settings = (retained_users, codebook.shape[0], l2)
 
 
-def _folded_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _folded_loss_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     codebook, step, *others = ctx.saved_tensors
-    quantised_grad = torch.ops.lerg.folded_rows_grad(grad, *others, *ctx.settings)
-    return (*_quantiser_gradients(quantised_grad, codebook, step, ctx.bits), *[None] * 11)
-
-
-def _keep_loss_rows(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    rows, ctx.l2 = inputs
-    ctx.save_for_backward(rows)
-
-
-def _loss_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return torch.ops.lerg.bpr_loss_grad(grad, *ctx.saved_tensors, ctx.l2), None
+    quantised_grad = torch.ops.lerg.folded_loss_grad(grad, *others, *ctx.settings)
+    return (None, *_quantiser_gradients(quantised_grad, codebook, step, ctx.bits), *[None] * 10)
 
 
 def _out_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -218,10 +223,10 @@ def _define() -> torch.library.Library:
         "lerg::propagate_rows", _propagation_backward, setup_context=_keep_graph, lib=library
     )
     torch.library.register_autograd(
-        "lerg::folded_rows", _folded_backward, setup_context=_keep_entries, lib=library
+        "lerg::folded_rows", _folded_rows_backward, setup_context=_keep_no_rows, lib=library
     )
     torch.library.register_autograd(
-        "lerg::bpr_loss", _loss_backward, setup_context=_keep_loss_rows, lib=library
+        "lerg::folded_loss", _folded_loss_backward, setup_context=_keep_entries, lib=library
     )
     return library
 

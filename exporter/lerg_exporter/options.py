@@ -10,15 +10,16 @@ from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES, SETTINGS
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, check_combination
 from lerg_exporter.recommenders import RECOMMENDERS, default_layers
+from lerg_exporter.selectors import AUTO, ROUNDING
 
-__all__ = ["BIT_WIDTHS", "ExportOptions"]
+__all__ = ["BIT_WIDTHS", "PRUNED_USERS", "ExportOptions"]
 
 FLOAT_BITS = 32
 BIT_WIDTHS = (4, 8, 16, FLOAT_BITS)
 STEPS = ("one", "row")
+PRUNED_USERS = ("auto", "history", "placeholder")
 QUANTISATIONS = ("learned", "post-training")
 _FINETUNE_EPOCHS = 8
-_CODES_AN_ENTITY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +27,15 @@ class ExportOptions:
     """Settings of one export. None leaves the choice to the exporter, or to a budget.
 
     Attributes:
-        bits: 4, 8 or 16, of a codebook element, or 32 for float32 elements that are not quantised.
+        bits: 4, 8 or 16, of a codebook element, or 32 for float32 elements that are not quantised; 0 becomes
+            what suits the assignment.
         steps: of the quantiser, `one` for the codebook or one a `row` of it.
         quantisation: `learned` while the codebook is trained, or `post-training`, which trains 32 bits and
             then rounds them.
         assignment: which codes make up which entity, see `lerg_exporter.assignments`.
         codes: rows of the codebook; None: see `lerg_edge.options.default_codes`, a quarter of that with
             folded propagation; a full table has one for each entity that stays.
-        dim: length of an embedding; even at 4 bits.
+        dim: length of an embedding; even at 4 bits; 0 becomes what suits the assignment.
         per_entity: codes that make up an entity; None: see `codes_an_entity`.
         anchor_weight: weight of the first of them, above 0 and at most 1.
         auxiliaries: the others, `neighbours` for the parts that its interactions lead to, or `random`.
@@ -43,14 +45,22 @@ class ExportOptions:
         entries: codes that make up an entity's propagated row, with folded propagation; None: 8.
         retention: part of the entities that stay, above 0 and at most 1; None: 0.7.
         placeholders: most embeddings that stand for the others; None: 500, and at most one for four pruned.
-        selector: name or place of the selector, see `lerg_edge.selection.find_selector`.
+        pruned_users: `history` serves users who do not stay one hop from what they have touched,
+            `placeholder` by what stands for them; `auto`: what is better on their validation pairs.
+        selector: name or place of the selector, see `lerg_edge.selection.find_selector`, or `auto`: the
+            binary program with the objective that validation prefers, see `lerg_exporter.selectors`.
+        rounding_boundary: o of the selectors that round a relaxation, above 0 and at most 1: who has at least
+            this share of itself in the relaxation is rounded up, before the repair to an exact number.
         min_users, min_items: least that stay of each side; None: half of the retention ratio.
         keep_users, keep_items: raw ids that must stay.
         edge_budget: most that the retained entities' degrees may add up to, or None.
+        rewiring: `multi-hop` routes entities that lost edges around the pruned; `none` leaves the induced
+            subgraph, in which a retained entity may have no edge at all.
         batch: largest number of triples in a fine-tuning step of the program; None: 4096.
         max_users: most users ranked by one call of the program; None: see `users_a_call`.
         max_k: most items that one call returns.
-        epochs: of pretraining at most; None: the trainer's default.
+        epochs: of pretraining at most, with `product` of the full table that it learns codes from; None: what
+            suits the assignment.
         pretrain_batch, learning_rate, l2: of pretraining; None: the trainer's defaults.
         finetune_epochs: of fine-tuning through the program; 0 leaves it out; None: 8, and none with folded
             propagation, whose rows lose nothing to pruning that could be won back, nor after post-training
@@ -66,12 +76,12 @@ class ExportOptions:
         memory_budget, storage_budget: most bytes that running the bundle, and its files, may take, or None.
     """
 
-    bits: int = 4
+    bits: int = 0
     steps: str = "one"
     quantisation: str = "learned"
-    assignment: str = "metis"
+    assignment: str = "product"
     codes: int | None = None
-    dim: int = 64
+    dim: int = 0
     per_entity: int | None = None
     anchor_weight: float = 0.6
     auxiliaries: str = "neighbours"
@@ -80,12 +90,15 @@ class ExportOptions:
     entries: int | None = None
     retention: float | None = None
     placeholders: int | None = None
-    selector: str = "bip"
+    pruned_users: str = "auto"
+    selector: str = AUTO
+    rounding_boundary: float = 0.5
     min_users: int | None = None
     min_items: int | None = None
     keep_users: tuple[int | str, ...] = ()
     keep_items: tuple[int | str, ...] = ()
     edge_budget: int | None = None
+    rewiring: str = "multi-hop"
     batch: int | None = None
     max_users: int | None = None
     max_k: int = 256
@@ -107,10 +120,11 @@ class ExportOptions:
 
     @property
     def codes_an_entity(self) -> int:
-        """`per_entity`, or what stands for None."""
+        """`per_entity`, or what suits the assignment."""
         if self.per_entity is not None:
             return self.per_entity
-        return 1 if ASSIGNMENTS[self.assignment].one_each else _CODES_AN_ENTITY
+        kind = ASSIGNMENTS[self.assignment]
+        return max(1, self.dim // kind.block_width) if kind.block_width else kind.per_entity
 
     @property
     def depth(self) -> int:
@@ -136,25 +150,31 @@ class ExportOptions:
         Raises:
             InputError: names the option, its value and its range.
         """
+        _among("assignment", self.assignment, tuple(ASSIGNMENTS))
+        for name in ("bits", "dim"):
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, getattr(ASSIGNMENTS[self.assignment], name))
         _among("bits", self.bits, BIT_WIDTHS)
         _among("steps", self.steps, STEPS)
         _among("quantisation", self.quantisation, QUANTISATIONS)
-        _among("assignment", self.assignment, tuple(ASSIGNMENTS))
         _among("auxiliaries", self.auxiliaries, AUXILIARIES)
         _among("recommender", self.recommender, RECOMMENDERS)
         _among("device", self.device, ("auto", "cpu", "cuda"))
         _among("lowering", self.lowering, LOWERINGS)
+        _among("pruned_users", self.pruned_users, PRUNED_USERS)
         _among("propagation", self.propagation, PROPAGATIONS)
         _among("layer_storage", self.layer_storage, LAYER_STORAGES)
         _among("item_table", self.item_table, ITEM_TABLES)
+        _among("rewiring", self.rewiring, REWIRINGS)
         check_combination(
             self.lowering, self.propagation, item_table=self.item_table, layer_storage=self.layer_storage
         )
+        self._check_pruning()
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{_option(name)} is {value}; it must be at least {least}")
-        for name in ("anchor_weight", "retention"):
+        for name in ("anchor_weight", "retention", "rounding_boundary"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value <= 1.0:
                 raise InputError(f"{_option(name)} is {value}; it must be above 0 and at most 1")
@@ -174,6 +194,12 @@ class ExportOptions:
                 raise InputError(
                     f"{_option(name)} has no effect with --assignment {self.assignment}; leave it out"
                 )
+        blocks = self.codes_an_entity
+        if ASSIGNMENTS[self.assignment].block_width and self.dim % blocks:
+            raise InputError(
+                f"--dim is {self.dim} and an entity has {blocks} codes, one for each of as many equal "
+                "blocks; give a --per-entity that divides --dim"
+            )
         if self.is_full_table and self.codes is not None:
             raise InputError(
                 f"--codes is {self.codes}; with --assignment {self.assignment} their number follows from the "
@@ -201,6 +227,19 @@ class ExportOptions:
                     "fitted to rows and has one step"
                 )
 
+    def _check_pruning(self) -> None:
+        """Refuse what would have no effect on who stays, or on their graph."""
+        if self.rounding_boundary != _BOUNDARY and self.selector not in ROUNDING:
+            raise InputError(
+                f"--rounding-boundary has no effect with --selector {self.selector}, which rounds nothing; "
+                f"choose {', '.join(ROUNDING[:-1])} or {ROUNDING[-1]}, or leave it out"
+            )
+        if self.rewiring != REWIRINGS[0] and self.propagation == "folded":
+            raise InputError(
+                f"--rewiring {self.rewiring} has no effect with --propagation folded, whose rows come from "
+                "the full graph; leave one of them out"
+            )
+
     @property
     def users_a_call(self) -> int:
         """`max_users`, or 64 with the native lowering and 1 with the portable one.
@@ -213,6 +252,8 @@ class ExportOptions:
         return 1 if self.lowering == "portable" else 64
 
 
+REWIRINGS = ("multi-hop", "none")
+_BOUNDARY = 0.5
 _LEAST: dict[str, float] = {
     "codes": 1,
     "dim": 1,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.model import RewiredModel
-from lerg_edge.options import Pretrained
+from lerg_edge.options import EpochReport, Pretrained
 from lerg_edge.training import propagated, quantised, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
@@ -29,13 +29,14 @@ from lerg_exporter.folding import folded
 from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
+from lerg_exporter.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
 from lerg_exporter.quiet_imports import imported_meanwhile
 from lerg_exporter.target import check_target
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 
-__all__ = ["ExportReport", "export"]
+__all__ = ["ExportReport", "check_export", "export"]
 
 _NEEDED_LATER = ("lerg_exporter.programs", "sklearn.cluster")
 _SHAPING = {"graph": "rewiring", "folded": "folding"}
@@ -50,6 +51,8 @@ class ExportReport:
         manifest: what it says; metrics by stage are in `manifest.document["metrics"]`.
         plan: what was chosen where the options left a choice.
         pretrained_epochs, best_epoch: of pretraining.
+        history: its epochs; the seconds of those that were not trained now are 0.
+        pruned_users: how they are served.
         tuned: of fine-tuning through the program; None if it was left out.
     """
 
@@ -58,6 +61,8 @@ class ExportReport:
     plan: Plan
     pretrained_epochs: int
     best_epoch: int
+    history: tuple[EpochReport, ...]
+    pruned_users: PrunedUsers
     tuned: Tuned | None
 
 
@@ -88,18 +93,17 @@ def export(
     chosen = options or ExportOptions()
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
-    training = stages.training_options(chosen)
-    plan = choose_plan(chosen, DataSizes.of(dataset.train))
-    stages.check_selection(dataset.train, chosen, plan=plan)
+    training = stages.training_options(chosen, pairs=dataset.train.pair_count)
+    plan = check_export(dataset, chosen)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
         with imported_meanwhile(*_NEEDED_LATER):
-            assignment = stages.assigned(dataset.train, chosen, training, codes=codes, work=work)
+            learned = stages.assigned(dataset.train, chosen, training, codes=codes, work=work, progress=tell)
         tell.stage("pretraining")
         model = stages.pretrained(
-            dataset.train, assignment, training, kind=chosen.assignment, work=work, progress=tell
+            dataset.train, learned, training, kind=chosen.assignment, work=work, progress=tell
         )
         if chosen.quantisation == "post-training":
             model = quantised(model, bits=chosen.bits, per_row=chosen.steps == "row")
@@ -109,33 +113,61 @@ def export(
         shape = folded if chosen.propagation == "folded" else stages.rewired
         pruned = shape(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
         tell.stage("tracing")
-        run = _Run(dataset, chosen, plan, training.l2, model, pruned.summary)
+        given = PrunedUsers() if chosen.pruned_users == "auto" else PrunedUsers(chosen.pruned_users)
+        run = _Run(dataset, chosen, plan, training.l2, model, pruned.summary, given)
         draft = draft_bundle(
             pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
         )
+        pruned_users = ~pruned.model.retained[: dataset.train.user_count]
+        undecided = chosen.pruned_users == "auto" and bool(pruned_users.any())
+        twin = None
+        if undecided or chosen.tuning_epochs:
+            ways = WAYS if undecided else (run.pruned_users.way,)
+            twin = _twin(run, draft, pruned.twin, Path(scratch), training=training, ways=ways)
+            if undecided:
+                served = choose_by_validation(twin.bundles, twin.held_out, pruned_users, progress=tell)
+                run = replace(run, pruned_users=served)
         first = Path(scratch) / "untuned"
         run.write(draft, first, dataset.train)
         _check_budgets(first, chosen)
         tell.stage("evaluating")
         metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
+        if dataset.test is not None and pruned_users.any():
+            other = next(way for way in WAYS if way != run.pruned_users.way)
+            run.write(draft, Path(scratch) / "other", dataset.train, pruned_users=other)
+            metrics[OTHER_STAGE[run.pruned_users.way]] = _bundle_metrics(Path(scratch) / "other", dataset)
         tuned = None
-        if chosen.tuning_epochs:
+        if twin is not None and chosen.tuning_epochs:
             tell.stage("fine-tuning")
-            tuned = _tune(
-                run,
-                draft,
-                pruned.twin,
-                Path(scratch) / "fit",
-                training=training,
-                work=work,
-                progress=tell,
-            )
+            tuned = _tune(run, twin, work=work, progress=tell)
             opened = BundleFolder.open(first)
             save_state(opened.path, tuned.state(), digest=opened.digest)
             metrics["finetuned"] = _bundle_metrics(first, dataset)
         tell.stage("writing")
         manifest = run.write(draft, output, dataset.train, tuned=tuned, metrics=metrics, overwrite=overwrite)
-    return ExportReport(Path(output), manifest, plan, len(model.history), model.best_epoch, tuned)
+    return ExportReport(
+        Path(output),
+        manifest,
+        plan,
+        len(model.history),
+        model.best_epoch,
+        model.history,
+        run.pruned_users,
+        tuned,
+    )
+
+
+def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
+    """Refuse what cannot be made, before anything is trained for it, and choose what the options leave open.
+
+    Raises:
+        InputError: data or options are not usable.
+        BudgetError: a budget cannot be met.
+    """
+    stages.training_options(options, pairs=dataset.train.pair_count)
+    plan = choose_plan(options, DataSizes.of(dataset.train))
+    stages.check_selection(dataset.train, options, plan=plan)
+    return plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +180,7 @@ class _Run:
     l2: float
     pretrained: Pretrained
     summary: Mapping[str, Any]
+    pruned_users: PrunedUsers
 
     @property
     def limits(self) -> ProgramLimits:
@@ -167,6 +200,7 @@ class _Run:
         folder: str | os.PathLike[str],
         interactions: Interactions,
         *,
+        pruned_users: str | None = None,
         tuned: Tuned | None = None,
         metrics: Mapping[str, Mapping[str, float]] | None = None,
         overwrite: bool = False,
@@ -183,6 +217,7 @@ class _Run:
                 "batch": self.plan.batch,
                 "negative_candidates": self._candidates(tuned),
             },
+            pruned_users=pruned_users or self.pruned_users.way,
             overwrite=overwrite,
         )
 
@@ -201,6 +236,7 @@ class _Run:
             "epochs": len(self.pretrained.history),
             "best_epoch": self.pretrained.best_epoch,
             **_kinds(options),
+            "pruned_users": self.pruned_users.described(),
             **self.summary,
         }
         if tuned is not None:
@@ -219,27 +255,42 @@ def _kinds(options: ExportOptions) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
 
 
-def _tune(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Twin:
+    """The bundle as it would be without the validation pairs, so that its score on them is honest.
+
+    Its graph or its folded rows, and its interactions, leave them out; weights that are trained on it fit the
+    bundle's own program all the same.
+
+    Attributes:
+        draft: its model and programs.
+        held_out: the validation pairs.
+        bundles: by the way in which pruned users are served.
+    """
+
+    draft: Draft
+    held_out: Interactions
+    bundles: Mapping[str, Path]
+
+
+def _twin(
     run: _Run,
     draft: Draft,
     model: RewiredModel | FoldedModel,
-    folder: Path,
+    scratch: Path,
     *,
     training: Any,
-    work: WorkDir,
-    progress: Progress,
-) -> Tuned:
-    """Fine-tune on a twin of the bundle that has never seen the validation pairs.
-
-    Its graph or its folded rows, and its interactions, leave them out, so that the score that stops the
-    training is honest; the weights fit the bundle's own program all the same.
+    ways: Sequence[str],
+) -> _Twin:
+    """Write the twin of a bundle, once for each of the ways to serve pruned users.
 
     Args:
+        draft: the bundle's own.
         model: the twin's.
+        scratch: where its folders go.
     """
     train = run.dataset.train
     split = validation_cut(train.matrix(), training)
-    fit, held_out = _part(train, split.train), _part(train, split.held_out)
     twin = draft_bundle(
         model,
         draft.limits,
@@ -247,17 +298,25 @@ def _tune(
         propagation=draft.propagation,
         with_golden=False,
     )
-    run.write(twin, folder, fit)
-    tensors, numbers = twin.model.to_stage()
-    chosen = run.options.finetune_candidates is not None or run.plan.negative_candidates == 1
+    bundles = {way: scratch / f"fit-{way}" for way in ways}
+    for way, folder in bundles.items():
+        run.write(twin, folder, _part(train, split.train), pruned_users=way)
+    return _Twin(twin, _part(train, split.held_out), bundles)
+
+
+def _tune(run: _Run, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
+    """Fine-tune on the twin, its pruned users served as the bundle's."""
+    tensors, numbers = twin.draft.model.to_stage()
+    options, way = run.options, run.pruned_users.way
+    chosen = options.finetune_candidates is not None or run.plan.negative_candidates == 1
     return tune(
-        folder,
-        held_out,
-        epochs=run.options.tuning_epochs,
+        twin.bundles[way],
+        twin.held_out,
+        epochs=options.tuning_epochs,
         candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
-        seed=run.options.seed,
+        seed=options.seed,
         work=work,
-        key=[tensors, numbers, draft.limits, run.options.finetune_learning_rate],
+        key=[tensors, numbers, twin.draft.limits, options.finetune_learning_rate, way],
         progress=progress,
     )
 

@@ -102,13 +102,14 @@ def portable_constants(shape: ModelShape) -> dict[str, int]:
             "operators": _STORED_OPERATOR_BYTES * (17 * shape.entries + 20),
             "float weights": weights,
         }
-    graph, assigned = _chunks(shape)
-    operators = graph * (4 + 6 * shape.layers) + 12 * assigned + 100
+    graph, chunks = _chunks(shape)
+    operators = graph * (4 + 6 * shape.layers) + 12 * chunks + 100
     index = _stored(entities + 1)
-    codes = shape.codes * _weights(shape) + 1
+    codes, assigned = shape.codes * _weights(shape), entities * shape.per_entity
+    places = _FLOAT * shape.blocks * (codes + 1)
     return {
         "graph": index * _entries(shape),
-        "assignment": entities * shape.per_entity * (index + _stored(codes)) + _FLOAT * codes,
+        "assignment": assigned * _stored(codes) + (assigned + _padding(shape)) * index + places,
         "factors and slots": entities * (3 * _FLOAT + index),
         "operators": _STORED_OPERATOR_BYTES * operators,
         "float weights": weights,
@@ -123,16 +124,25 @@ def _entries(shape: ModelShape) -> int:
     return 2 * shape.edges + padding
 
 
+def _padding(shape: ModelShape) -> int:
+    """What pads the lists of entities by code, where there is one for each code of each block."""
+    if shape.blocks == 1:
+        return 0
+    entities = shape.retained_users + shape.retained_items
+    return int(0.4 * shape.blocks * min(entities, chunk_entries(shape.dim)))
+
+
 def _chunks(shape: ModelShape) -> tuple[int, int]:
     """Chunks of the graph, and of the assignment in either direction."""
     entities = shape.retained_users + shape.retained_items
-    most = chunk_entries(shape.dim)
+    most, sums = chunk_entries(shape.dim), shape.per_entity // shape.blocks
     # Only rows nearly as long as a chunk leave much of one unfilled, and there are few of them.
-    return 8 + int(1.2 * _entries(shape)) // most, 4 + int(1.2 * entities * shape.per_entity) // most
+    assigned = shape.blocks * (4 + int(1.2 * entities * sums) // most)
+    return 8 + int(1.2 * _entries(shape)) // most, assigned
 
 
 def _weights(shape: ModelShape) -> int:
-    return 1 if shape.per_entity == 1 else 2
+    return 1 if shape.per_entity == shape.blocks else 2
 
 
 def _stored(count: int) -> int:

@@ -65,7 +65,7 @@ class _Gather(torch.nn.Module):
 
     def __init__(self, plan: GatherPlan, place: np.ndarray | None = None) -> None:
         super().__init__()
-        self.chunks = _Index(plan.chunks, count=plan.table_rows + 1)
+        self.chunks = _Index(plan.chunks, count=plan.reach)
         self._parts, self._empty = list(plan.parts), plan.empty
         self.register_buffer("place", None if place is None else torch.from_numpy(place.astype(np.int32)))
 
@@ -89,8 +89,8 @@ class _Propagation(torch.nn.Module):
         self.layers, self.dim = packed.layers, packed.dim
         self._bits, self._weights = packed.placeholder_bits, constants.weights
         self.neighbours = _Gather(constants.neighbours)
-        self.composed = _Gather(constants.composed)
-        self.members = _Gather(constants.members, constants.member_place)
+        self.composed = torch.nn.ModuleList(_Gather(rows.plan) for rows in constants.composed)
+        self.members = torch.nn.ModuleList(_Gather(rows.members, rows.place) for rows in constants.composed)
         degrees = constants.degrees.astype(np.float64)
         for name, values in (
             ("inverse_degree", 1 / degrees),
@@ -112,17 +112,28 @@ class _Propagation(torch.nn.Module):
 
     def layers_of(self, quantised: Tensor) -> Iterator[Tensor]:
         """z_0 to z_L of all entities, float32 [m + 1, d] each; one is made when it is asked for."""
-        table = torch.cat(
-            [quantised * weight for weight in self._weights] + [quantised.new_zeros(1, self.dim)]
-        )
         gather_sum = torch.ops.lerg_portable.gather_sum
-        first = gather_sum(table, *self.composed.arguments(), *self.members.arguments())
+        blocks = [
+            gather_sum(table, *plan.arguments(), *members.arguments())  # type: ignore[operator]
+            for table, plan, members in zip(
+                self._code_tables(quantised), self.composed, self.members, strict=True
+            )
+        ]
+        first = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
         layer = first * self.inverse_root
         yield layer
         graph = self.neighbours.arguments()
         for _ in range(self.layers):
             layer = gather_sum(layer, *graph, *graph) * self.inverse_degree
             yield layer
+
+    def _code_tables(self, quantised: Tensor) -> list[Tensor]:
+        """What the layer-0 rows, or each block of them, are gathered from; a row of zeros last."""
+        blocks = len(self.composed)
+        nothing = quantised.new_zeros(1, self.dim // blocks)
+        if blocks == 1:
+            return [torch.cat([quantised * weight for weight in self._weights] + [nothing])]
+        return [torch.cat([part, nothing]) for part in quantised.split(self.dim // blocks, dim=1)]
 
     def picked(self, layers: Iterator[Tensor], slots: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Propagated rows and layer-0 rows of user slots and of item slots, float32 [B_u + B_i, d] each.

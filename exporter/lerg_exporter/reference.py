@@ -8,8 +8,8 @@ graph as compressed sparse rows by user, `indptr` [m_u + 1] and `indices` [E].  
 code weighted by the anchor weight, the others sharing the rest), Q the codebook, R the graph of ones and
 A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2, the propagated rows are H = 1/(L+1) sum_l A^l S Q
 (LightGCN, arXiv 2002.02126, equations 4 to 6).  `layer_bits`, 32 or 16, is how kernels store the rows between
-layers; here nothing is stored.
-
+layers; here nothing is stored.  With `blocks` a row of S Q is cut into t equal blocks, block j that of the
+codebook row that the entity's code j names; the anchor weight means nothing then.
 
 Folded rows are four tensors and a number: `codes` [n, k], `weights` int8 [n, k], `scales` uint8 [n] and
 `scale_table` [256], users' rows before items', `retained_users` of them. Row i is
@@ -26,14 +26,13 @@ from torch import Tensor
 from lerg_edge.quantiser import FLOAT_BITS
 
 __all__ = [
-    "bpr_loss",
-    "bpr_loss_grad",
     "dequantise",
     "fake_quantise",
     "fake_quantise_grad_codebook",
     "fake_quantise_grad_step",
+    "folded_loss",
+    "folded_loss_grad",
     "folded_rows",
-    "folded_rows_grad",
     "folded_table",
     "propagate_rows",
     "propagate_rows_grad",
@@ -107,14 +106,14 @@ def propagate_rows(
     layers: int,
     anchor_weight: float,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Propagated rows of the slots `rows` of one side (0 users, 1 items); 0 layers gives rows of S Q.
 
     Shapes: codebook [c, d]; placeholders [r_side, d], slots m_side and up; rows int64 [B]; returns [B, d].
     """
-    table = propagate_table(
-        codebook, user_codes, item_codes, indptr, indices, placeholders, side, layers, anchor_weight
-    )
+    graph = (user_codes, item_codes, indptr, indices)
+    table = propagate_table(codebook, *graph, placeholders, side, layers, anchor_weight, layer_bits, blocks)
     return table[rows]
 
 
@@ -130,6 +129,7 @@ def propagate_rows_grad(
     anchor_weight: float,
     code_count: int,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Gradient of the codebook: propagation is linear and A symmetric, so it is S^T (1/(L+1) sum_l A^l) grad.
 
@@ -140,10 +140,9 @@ def propagate_rows_grad(
     sides[side].index_add_(0, rows[retained], grad[retained])
     users, items = _propagate(sides[0], sides[1], indptr, indices, layers)
     result = grad.new_zeros(code_count, grad.shape[1])
-    weights = _code_weights(user_codes.shape[1], anchor_weight)
     for propagated, codes in ((users, user_codes), (items, item_codes)):
-        for column, weight in enumerate(weights):
-            result.index_add_(0, codes[:, column].long(), weight * propagated)
+        for column, (weight, part) in enumerate(_terms(codes, anchor_weight, grad.shape[1], blocks)):
+            result[:, part].index_add_(0, codes[:, column].long(), weight * propagated[:, part])
     return result
 
 
@@ -158,9 +157,10 @@ def propagate_table(
     layers: int,
     anchor_weight: float,
     layer_bits: int = 32,
+    blocks: bool = False,
 ) -> Tensor:
     """Propagated rows of one side by slot, its placeholders last; [m_side + r_side, d]."""
-    composed = [_compose(codebook, codes, anchor_weight) for codes in (user_codes, item_codes)]
+    composed = [_compose(codebook, codes, anchor_weight, blocks) for codes in (user_codes, item_codes)]
     propagated = _propagate(composed[0], composed[1], indptr, indices, layers)
     return torch.cat((propagated[side], placeholders))
 
@@ -193,8 +193,34 @@ def folded_rows(
     return torch.cat((sides[0][users], sides[1][positives], sides[1][negatives]))
 
 
-def folded_rows_grad(
+def folded_loss(
+    rows: Tensor,
+    codebook: Tensor,
+    step: Tensor,
+    codes: Tensor,
+    weights: Tensor,
+    scales: Tensor,
+    scale_table: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    retained_users: int,
+    bits: int,
+    l2: float,
+) -> Tensor:
+    """mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|h_u|^2 + |h_p|^2 + |h_n|^2), a scalar.
+
+    BPR, arXiv 1205.2618, equation 4. Shapes: rows [3 B, d], users', then positives', then negatives', which
+    `folded_rows` made of all that follows them: towards that the loss is differentiated, and not by the rows.
+    """
+    user, positive, negative = rows.chunk(3)
+    loss = torch.nn.functional.softplus((user * (negative - positive)).sum(1)).mean()
+    return loss + 0.5 * l2 * (rows * rows).sum() / len(user)
+
+
+def folded_loss_grad(
     grad: Tensor,
+    rows: Tensor,
     codes: Tensor,
     weights: Tensor,
     scales: Tensor,
@@ -204,20 +230,25 @@ def folded_rows_grad(
     negatives: Tensor,
     retained_users: int,
     code_count: int,
+    l2: float,
 ) -> Tensor:
-    """Gradient of the quantised codebook, [code_count, d], from that of the rows, [3 B, d].
+    """Gradient of `folded_loss` towards the quantised codebook, [code_count, d], times the scalar `grad`.
 
     Placeholder slots give nothing, repeated slots add up.
     """
-    rows = torch.cat((users, retained_users + positives, retained_users + negatives))
-    limits = torch.full_like(rows, len(codes))
+    user, positive, negative = rows.chunk(3)
+    share = grad / len(user)
+    slope = share * torch.sigmoid((user * (negative - positive)).sum(1, keepdim=True))
+    by_row = torch.cat((slope * (negative - positive), -slope * user, slope * user)) + l2 * share * rows
+    places = torch.cat((users, retained_users + positives, retained_users + negatives))
+    limits = torch.full_like(places, len(codes))
     limits[: len(users)] = retained_users
-    kept = rows < limits
-    factors = weights.to(grad.dtype) * scale_table.to(grad.dtype)[scales.long()][:, None]
-    result = grad.new_zeros(code_count, grad.shape[1])
+    kept = places < limits
+    factors = weights.to(rows.dtype) * scale_table.to(rows.dtype)[scales.long()][:, None]
+    result = rows.new_zeros(code_count, rows.shape[1])
     for column in range(codes.shape[1]):
-        chosen = rows[kept]
-        result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * grad[kept])
+        chosen = places[kept]
+        result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * by_row[kept])
     return result
 
 
@@ -240,24 +271,6 @@ def folded_table(
     codebook = dequantise(packed, step, bits)
     folded = _fold(codebook, codes[rows], weights[rows], scales[rows], scale_table)
     return torch.cat((folded, placeholders[rest]))
-
-
-def bpr_loss(rows: Tensor, l2: float) -> Tensor:
-    """mean softplus(h_u . h_n - h_u . h_p) + l2 / 2 * mean(|h_u|^2 + |h_p|^2 + |h_n|^2), a scalar.
-
-    BPR, arXiv 1205.2618, equation 4. Shapes: rows [3 B, d], users', then positives', then negatives'.
-    """
-    user, positive, negative = rows.chunk(3)
-    loss = torch.nn.functional.softplus((user * (negative - positive)).sum(1)).mean()
-    return loss + 0.5 * l2 * (rows * rows).sum() / len(user)
-
-
-def bpr_loss_grad(grad: Tensor, rows: Tensor, l2: float) -> Tensor:
-    """Gradient of `bpr_loss` towards its rows, [3 B, d], times the scalar `grad`."""
-    user, positive, negative = rows.chunk(3)
-    share = grad / len(user)
-    slope = share * torch.sigmoid((user * (negative - positive)).sum(1, keepdim=True))
-    return torch.cat((slope * (negative - positive), -slope * user, slope * user)) + l2 * share * rows
 
 
 def top_items(
@@ -351,17 +364,20 @@ def _inside(scaled: Tensor, bits: int) -> Tensor:
     return (scaled >= low) & (scaled <= high)
 
 
-def _code_weights(per_row: int, anchor_weight: float) -> list[float]:
-    if per_row == 1:
-        return [1.0]
-    return [anchor_weight] + [(1.0 - anchor_weight) / (per_row - 1)] * (per_row - 1)
+def _terms(codes: Tensor, anchor_weight: float, dim: int, blocks: bool) -> list[tuple[float, slice]]:
+    """By code of a row: its weight, and the columns that it takes part in."""
+    per_row = codes.shape[1]
+    if blocks:
+        width = dim // per_row
+        return [(1.0, slice(code * width, (code + 1) * width)) for code in range(per_row)]
+    others = [(1.0 - anchor_weight) / (per_row - 1)] * (per_row - 1) if per_row > 1 else []
+    return [(weight, slice(None)) for weight in ([anchor_weight, *others] if others else [1.0])]
 
 
-def _compose(codebook: Tensor, codes: Tensor, anchor_weight: float) -> Tensor:
-    weights = _code_weights(codes.shape[1], anchor_weight)
+def _compose(codebook: Tensor, codes: Tensor, anchor_weight: float, blocks: bool) -> Tensor:
     rows = codebook.new_zeros(len(codes), codebook.shape[1])
-    for column, weight in enumerate(weights):
-        rows += weight * codebook[codes[:, column].long()]
+    for column, (weight, part) in enumerate(_terms(codes, anchor_weight, codebook.shape[1], blocks)):
+        rows[:, part] += weight * codebook[codes[:, column].long(), part]
     return rows
 
 

@@ -35,6 +35,7 @@ def build_bundle(
     layer_storage: str = "float32",
     propagation: str = "graph",
     lowering: str = "native",
+    pruned_users: str = "history",
 ) -> Path:
     """Export a bundle of generated interactions; every stage of an export runs, each briefly.
 
@@ -43,7 +44,7 @@ def build_bundle(
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
         bits, dim, codes, retention, placeholders, batch, epochs, finetune_epochs, seed, item_table,
-            layer_storage, propagation, lowering: see `ExportOptions`.
+            layer_storage, propagation, lowering, pruned_users: see `ExportOptions`.
 
     Returns:
         `folder`.
@@ -65,6 +66,7 @@ def build_bundle(
         layer_storage=layer_storage,
         propagation=propagation,
         lowering=lowering,
+        pruned_users=pruned_users,
     )
     dataset = small_dataset(users, items, interactions, text_ids=text_ids, seed=seed)
     return export(dataset, folder, options).path

@@ -8,12 +8,13 @@ A selector that is not built in is never taken from the folder: its code is not 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from lerg_edge.assignment import Assignment
+from lerg_edge.assignment import Assignment, LearnedAssignment, identity_assignment
 from lerg_edge.contrast import Contrast
 from lerg_edge.errors import InputError
 from lerg_edge.folded_model import FoldedModel
@@ -21,8 +22,9 @@ from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.placeholders import Placeholders, build_placeholders
+from lerg_edge.product import teacher_options
 from lerg_edge.quantiser import FLOAT_BITS
-from lerg_edge.rewiring import rewire
+from lerg_edge.rewiring import RewiredGraph, induced, rewire
 from lerg_edge.selection import (
     SELECTORS,
     Constraints,
@@ -37,6 +39,8 @@ from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
+from lerg_exporter.selecting import choose, validated
+from lerg_exporter.selectors import AUTO, CANDIDATES
 
 __all__ = [
     "Pruned",
@@ -65,16 +69,22 @@ class Pruned:
     summary: dict[str, Any]
 
 
-def training_options(options: ExportOptions) -> TrainingOptions:
-    """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own."""
+def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
+    """The trainer's settings; what the options leave open suits the assignment, or is the trainer's own.
+
+    Args:
+        pairs: training interactions, which a full table's settings depend on.
+    """
     post_training = options.quantisation == "post-training"
-    chosen = {
-        "epochs": options.epochs,
+    kind = ASSIGNMENTS[options.assignment]
+    epochs = options.epochs if kind.epochs is None else min(kind.epochs, options.epochs or kind.epochs)
+    chosen: dict[str, Any] = {
+        "epochs": epochs,
         "batch": options.pretrain_batch,
         "learning_rate": options.learning_rate,
         "l2": options.l2,
     }
-    return TrainingOptions(
+    training = TrainingOptions(
         dim=options.dim,
         bits=FLOAT_BITS if post_training else options.bits,
         layers=options.depth,
@@ -82,17 +92,24 @@ def training_options(options: ExportOptions) -> TrainingOptions:
         per_row_steps=options.steps == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
-        **{
-            **ASSIGNMENTS[options.assignment].training,
-            **{name: value for name, value in chosen.items() if value is not None},
-        },
+        **kind.training,
     )
+    if kind.one_each and options.recommender == "lightgcn":
+        bits, steps = training.bits, training.per_row_steps
+        training = replace(teacher_options(training, pairs=pairs), bits=bits, per_row_steps=steps)
+    return replace(training, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def assigned(
-    train: Interactions, options: ExportOptions, training: TrainingOptions, *, codes: int, work: WorkDir
-) -> Assignment:
-    """Which codes make up which entity."""
+    train: Interactions,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    codes: int,
+    work: WorkDir,
+    progress: Progress,
+) -> LearnedAssignment:
+    """Which codes make up which entity, and where that says it the codebook to start from."""
     kind = ASSIGNMENTS[options.assignment]
     given = {
         "per_entity": options.codes_an_entity,
@@ -100,29 +117,51 @@ def assigned(
         "auxiliaries": options.auxiliaries,
     }
     settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
+    if kind.teacher:
+        settings["teacher"] = _teacher(train, options, training, work=work, progress=progress)
     key = fingerprint(
         "assignment",
         made_by=kind.assign,
         graph=train.matrix(),
         seed=training.seed,
+        layers=training.layers if kind.teacher else None,
         validation=[training.validation_share, training.validation_users],
         **settings,
     )
     found = work.load("assignment", key)
     if found is not None:
-        return Assignment.from_stage(*found)
-    assignment: Assignment = kind.function("assign")(train, training, **settings)
-    tensors, numbers = assignment.to_stage()
+        return LearnedAssignment(Assignment.from_stage(*found), found[0].get("codebook"))
+    made = kind.function("assign")(train, training, **settings)
+    learned: LearnedAssignment = LearnedAssignment(made) if isinstance(made, Assignment) else made
+    tensors, numbers = learned.assignment.to_stage()
+    if learned.codebook is not None:
+        tensors["codebook"] = learned.codebook
     work.store("assignment", key, tensors=tensors, result=numbers)
-    return assignment
+    return learned
+
+
+def _teacher(
+    train: Interactions,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    work: WorkDir,
+    progress: Progress,
+) -> np.ndarray:
+    """Layer-0 rows of a full table that an assignment is learned from, float32 [N, d]."""
+    progress.note("training the full table that codes are learned from")
+    settings = teacher_options(training, pairs=train.pair_count, epochs=options.epochs)
+    table = identity_assignment(train.user_count + train.item_count)
+    full = pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
+    return full.codebook
 
 
 def pretrained(
     train: Interactions,
-    assignment: Assignment,
+    learned: LearnedAssignment,
     training: TrainingOptions,
     *,
-    kind: str = "metis",
+    kind: str,
     work: WorkDir,
     progress: Progress,
 ) -> Pretrained:
@@ -132,8 +171,14 @@ def pretrained(
         kind: of the assignment; training may change it.
     """
     place = ASSIGNMENTS[kind].pretrain
+    start = {} if learned.codebook is None else {"start": learned.codebook}
     key = fingerprint(
-        "pretrained", graph=train.matrix(), assignment=assignment, options=training, trained_by=place
+        "pretrained",
+        graph=train.matrix(),
+        assignment=learned.assignment,
+        options=training,
+        trained_by=place,
+        **start,
     )
     found = work.load("pretrained", key)
     if found is not None:
@@ -146,7 +191,9 @@ def pretrained(
         progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
 
     pretrain = ASSIGNMENTS[kind].function("pretrain")
-    result: Pretrained = pretrain(train, assignment, training, checkpoint=checkpoint, on_epoch=on_epoch)
+    result: Pretrained = pretrain(
+        train, learned.assignment, training, checkpoint=checkpoint, on_epoch=on_epoch, **start
+    )
     tensors, numbers = result.assignment.to_stage()
     work.store(
         "pretrained",
@@ -183,7 +230,7 @@ def rewired(
         BudgetError: an edge budget that no choice meets.
     """
     matrix = train.matrix()
-    settings = selection_settings(train, options, plan=plan)
+    settings = {**selection_settings(train, options, plan=plan), "rewiring": options.rewiring}
     key = fingerprint(
         "rewired",
         graph=matrix,
@@ -193,7 +240,7 @@ def rewired(
         layers=model.layers,
         **settings,
     )
-    found = work.load("rewired", key) if options.selector in SELECTORS else None
+    found = work.load("rewired", key) if options.selector in (AUTO, *SELECTORS) else None
     if found is not None:
         tensors, numbers = found
         result = RewiredModel.from_stage(tensors, numbers["model"])
@@ -202,31 +249,52 @@ def rewired(
             (data, tensors["fit_indices"], tensors["fit_indptr"]), shape=result.graph.shape
         )
         return Pruned(result, replace(result, graph=graph), numbers["summary"])
-    selection, placeholders = selected(train, embeddings, options, plan=plan)
-    stored = without_pruned(model, selection.retained) if options.is_full_table else model
-    # Where nothing is propagated no program reads an edge, and none is stored.
-    nothing = None if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
-    graph, fit = (
-        rewire(pairs if nothing is None else nothing, selection.retained, embeddings)
-        for pairs in (matrix, validation_cut(matrix, training).train)
+    split = validation_cut(matrix, training)
+
+    def graph_of(pairs: sparse.csr_matrix, selection: Selection) -> RewiredGraph:
+        # Where nothing is propagated no program reads an edge, and none is stored.
+        edges = pairs if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
+        return _retained_graph(edges, selection, embeddings, options)
+
+    def model_of(graph: RewiredGraph, selection: Selection, placeholders: Placeholders) -> RewiredModel:
+        stored = without_pruned(model, selection.retained) if options.is_full_table else model
+        return RewiredModel(
+            train.user_count,
+            train.item_count,
+            stored.assignment.codes,
+            stored.assignment.anchor_weight,
+            stored.assignment.code_count,
+            stored.codebook,
+            stored.step.reshape(-1),
+            model.bits,
+            model.layers,
+            selection.retained,
+            graph.matrix,
+            placeholders,
+            model.assignment.composition,
+        )
+
+    def score(selection: Selection, placeholders: Placeholders) -> float:
+        twin = model_of(graph_of(split.train, selection), selection, placeholders)
+        return validated(
+            *twin.entity_rows(),
+            split,
+            pruned=~selection.retained[: train.user_count],
+            by_history=options.pruned_users != "placeholder",
+        )
+
+    (selection, placeholders), scores = choose(
+        options.selector, partial(selected, train, embeddings, options, plan=plan), score
     )
-    result = RewiredModel(
-        train.user_count,
-        train.item_count,
-        stored.assignment.codes,
-        stored.assignment.anchor_weight,
-        stored.assignment.code_count,
-        stored.codebook,
-        stored.step.reshape(-1),
-        model.bits,
-        model.layers,
-        selection.retained,
-        graph.matrix,
-        placeholders,
-    )
+    graph, fit = graph_of(matrix, selection), graph_of(split.train, selection)
+    result = model_of(graph, selection, placeholders)
     summary = {
-        "selection": asdict(selection.report),
-        "rewiring": {"removed": int(graph.removed), "added": int(graph.added)},
+        "selection": asdict(selection.report) | ({"validation_ndcg@20": scores} if scores else {}),
+        "rewiring": {
+            "removed": int(graph.removed),
+            "added": int(graph.added),
+            "isolated": sum(int((graph.matrix.sum(axis=side) == 0).sum()) for side in (0, 1)),
+        },
     }
     tensors, numbers = result.to_stage()
     tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
@@ -234,11 +302,21 @@ def rewired(
     return Pruned(result, replace(result, graph=fit.matrix), summary)
 
 
+def _retained_graph(
+    matrix: sparse.csr_matrix, selection: Selection, embeddings: np.ndarray, options: ExportOptions
+) -> RewiredGraph:
+    if options.rewiring == "none":
+        return induced(matrix, selection.retained)
+    return rewire(matrix, selection.retained, embeddings)
+
+
 def selection_settings(train: Interactions, options: ExportOptions, *, plan: Plan) -> dict[str, Any]:
     """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
     return {
         "retention": plan.retention,
-        "selector": options.selector,
+        "selector": list(CANDIDATES) if options.selector == AUTO else options.selector,
+        "pruned_users": options.pruned_users == "placeholder" if options.selector == AUTO else None,
+        "boundary": options.rounding_boundary,
         "constraints": constraints_of(train, options),
         "placeholders": plan.placeholders,
         "bits": options.bits,
@@ -247,9 +325,9 @@ def selection_settings(train: Interactions, options: ExportOptions, *, plan: Pla
 
 
 def selected(
-    train: Interactions, embeddings: np.ndarray, options: ExportOptions, *, plan: Plan
+    train: Interactions, embeddings: np.ndarray, options: ExportOptions, selector: str, *, plan: Plan
 ) -> tuple[Selection, Placeholders]:
-    """Whom to keep, and what stands for the others; arguments and errors of :func:`rewired`."""
+    """Whom a selector keeps, and what stands for the others; errors of :func:`rewired`."""
     problem = SelectionProblem.at_retention(
         train.matrix(),
         embeddings,
@@ -257,7 +335,7 @@ def selected(
         constraints=constraints_of(train, options),
         seed=options.seed,
     )
-    selection = select(problem, selector=options.selector)
+    selection = select(problem, selector=find_selector(selector, boundary=options.rounding_boundary))
     placeholders = build_placeholders(
         embeddings,
         selection.retained,
@@ -276,7 +354,8 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
         InputError: an unknown id or selector, or constraints that contradict each other.
         BudgetError: an edge budget that no choice meets.
     """
-    find_selector(options.selector)
+    for name in CANDIDATES if options.selector == AUTO else (options.selector,):
+        find_selector(name)
     entities = train.user_count + train.item_count
     if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
         raise InputError(

@@ -15,6 +15,8 @@ _STAGES = (
     ("before_pruning", "before pruning"),
     ("rewired", "after rewiring"),
     ("folded", "after folding"),
+    ("placeholders_only", "  pruned users by placeholder"),
+    ("with_history", "  pruned users by history"),
     ("finetuned", "after fine-tuning"),
 )
 

@@ -1,7 +1,7 @@
 """Choosing whom to keep."""
 
 from lerg_edge.selection.bip import DEFAULT_BOUNDARY, BipSelector
-from lerg_edge.selection.contributions import along_messages, global_similarity
+from lerg_edge.selection.contributions import along_messages, global_similarity, norms, reach
 from lerg_edge.selection.problem import (
     DEFAULT_FLOOR_SHARE,
     Constraints,
@@ -37,9 +37,11 @@ __all__ = [
     "find_selector",
     "global_similarity",
     "norm_selector",
+    "norms",
     "pagerank",
     "pagerank_selector",
     "random_selector",
+    "reach",
     "select",
     "select_by_score",
 ]

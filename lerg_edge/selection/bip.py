@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lerg_edge.errors import InputError
-from lerg_edge.selection.contributions import along_messages, global_similarity
+from lerg_edge.selection.contributions import along_messages, global_similarity, norms, reach
 from lerg_edge.selection.problem import Selection, SelectionProblem
 from lerg_edge.selection.relaxation import solve_integer, solve_relaxation
 from lerg_edge.selection.repair import priced_choice, repair
@@ -30,20 +30,23 @@ class BipSelector:
     every constraint; ``exact`` goes on to the integer program itself.
 
     Attributes:
-        similarity: "messages" (default) or "global", see :mod:`lerg_edge.selection.contributions`.
+        similarity: "messages" (default), "global", "reach" or "norm": what an entity contributes, see
+            :mod:`lerg_edge.selection.contributions`.
         boundary: o in (0, 1]; an entity with at least this share of itself in the relaxation is rounded up.
         exact: solve the integer program, started from the repaired choice.
         time_limit_s: for the integer program; at the limit the best choice so far counts.
     """
 
-    similarity: Literal["messages", "global"] = "messages"
+    similarity: Literal["messages", "global", "reach", "norm"] = "messages"
     boundary: float = DEFAULT_BOUNDARY
     exact: bool = False
     time_limit_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.similarity not in ("messages", "global"):
-            raise InputError(f"similarity is '{self.similarity}'; choose 'messages' or 'global'.")
+        if self.similarity not in ("messages", "global", "reach", "norm"):
+            raise InputError(
+                f"similarity is '{self.similarity}'; choose 'messages', 'global', 'reach' or 'norm'."
+            )
         if not 0.0 < self.boundary <= 1.0:
             raise InputError(f"boundary is {self.boundary}; it must be above 0 and at most 1.")
         if self.time_limit_s <= 0:
@@ -63,6 +66,10 @@ class BipSelector:
         """The objective, float64 [N]."""
         if self.similarity == "global":
             return global_similarity(problem.embeddings)
+        if self.similarity == "reach":
+            return reach(problem.matrix, problem.embeddings)
+        if self.similarity == "norm":
+            return norms(problem.embeddings)
         return along_messages(problem.matrix, problem.embeddings)
 
     def select(self, problem: SelectionProblem, contributions: np.ndarray) -> Selection:

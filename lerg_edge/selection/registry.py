@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import cast
@@ -12,13 +13,15 @@ from typing import cast
 import numpy as np
 
 from lerg_edge.errors import InputError
-from lerg_edge.selection.bip import BipSelector
+from lerg_edge.selection.bip import DEFAULT_BOUNDARY, BipSelector
 from lerg_edge.selection.problem import Selection, SelectionProblem, Selector
 from lerg_edge.selection.simple import degree_selector, norm_selector, pagerank_selector, random_selector
 
 SELECTORS: MappingProxyType[str, Callable[[], Selector]] = MappingProxyType(
     {
         "bip": BipSelector,
+        "bip-reach": lambda: BipSelector(similarity="reach"),
+        "bip-norm": lambda: BipSelector(similarity="norm"),
         "bip-global": lambda: BipSelector(similarity="global"),
         "random": lambda: random_selector,
         "degree": lambda: degree_selector,
@@ -29,18 +32,22 @@ SELECTORS: MappingProxyType[str, Callable[[], Selector]] = MappingProxyType(
 """The built-in selectors; each value makes one with default options."""
 
 
-def find_selector(name: str) -> Selector:
+def find_selector(name: str, *, boundary: float = DEFAULT_BOUNDARY) -> Selector:
     """Find a selector by a built-in name or by where it is defined.
 
     ``package.module:name`` imports a module; ``path/to/file.py:name`` runs one file. So a selector of one's
     own is a function in a file of one's own, and nothing here has to know of it.
 
+    Args:
+        boundary: o of the selectors that round a relaxation; the others have none.
+
     Raises:
         InputError: an unknown name, a module or file that cannot be imported, or a thing that cannot be
-        called.
+        called; or a boundary out of its range.
     """
     if name in SELECTORS:
-        return SELECTORS[name]()
+        found = SELECTORS[name]()
+        return replace(found, boundary=boundary) if isinstance(found, BipSelector) else found
     place, colon, attribute = name.rpartition(":")
     if not (colon and place and attribute):
         raise InputError(

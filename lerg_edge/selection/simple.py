@@ -7,6 +7,7 @@ from scipy import sparse
 
 from lerg_edge.errors import InputError
 from lerg_edge.graph import full_adjacency
+from lerg_edge.selection.contributions import norms
 from lerg_edge.selection.problem import Selection, SelectionProblem, SelectionReport
 from lerg_edge.selection.repair import priced_choice, repair
 from lerg_edge.selection.rules import Rules
@@ -83,8 +84,7 @@ def degree_selector(problem: SelectionProblem) -> Selection:
 
 def norm_selector(problem: SelectionProblem) -> Selection:
     """Keep the entities with the longest propagated embeddings."""
-    norms = np.linalg.norm(problem.embeddings.astype(np.float64), axis=1)
-    return select_by_score(problem, norms, method="norm")
+    return select_by_score(problem, norms(problem.embeddings), method="norm")
 
 
 def pagerank_selector(problem: SelectionProblem) -> Selection:

@@ -80,6 +80,8 @@ class OpenBundle:
                 self.engine,
                 self.folder.manifest.model,
                 self.entities,
+                self.interactions,
+                pruned_users=self.folder.manifest.pruned_users,
                 codebook=self.state.codebook,
                 step=self.state.step,
                 users_at_once=self._users_at_once(),

@@ -33,7 +33,7 @@ def evaluate(
     users = np.unique(test.users)
     for start in range(0, len(users), serving.users_at_once):
         batch = users[start : start + serving.users_at_once]
-        top, _ = serving.rank(batch, bundle.interactions, k=k)
+        top, _ = serving.rank(batch, k=k)
         sums.add(batch, top)
         if on_progress is not None:
             on_progress(start + len(batch), len(users))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lerg_runtime._user_rows import gathered_shape
 from lerg_runtime.bundle._csr import index_dtype
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._reader import StoredSizes
@@ -120,6 +121,7 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
     ranking = PlanItem(
         f"{workload.users_at_once} users at once", _ranking_bytes(manifest, workload.users_at_once)
     )
+    histories = PlanItem("rows from histories", _history_bytes(manifest))
     training: tuple[PlanItem, ...] = (finetune,)
     if workload.negative_candidates > 1:
         # The tables are made anew for each epoch, when the program that trains is not loaded.
@@ -128,7 +130,7 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
         (
             Phase("open", (*resident, reading)),
             Phase("encode", (*resident, *tables, encode)),
-            Phase("recommend", (*resident, *tables, recommend, ranking)),
+            Phase("recommend", (*resident, *tables, recommend, histories, ranking)),
             Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), *training)),
         )
     )
@@ -242,6 +244,13 @@ def _tables(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
         PlanItem("user table", _blocks(4 * shape.user_slots * shape.dim)),
         PlanItem("item table", _blocks(*(_array_bytes(*array) for array in shape.item_arrays))),
     )
+
+
+def _history_bytes(manifest: Manifest) -> int:
+    """Degrees of items, and some rows of them."""
+    shape = manifest.model
+    dtype, _ = shape.item_arrays[0]
+    return _blocks(4 * shape.items, _array_bytes(dtype, gathered_shape(shape)))
 
 
 def _ranking_bytes(manifest: Manifest, users: int) -> int:

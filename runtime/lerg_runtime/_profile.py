@@ -13,6 +13,7 @@ from lerg_runtime._core import OpenBundle
 from lerg_runtime._engine import native
 from lerg_runtime._memory import peak_resident_bytes
 from lerg_runtime._plan import check_phase
+from lerg_runtime._user_rows import UserRows
 
 __all__ = ["Latency", "MethodProfile", "Profile", "profile"]
 
@@ -168,8 +169,17 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     encode = bundle.engine.load("encode")
     user_table, *item_arrays = _tables(bundle)
     encode.execute(bundle.state.codebook, bundle.state.step, outputs=[user_table, *item_arrays])
+    del encode  # its arenas must be free before those of recommend are taken
     row = empty((1, shape.dim), "float32")
-    row[:] = user_table[bundle.entities.user_slots[:1]]
+    UserRows(
+        shape,
+        bundle.entities,
+        bundle.interactions,
+        user_table=user_table,
+        item_arrays=tuple(item_arrays),
+        pruned_users=bundle.folder.manifest.pruned_users,
+        allocate=empty,
+    ).of_users(np.zeros(1, np.int64), row)
     seen = empty((1, shape.items), "bool")
     seen[:] = False
     seen[0, bundle.interactions.of_user(0)] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lerg_runtime._engine import Engine
+from lerg_runtime._user_rows import UserRows
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._shape import ModelShape
@@ -19,6 +20,8 @@ class Serving:
         engine: where programs and memory come from.
         shape: of the model.
         entities: slots of both sides.
+        interactions: what each user has seen.
+        pruned_users: `history` or `placeholder`, what users who are not retained are ranked by.
         codebook: packed integers, as `encode` takes them.
         step: float32 [1] or [c].
         users_at_once: most users in one call of the program.
@@ -32,7 +35,9 @@ class Serving:
         engine: Engine,
         shape: ModelShape,
         entities: Entities,
+        interactions: Interactions,
         *,
+        pruned_users: str,
         codebook: np.ndarray,
         step: np.ndarray,
         users_at_once: int,
@@ -40,6 +45,7 @@ class Serving:
         empty = engine.budget.empty
         self._shape = shape
         self._entities = entities
+        self._interactions = interactions
         self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
         self.item_arrays: tuple[np.ndarray, ...] = tuple(
             empty(size, dtype) for dtype, size in shape.item_arrays
@@ -49,21 +55,27 @@ class Serving:
         del encode  # its arenas must be free before those of recommend are taken
         self._method = engine.load("recommend")
         self.users_at_once = users_at_once
+        self._user_rows = UserRows(
+            shape,
+            entities,
+            interactions,
+            user_table=self.user_table,
+            item_arrays=self.item_arrays,
+            pruned_users=pruned_users,
+            allocate=empty,
+        )
         self._rows: np.ndarray = empty((users_at_once, shape.dim), "float32")
         self._seen: np.ndarray = empty((users_at_once, shape.items), "bool")
         self._ranks: np.ndarray = empty((shape.max_k,), "int64")
         self._ranks[:] = np.arange(shape.max_k)
 
-    def rank(
-        self, users: np.ndarray, interactions: Interactions, *, k: int, include_seen: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, users: np.ndarray, *, k: int, include_seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The best items of each user, by descending score and then ascending item index.
 
         Args:
             users: integer [B] user indices.
-            interactions: what each user has seen, which is left out.
             k: 1 .. I.
-            include_seen: leave out nothing.
+            include_seen: do not leave out what each user has seen.
 
         Returns:
             int64 [B, k] item indices, -1 where there are no more, and float32 [B, k] scores, -inf there.
@@ -73,35 +85,53 @@ class Serving:
         for start in range(0, len(users), self.users_at_once):
             batch = users[start : start + self.users_at_once]
             rows = slice(start, start + len(batch))
-            self._rank_batch(batch, interactions, include_seen, items[rows], scores[rows])
+            self._user_rows.of_users(batch, self._rows[: len(batch)])
+            seen = None if include_seen else [self._interactions.of_user(user) for user in batch.tolist()]
+            self._fill(items[rows], scores[rows], seen=seen)
         return items, scores
 
-    def _rank_batch(
-        self,
-        users: np.ndarray,
-        interactions: Interactions,
-        include_seen: bool,
-        items: np.ndarray,
-        scores: np.ndarray,
-    ) -> None:
+    def rank_history(
+        self, history: np.ndarray, *, k: int, include_seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items of somebody unknown to the bundle who has touched these.
+
+        Args:
+            history: integer [n] item indices, n >= 1, unique.
+            k: 1 .. I.
+            include_seen: do not leave out the history.
+
+        Returns:
+            As `rank` of one user: int64 [1, k] and float32 [1, k].
+        """
+        items = np.empty((1, k), dtype=np.int64)
+        scores = np.empty((1, k), dtype=np.float32)
+        self._user_rows.of_history(history, self._rows[0])
+        self._fill(items, scores, seen=None if include_seen else [history])
+        return items, scores
+
+    def _fill(self, items: np.ndarray, scores: np.ndarray, *, seen: list[np.ndarray] | None) -> None:
+        """Rank for the first of `self._rows`, as many as `items` and `scores` have.
+
+        Args:
+            seen: item indices that are left out, one array a row; None leaves out nothing.
+        """
         count, k = items.shape
-        rows, seen = self._rows[:count], self._seen[:count]
-        np.take(self.user_table, self._entities.user_slots[users], axis=0, out=rows, mode="clip")
-        seen[:] = False
-        if not include_seen:
-            for row, user in enumerate(users.tolist()):
-                seen[row, interactions.of_user(user)] = True
+        rows, left_out = self._rows[:count], self._seen[:count]
+        left_out[:] = False
+        for row, indices in enumerate(seen or ()):
+            left_out[row, indices] = True
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
             found, points = self._method.execute(
-                rows, *self.item_arrays, self._entities.item_slots, seen, ranks
+                rows, *self.item_arrays, self._entities.item_slots, left_out, ranks
             )
             end = start + len(ranks)
             items[:, start:end], scores[:, start:end] = found, points
             if end < k:
                 # More than the program gives at once: what it gave counts as seen for the next call.
                 given = np.nonzero(found >= 0)
-                seen[given[0], found[given]] = True
+                left_out[given[0], found[given]] = True
+            del found, points  # counted memory, which the next call takes again
 
     def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The items nearest to `item` by cosine of their embeddings, itself left out.

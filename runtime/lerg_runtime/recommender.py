@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime import _evaluate, _learning, _profile
+from lerg_runtime import _evaluate, _learning, _profile, _recommend
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime._memory import resident_bytes
 from lerg_runtime._metrics import Metrics
 from lerg_runtime._optimiser import OptimiserOptions
-from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of, resolve_pairs, unknown_id
+from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of, resolve_pairs
 from lerg_runtime._plan import MemoryPlan
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
 from lerg_runtime.bundle._ids import RawId
@@ -142,24 +142,40 @@ class Recommender:
             UnknownIdError: a user is unknown.
             InputError: k is out of range.
         """
-        bundle = self._open
-        single = isinstance(users, (str, int, np.integer))
-        wanted: Sequence[Any] = [users] if single else list(users)  # type: ignore[arg-type]
-        check_on_unknown(on_unknown)
         self._check_k(k, most=len(self.item_ids), of="items")
-        indices = self.user_ids.find_many(wanted)
-        if on_unknown == "raise" and bool((indices < 0).any()):
-            raise unknown_id(self.user_ids, wanted[int(np.argmax(indices < 0))], kind="user")
-        known = indices >= 0
-        items = np.full((len(wanted), k), -1, dtype=np.int64)
-        scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
-        if known.any():
-            items[known], scores[known] = bundle.serving().rank(
-                indices[known], bundle.interactions, k=k, include_seen=include_seen
-            )
-        if single:
-            items, scores = items[0][items[0] >= 0], scores[0][items[0] >= 0]
-        return self._raw_items(items), scores
+        return _recommend.for_users(self._open, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
+
+    def recommend_from_history(
+        self,
+        items: Sequence[RawId] | np.ndarray,
+        *,
+        k: int = 20,
+        include_seen: bool = False,
+        on_unknown: OnUnknown = "raise",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items for somebody whom the bundle does not know, from what they have touched.
+
+        Their row is one hop of the propagation rule from their items' rows: the sum over distinct items i of
+        h_i / sqrt(deg_u deg_i), deg_u being the number of these items and deg_i that of the users who have
+        touched i, this one included. Nothing is stored: to learn from them takes an export.
+
+        Args:
+            items: raw ids of what they have touched; order and repeats do not matter.
+            k: 1 .. number of items.
+            include_seen: items of the history may come too.
+            on_unknown: `skip` leaves out unknown items.
+
+        Returns:
+            Raw item ids and scores float32, best first, as `recommend` gives them for one user.
+
+        Raises:
+            UnknownIdError: an item is unknown.
+            InputError: k is out of range, or there is no item, or none that is known.
+        """
+        self._check_k(k, most=len(self.item_ids), of="items")
+        return _recommend.for_history(
+            self._open, items, k=k, include_seen=include_seen, on_unknown=on_unknown
+        )
 
     def similar_items(self, item: RawId, *, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The items whose embeddings are nearest to that of `item` by cosine, itself left out.
@@ -178,7 +194,7 @@ class Recommender:
         self._check_k(k, most=len(self.item_ids) - 1, of="other items")
         index = index_of(self.item_ids, item, kind="item")
         items, cosines = self._open.serving().similar(index, k=k)
-        return self._raw_items(items), cosines
+        return _recommend.raw_items(self.item_ids, items), cosines
 
     def finetune(
         self,
@@ -330,11 +346,6 @@ class Recommender:
         if self._bundle is None:
             raise LergRuntimeError("this Recommender is closed; open the bundle again")
         return self._bundle
-
-    def _raw_items(self, items: np.ndarray) -> np.ndarray:
-        ids = self.item_ids.take(np.maximum(items, 0))
-        ids[items < 0] = None if ids.dtype == object else -1
-        return ids
 
     def _batch(self, batch: int | None) -> int:
         largest = self.manifest.model.max_batch

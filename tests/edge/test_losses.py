@@ -14,7 +14,7 @@ from lerg_edge._model import training_loss
 from lerg_edge.assignment import metis_assignment
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.losses import TripleBatch, bpr, row_penalty
+from lerg_edge.losses import TripleBatch, bpr, row_penalty, sampled_softmax
 from lerg_edge.propagation import BipartiteGraph
 from lerg_edge.quantiser import bounds
 from lerg_edge.sampling import Triples, epoch_batches
@@ -42,6 +42,26 @@ def test_bpr_and_its_gradient_by_finite_differences(monkeypatch: pytest.MonkeyPa
     margins = (table[triples.users] * apart).sum(axis=1)
     assert bpr(rows, batch).item() == pytest.approx(np.logaddexp(0, margins).mean())
     assert torch.autograd.gradcheck(lambda table: bpr(table, batch), (rows,))
+
+
+def test_sampled_softmax_and_its_gradient_by_finite_differences() -> None:
+    triples, batch = _batch()
+    rows = torch.randn(USERS + ITEMS, 3, dtype=torch.float64, requires_grad=True)
+    table = rows.detach().numpy()
+    each = triples.per_positive
+    users, positives = triples.users[::each], triples.positives[::each]
+    items = np.column_stack([positives, triples.negatives.reshape(-1, each)])
+    scores = np.einsum("pd,pkd->pk", table[users], table[USERS + items])
+    expected = (np.logaddexp.reduce(scores, axis=1) - scores[:, 0]).mean()
+    assert sampled_softmax(rows, batch).item() == pytest.approx(expected)
+    assert torch.autograd.gradcheck(lambda table: sampled_softmax(table, batch), (rows,))
+
+
+def test_sampled_softmax_over_one_negative_is_bpr() -> None:
+    triples = next(epoch_batches(_matrix(), batch=30, rng=np.random.default_rng(3)))
+    batch = TripleBatch.from_triples(triples, user_count=USERS, item_count=ITEMS)
+    rows = torch.randn(USERS + ITEMS, 3, dtype=torch.float64)
+    assert sampled_softmax(rows, batch).item() == pytest.approx(bpr(rows, batch).item())
 
 
 def test_penalty_gradient_by_finite_differences() -> None:

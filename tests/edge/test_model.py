@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from lerg_edge.assignment import COMPOSITIONS, Composing
 from lerg_edge.errors import InputError
 from lerg_edge.model import RewiredModel
 from lerg_edge.placeholders import build_placeholders
@@ -19,7 +20,9 @@ from lerg_edge.workdir import WorkDir
 USERS, ITEMS, CODES, DIM = 30, 20, 12, 6
 
 
-def small_model(*, per_row: bool = False, bits: int = 8, seed: int = 0) -> RewiredModel:
+def small_model(
+    *, per_row: bool = False, bits: int = 8, seed: int = 0, composition: Composing = "sum"
+) -> RewiredModel:
     rng = np.random.default_rng(seed)
     matrix = sparse.csr_matrix((rng.random((USERS, ITEMS)) < 0.2).astype(np.float32))
     retained = rng.random(USERS + ITEMS) < 0.6
@@ -39,6 +42,7 @@ def small_model(*, per_row: bool = False, bits: int = 8, seed: int = 0) -> Rewir
         retained=retained,
         graph=rewire(matrix, retained, embeddings).matrix,
         placeholders=build_placeholders(embeddings, retained, user_count=USERS, count=7),
+        composition=composition,
     )
 
 
@@ -54,14 +58,18 @@ def test_slots_are_ranks_then_placeholders() -> None:
     )
 
 
+@pytest.mark.parametrize("composition", COMPOSITIONS)
 @pytest.mark.parametrize(("bits", "per_row"), [(4, False), (4, True), (8, False), (16, True), (32, False)])
-def test_tables_equal_dense_propagation(per_row: bool, bits: int) -> None:
-    model = small_model(per_row=per_row, bits=bits)
+def test_tables_equal_dense_propagation(per_row: bool, bits: int, composition: Composing) -> None:
+    model = small_model(per_row=per_row, bits=bits, composition=composition)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     step = model.step.astype(np.float64).reshape(-1, 1)
     book = np.clip(np.rint(model.codebook / model.step.reshape(-1, 1)), low, high) * step
     book = model.codebook if bits == 32 else book
     rows = np.einsum("ntd,t->nd", book[model.assignment], [0.8, 0.1, 0.1])
+    if composition == "blocks":
+        parts = [book[model.assignment[:, j], 2 * j : 2 * j + 2] for j in range(3)]
+        rows = np.concatenate(parts, axis=1)
     users, items = len(model.retained_users), len(model.retained_items)
     adjacency = np.zeros((users + items, users + items))
     adjacency[:users, users:] = model.graph.toarray()
@@ -83,8 +91,9 @@ def test_tables_equal_dense_propagation(per_row: bool, bits: int) -> None:
     np.testing.assert_array_equal(user_rows[model.retained_users], user_table[:users])
 
 
-def test_a_model_survives_the_work_folder(tmp_path: Path) -> None:
-    model = small_model(per_row=True)
+@pytest.mark.parametrize("composition", COMPOSITIONS)
+def test_a_model_survives_the_work_folder(composition: Composing, tmp_path: Path) -> None:
+    model = small_model(per_row=True, composition=composition)
     work = WorkDir.at(tmp_path)
     tensors, numbers = model.to_stage()
     work.store("rewired", "ab" * 32, tensors=tensors, result=numbers)
@@ -95,6 +104,7 @@ def test_a_model_survives_the_work_folder(tmp_path: Path) -> None:
         np.testing.assert_array_equal(before, after)
     assert (again.graph != model.graph).nnz == 0
     assert again.placeholders.bits == model.placeholders.bits
+    assert again.composition == composition
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,11 @@ def test_a_model_survives_the_work_folder(tmp_path: Path) -> None:
         ({"step": np.ones(5, np.float32)}, "step shape"),
         ({"assignment": np.full((USERS + ITEMS, 2), CODES, np.int32)}, "assignment holds a code"),
         ({"codebook": np.zeros((CODES, 4), np.float32)}, "6 dimensions"),
+        ({"composition": "product"}, "composition is 'product'; choose sum or blocks"),
+        (
+            {"composition": "blocks", "assignment": np.zeros((USERS + ITEMS, 4), np.int32)},
+            "dim is 6 and a row has 4 blocks",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_named(changes: dict[str, Any], words: str) -> None:

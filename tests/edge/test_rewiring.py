@@ -10,7 +10,7 @@ from scipy import sparse
 
 from lerg_edge import rewiring
 from lerg_edge.errors import InputError
-from lerg_edge.rewiring import rewire
+from lerg_edge.rewiring import induced, rewire
 
 
 @st.composite
@@ -159,3 +159,21 @@ def test_bad_arguments_are_named() -> None:
         rewire(matrix, retained, embeddings, cap=-1)
     with pytest.raises(InputError, match="no user or no item is retained"):
         rewire(matrix, np.arange(120) < 70, embeddings)
+
+
+@given(pruned_graphs())
+def test_without_rewiring_the_edges_between_the_retained_are_left(case) -> None:
+    matrix, retained, embeddings = case
+    users = matrix.shape[0]
+    graph = induced(matrix, retained)
+    expected = matrix.toarray()[retained[:users]][:, retained[users:]]
+    np.testing.assert_array_equal(graph.matrix.toarray(), expected)
+    assert (graph.added, graph.removed) == (0, matrix.nnz - int(expected.sum()))
+    rewired = rewire(matrix, retained, embeddings)
+    assert rewired.removed == graph.removed
+    assert rewired.matrix.nnz == graph.matrix.nnz + rewired.added
+
+
+def test_an_induced_graph_of_other_sizes_is_refused() -> None:
+    with pytest.raises(InputError, match="retained has 3 rows"):
+        induced(sparse.csr_matrix((2, 2), dtype=np.float32), np.ones(3, bool))

@@ -316,6 +316,23 @@ def test_a_selector_that_is_not_there_is_named(name: str, words: str) -> None:
         find_selector(name)
 
 
+def test_a_boundary_reaches_the_selectors_that_round() -> None:
+    assert find_selector("bip", boundary=0.2) == BipSelector(boundary=0.2)
+    assert find_selector("bip-global", boundary=0.9) == BipSelector(similarity="global", boundary=0.9)
+    assert find_selector("degree", boundary=0.2) is find_selector("degree")
+    with pytest.raises(InputError, match="boundary is 0"):
+        find_selector("bip", boundary=0.0)
+
+
+def test_the_boundary_moves_what_is_rounded_and_no_rule() -> None:
+    """A ceiling leaves a fraction in the relaxation; the boundary says which way it goes."""
+    problem = random_problem(11, edge_ceiling=200)
+    reports = [select(problem, selector=BipSelector(boundary=boundary)).report for boundary in (0.01, 1.0)]
+    assert reports[0].fractional == reports[1].fractional > 0
+    assert reports[0].rounded_count == reports[1].rounded_count + reports[0].fractional
+    assert all(report.degree_sum <= 200 for report in reports)
+
+
 def test_hidden_solver_output(capfd: pytest.CaptureFixture[str]) -> None:
     chosen: Callable[..., Any] = BipSelector(exact=True)
     chosen(random_problem(0, edge_ceiling=400))

@@ -72,6 +72,16 @@ def test_entries_of_folded_rows_are_counted_in_place_of_the_assignment() -> None
     assert (cost.full, cost.rewired, cost.folded) == (2 * 10_000 * 64 * 3, None, 1_050 * 9 * 64)
 
 
+def test_blocks_take_a_byte_for_each_of_256_codes_and_no_weights() -> None:
+    """256 rows of 64 integers are all there is to 8 blocks of 8: 256 entries each."""
+    codes = np.random.default_rng(0).integers(0, 256, (1_500, 8)).astype(np.int32)
+    blocks = replace(model(codes=256), assignment=codes, composition="blocks")
+    items = embedding_storage(blocks).items
+    assert (items.codebook, items.assignment, items.assignment_weights) == (256 * 64, 1_050 * 8, 0)
+    cost = propagation_cost(blocks, full_edges=10_000)
+    assert cost.rewired == 350 * 2 * 64 * 3
+
+
 def test_bits_steps_and_small_codebooks_are_counted() -> None:
     assert embedding_storage(model(bits=4)).items.codebook == 300 * 32
     assert embedding_storage(model(bits=16)).items.codebook == 300 * 128

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from lerg_edge.assignment import identity_assignment
 from lerg_edge.embedding import compose_rows
@@ -73,11 +75,15 @@ class _Stop(Exception):
     """Stands for Ctrl-C."""
 
 
-@pytest.mark.parametrize("bits", [4, 32])
+@pytest.mark.parametrize(
+    "changes",
+    [{"bits": 4}, {"bits": 32}, {"loss": "softmax", "schedule": "cosine"}],
+    ids=["4-bits", "32-bits", "softmax-cosine"],
+)
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
-    interactions: Interactions, tmp_path: Path, bits: int
+    interactions: Interactions, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    options = replace(OPTIONS, bits=bits)
+    options = replace(OPTIONS, **changes)
     whole = _train(interactions, options)
 
     def stop(report: EpochReport) -> None:
@@ -100,6 +106,52 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
 def test_more_epochs_continue_a_finished_run(interactions: Interactions, tmp_path: Path) -> None:
     _train(interactions, replace(OPTIONS, epochs=2), checkpoint=tmp_path / "run")
     _same(_train(interactions), _train(interactions, checkpoint=tmp_path / "run"))
+
+
+def test_a_falling_rate_cannot_go_on_to_other_epochs(interactions: Interactions, tmp_path: Path) -> None:
+    options = replace(OPTIONS, schedule="cosine", epochs=2)
+    _train(interactions, options, checkpoint=tmp_path / "run")
+    with pytest.raises(InputError, match="other data or options"):
+        _train(interactions, replace(options, epochs=4), checkpoint=tmp_path / "run")
+
+
+def test_a_falling_rate_moves_less_in_the_end(interactions: Interactions) -> None:
+    def moved(schedule: Any) -> tuple[float, float]:
+        options = replace(OPTIONS, bits=32, validation_share=0.0, schedule=schedule, epochs=6)
+        start = _codebook_after(interactions, replace(options, learning_rate=1e-12), 1)
+        first, fifth, sixth = (_codebook_after(interactions, options, epochs) for epochs in (1, 5, 6))
+        return float(np.abs(first - start).mean()), float(np.abs(sixth - fifth).mean())
+
+    first, last = moved("cosine")
+    steady_first, steady_last = moved("constant")
+    assert last < 0.2 * first
+    assert steady_last > 0.4 * steady_first
+
+
+def _codebook_after(interactions: Interactions, options: TrainingOptions, epochs: int) -> np.ndarray:
+    """The codebook of a run that is stopped after so many epochs, out of its checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def stop(report: EpochReport) -> None:
+            if report.epoch == epochs:
+                raise _Stop
+
+        with pytest.raises(_Stop):
+            _train(interactions, options, checkpoint=Path(folder) / "run", on_epoch=stop)
+        named = json.loads((Path(folder) / "run.json").read_text())["tensors"]
+        return load_file(Path(folder) / named)["codebook"]
+
+
+def test_a_given_start_is_where_training_begins(interactions: Interactions, tmp_path: Path) -> None:
+    start = np.random.default_rng(0).standard_normal((40, 16)).astype(np.float32)
+    slow = replace(OPTIONS, learning_rate=1e-9, bits=32, epochs=1)
+    np.testing.assert_allclose(_train(interactions, slow, start=start).codebook, start, atol=1e-5)
+    path = tmp_path / "run"
+    _train(interactions, slow, start=start, checkpoint=path)
+    with pytest.raises(InputError, match="other data or options"):
+        _train(interactions, slow, start=2 * start, checkpoint=path)
+    with pytest.raises(InputError, match=r"\(39, 16\)"):
+        _train(interactions, slow, start=start[:-1])
 
 
 def test_power_lost_while_writing_leaves_the_epoch_before(interactions: Interactions, tmp_path: Path) -> None:
@@ -327,6 +379,8 @@ def test_a_table_on_the_gpu_is_ranked_like_one_on_the_cpu(interactions: Interact
         ({"seed": -1}, "seed"),
         ({"threads": 0}, "threads"),
         ({"start": "zero"}, "start"),
+        ({"loss": "hinge"}, "loss"),
+        ({"schedule": "step"}, "schedule"),
         ({"device": "tpu"}, "device"),
     ],
 )

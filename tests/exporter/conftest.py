@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from lerg_edge.assignment import Composing
 from lerg_edge.folded_model import FoldedModel
 from lerg_edge.folding import FoldedRows
 from lerg_edge.model import RewiredModel
@@ -33,8 +34,11 @@ def random_model(
     row_steps: bool = False,
     seed: int = 0,
     entries: int | None = None,
+    composition: Composing = "sum",
 ) -> RewiredModel | FoldedModel:
     """A model with random weights, graph and selection; some retained entities have no edge.
+
+    With `composition` "blocks" its rows are `per_entity` blocks, each of any of the codes.
 
     With `entries` it is folded and has so many random codes a row in place of assignment and graph; the first
     row is of zeros.
@@ -72,6 +76,8 @@ def random_model(
         folded = FoldedRows.quantised(chosen, weights, code_count=codes)
         return FoldedModel(users, items, folded, codebook, step, bits, layers, retained, stored)
     rows = [rng.permutation(codes)[:per_entity] for _ in range(users + items)]
+    if composition == "blocks":
+        rows = list(rng.integers(0, codes, (users + items, per_entity)))
     return RewiredModel(
         users,
         items,
@@ -85,6 +91,7 @@ def random_model(
         retained,
         graph,
         stored,
+        composition,
     )
 
 
@@ -99,4 +106,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with test metrics and one epoch of fine-tuning; do not write to it."""
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", text_ids=True, finetune_epochs=1)
+    folder = tmp_path_factory.mktemp("exported") / "bundle"
+    return build_bundle(folder, text_ids=True, finetune_epochs=1, pruned_users="auto")

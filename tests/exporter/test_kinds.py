@@ -39,10 +39,14 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
     found = {}
     for auxiliaries in ("neighbours", "random"):
         options = ExportOptions(**SMALL, auxiliaries=auxiliaries)
-        training = stages.training_options(options)
+        training = stages.training_options(options, pairs=900)
         work = WorkDir.at(tmp_path)
-        found[auxiliaries] = stages.assigned(dataset.train, options, training, codes=24, work=work).codes
-        again = stages.assigned(dataset.train, options, training, codes=24, work=work).codes
+        found[auxiliaries] = stages.assigned(
+            dataset.train, options, training, codes=24, work=work, progress=Silent()
+        ).assignment.codes
+        again = stages.assigned(
+            dataset.train, options, training, codes=24, work=work, progress=Silent()
+        ).assignment.codes
         np.testing.assert_array_equal(found[auxiliaries], again)
     assert (found["neighbours"][:, 0] == found["random"][:, 0]).all()
     assert (found["neighbours"][:, 1] != found["random"][:, 1]).any()
@@ -138,9 +142,9 @@ def test_another_training_is_another_stage(dataset: Dataset, tmp_path: Path) -> 
     work = WorkDir.at(tmp_path)
     for settings in ({}, {"recommender": "mf"}, {"steps": "row"}):
         options = ExportOptions(**SMALL, **settings)
-        training = stages.training_options(options)
-        assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
-        stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
+        training = stages.training_options(options, pairs=900)
+        assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+        stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     assert len(list(tmp_path.glob("pretrained-*"))) == 3
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 

@@ -105,14 +105,34 @@ def test_gradient_is_the_dense_transpose(per_row: int, side: int, layers: int) -
     np.testing.assert_allclose(result, matrix.T @ grad.numpy()[retained], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("layers", [0, 1, 3])
 @pytest.mark.parametrize("side", [0, 1])
-def test_autograd_agrees_with_finite_differences(side: int) -> None:
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_blocks_are_put_side_by_side_and_propagated(blocks: int, side: int, layers: int) -> None:
+    case = make(blocks)
+    width, codes = DIM // blocks, np.concatenate([case.graph[0], case.graph[1]])
+    book = case.codebook.numpy()
+    first = np.zeros((USERS + ITEMS, DIM))
+    for entity, block in np.ndindex(codes.shape):
+        columns = slice(block * width, (block + 1) * width)
+        first[entity, columns] = book[codes[entity, block], columns]
+    powers = [np.linalg.matrix_power(case.adjacency, layer) @ first for layer in range(layers + 1)]
+    expected = slot_table(case, sum(powers) / (layers + 1), side)
+    arguments = (case.codebook, *case.graph, case.placeholders[side])
+    table = LERG.propagate_table(*arguments, side, layers, 0.3, 32, True)
+    rows = LERG.propagate_rows(*arguments, case.rows[side], side, layers, 0.3, 32, True)
+    np.testing.assert_allclose(table, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows, expected[case.rows[side]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("side", [0, 1])
+def test_autograd_agrees_with_finite_differences(side: int, blocks: bool) -> None:
     case = make(2)
 
     def forward(codebook: torch.Tensor) -> torch.Tensor:
-        return LERG.propagate_rows(
-            codebook, *case.graph, case.placeholders[side], case.rows[side], side, 3, case.anchor_weight
-        )
+        where = (side, 3, case.anchor_weight, 32, blocks)
+        return LERG.propagate_rows(codebook, *case.graph, case.placeholders[side], case.rows[side], *where)
 
     assert torch.autograd.gradcheck(forward, (case.codebook.clone().requires_grad_(),))
 
@@ -301,29 +321,65 @@ def test_folded_tables_are_those_of_a_dense_matrix(bits: int) -> None:
         np.testing.assert_allclose(found, np.concatenate([own, places]), rtol=0, atol=1e-12)
 
 
-def test_folded_gradient_is_the_dense_transpose() -> None:
-    entries, triples, rest = folded_case()
-    grad = torch.tensor(np.random.default_rng(9).normal(size=(12, DIM)))
-    found = LERG.folded_rows_grad(grad, *entries, *triples, FOLDED_USERS, CODES)
-    rows = batch_rows(dense_entries(entries), np.zeros((len(rest), CODES)), triples)
-    np.testing.assert_allclose(found, np.array(rows).T @ grad.numpy(), rtol=0, atol=1e-12)
-
-
-def test_pairwise_loss_is_its_formula_and_its_gradient_is_right() -> None:
-    rows = torch.tensor(np.random.default_rng(2).normal(size=(9, DIM)), requires_grad=True)
-    user, positive, negative = rows.detach().numpy().reshape(3, 3, DIM)
+def pairwise_loss(rows: np.ndarray, l2: float) -> float:
+    """The loss of a batch's rows, one triple at a time."""
+    user, positive, negative = rows.reshape(3, -1, DIM)
     margins = [float(u @ n - u @ p) for u, p, n in zip(user, positive, negative, strict=True)]
-    expected = sum(math.log(1 + math.exp(margin)) for margin in margins) / 3
-    expected += 0.5 * 0.3 * float((rows.detach().numpy() ** 2).sum()) / 3
-    assert float(LERG.bpr_loss(rows.detach(), 0.3)) == pytest.approx(expected, rel=1e-12)
-    assert torch.autograd.gradcheck(lambda leaf: LERG.bpr_loss(leaf, 0.3), (rows,))
+    loss = sum(math.log(1 + math.exp(margin)) for margin in margins) / len(user)
+    return loss + 0.5 * l2 * float((rows**2).sum()) / len(user)
+
+
+def test_folded_loss_is_its_formula() -> None:
+    rows = np.random.default_rng(2).normal(size=(12, DIM))
+    entries, triples, _ = folded_case()
+    weights = (torch.zeros(CODES, DIM, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    found = LERG.folded_loss(torch.tensor(rows), *weights, *entries, *triples, FOLDED_USERS, 8, 0.3)
+    assert float(found) == pytest.approx(pairwise_loss(rows, 0.3), rel=1e-12)
+
+
+def test_folded_gradient_is_that_of_the_dense_matrix() -> None:
+    """By central differences, a weight of the codebook at a time."""
+    entries, triples, rest = folded_case()
+    codebook = np.random.default_rng(9).normal(size=(CODES, DIM))
+    matrix = dense_entries(entries)
+
+    def rows(weights: np.ndarray) -> np.ndarray:
+        return np.array(batch_rows(matrix @ weights, rest.numpy(), triples))
+
+    grad = torch.tensor(0.7, dtype=torch.float64)
+    found = LERG.folded_loss_grad(
+        grad, torch.tensor(rows(codebook)), *entries, *triples, FOLDED_USERS, CODES, 0.3
+    )
+    for place in np.ndindex(codebook.shape):
+        moved = [codebook.copy(), codebook.copy()]
+        for weights, size in zip(moved, (1e-5, -1e-5), strict=True):
+            weights[place] += size
+        ends = [pairwise_loss(rows(weights), 0.3) for weights in moved]
+        assert float(found[place]) == pytest.approx(0.7 * (ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-8)
+
+
+def test_folded_gradient_reaches_codebook_and_step_through_the_loss_alone() -> None:
+    entries, triples, rest = folded_case(torch.float32)
+    codebook = torch.randn(CODES, DIM, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    step = torch.tensor([0.1], requires_grad=True)
+    weights, where = (codebook, step), (FOLDED_USERS, FOLDED_PLACES[0])
+    rows = LERG.folded_rows(*weights, *entries, rest, *triples, *where, 8)
+    LERG.folded_loss(rows, *weights, *entries, *triples, FOLDED_USERS, 8, 0.3).backward()
+    quantised = LERG.folded_loss_grad(
+        torch.tensor(1.0), rows.detach(), *entries, *triples, FOLDED_USERS, CODES, 0.3
+    )
+    inner = (quantised, codebook.detach(), step.detach(), 8)
+    assert torch.equal(codebook.grad, LERG.fake_quantise_grad_codebook(*inner))
+    assert torch.equal(step.grad, LERG.fake_quantise_grad_step(*inner))
+    with pytest.raises(NotImplementedError, match="through lerg::folded_loss"):
+        LERG.folded_rows(*weights, *entries, rest, *triples, *where, 8).sum().backward()
 
 
 def operator_inputs() -> dict[str, tuple[object, ...]]:
     case = make(2, torch.uint16, torch.float32)
     entries, triples, rest = folded_case(torch.float32)
     places = (FOLDED_USERS, FOLDED_PLACES[0])
-    learned = torch.randn(12, DIM, requires_grad=True)
+    made = torch.randn(12, DIM)
     trained = case.codebook.clone().requires_grad_()
     step = torch.tensor([0.1], requires_grad=True)
     grad = torch.ones(CODES, DIM)
@@ -339,8 +395,9 @@ def operator_inputs() -> dict[str, tuple[object, ...]]:
         "propagate_rows": (trained, *case.graph, case.placeholders[0], case.rows[0], *where),
         "propagate_rows_grad": (torch.ones(6, DIM), *case.graph, case.rows[0], *where, CODES),
         "propagate_table": (case.codebook, *case.graph, case.placeholders[0], *where),
-        "folded_rows": (trained, step, *entries, rest, *triples, *places, 8),
-        "folded_rows_grad": (torch.ones(12, DIM), *entries, *triples, FOLDED_USERS, CODES),
+        "folded_rows": (case.codebook, step.detach(), *entries, rest, *triples, *places, 8),
+        "folded_loss": (made, trained, step, *entries, *triples, FOLDED_USERS, 8, 0.1),
+        "folded_loss_grad": (torch.tensor(2.0), made, *entries, *triples, FOLDED_USERS, CODES, 0.1),
         "folded_table": (
             torch.ones(CODES, DIM, dtype=torch.int8),
             step.detach(),
@@ -350,8 +407,6 @@ def operator_inputs() -> dict[str, tuple[object, ...]]:
             1,
             8,
         ),
-        "bpr_loss": (learned, 0.1),
-        "bpr_loss_grad": (torch.tensor(2.0), learned.detach(), 0.1),
         "top_items": (*catalogue, torch.zeros(3, 5, dtype=torch.bool), torch.arange(2)),
         "score_items": (*catalogue, torch.tensor([[0, 4, -1]] * 3)),
         "row_scales": (torch.randn(5, 4),),

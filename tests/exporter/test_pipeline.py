@@ -28,6 +28,7 @@ SMALL = ExportOptions(
     max_k=20,
     epochs=3,
     finetune_epochs=0,
+    pruned_users="history",
     device="cpu",
 )
 
@@ -92,7 +93,7 @@ def test_another_bit_width_keeps_the_assignment(dataset: Dataset, tmp_path: Path
     work = WorkDir.at(tmp_path)
     for bits in BIT_WIDTHS:
         options = changed(bits=bits)
-        assigned(dataset.train, options, training_options(options), codes=24, work=work)
+        assigned(dataset.train, options, training_options(options, pairs=900), codes=24, work=work)
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 
 
@@ -158,7 +159,7 @@ def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
     from lerg_exporter.stages import training_options
 
     train = dataset.train
-    split = validation_cut(train.matrix(), training_options(SMALL))
+    split = validation_cut(train.matrix(), training_options(SMALL, pairs=900))
     fit, held_out = _part(train, split.train), _part(train, split.held_out)
     assert (fit.matrix() != split.train).nnz == 0
     assert (held_out.matrix() != split.held_out).nnz == 0
@@ -170,7 +171,7 @@ def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = export(dataset, tmp_path / "one", options, work_dir=work)
     document = first.manifest.document
-    assert set(document["metrics"]) == {"before_pruning", "folded"}
+    assert set(document["metrics"]) == {"before_pruning", "folded", "placeholders_only"}
     assert document["model"]["entries"] == first.manifest.model.entries == 3
     assert 0 < document["training"]["folding"]["squared_error"] < 0.5
     second = Recorder()
@@ -209,9 +210,9 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     from lerg_exporter.folding import folded
 
     options = changed(propagation="folded", entries=3)
-    training, work = stages.training_options(options), WorkDir.at(tmp_path)
-    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work)
-    model = stages.pretrained(dataset.train, assignment, training, work=work, progress=Silent())
+    training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
+    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+    model = stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
     matrix = dataset.train.matrix()
     plan = Plan(
         codes=24,
@@ -229,6 +230,52 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     assert np.array_equal(pruned.model.codebook, dictionary.codebook)
     assert np.array_equal(pruned.twin.rows.weights, approximate(seen, dictionary, entries=3).weights)
     assert not np.array_equal(pruned.twin.rows.weights, pruned.model.rows.weights)
+
+
+def test_without_rewiring_edges_are_only_lost(dataset: Dataset, tmp_path: Path) -> None:
+    """And the work folder does not take the one graph for the other, or one boundary for another."""
+    work, found = tmp_path / "work", {}
+    for rewiring in ("multi-hop", "none"):
+        options = changed(epochs=1, retention=0.3, rewiring=rewiring)
+        report = export(dataset, tmp_path / rewiring, options, work_dir=work)
+        found[rewiring] = (report.manifest.document["training"]["rewiring"], report.manifest.model.edges)
+    (rewired, edges), (plain, fewer) = found["multi-hop"], found["none"]
+    assert plain["added"] == 0 < rewired["added"]
+    assert plain["removed"] == rewired["removed"] == dataset.train.pair_count - fewer
+    assert edges == fewer + rewired["added"]
+    export(dataset, tmp_path / "rounded", changed(epochs=1, rounding_boundary=0.9), work_dir=work)
+    assert len(list(work.glob("rewired-*"))) == 3
+
+
+@pytest.mark.parametrize(("propagation", "lowering"), [("graph", "native"), ("folded", "portable")])
+def test_a_model_of_blocks_goes_the_whole_way(
+    propagation: str, lowering: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever learns codes for blocks replaces one stage; folding needs rows only, and leaves no block."""
+    from lerg_edge.assignment import Assignment
+    from lerg_exporter import stages, verify_bundle
+
+    def assigned(*_: Any, codes: int, **__: Any) -> Assignment:
+        entities = dataset.train.user_count + dataset.train.item_count
+        return Assignment.of_blocks(np.random.default_rng(0).integers(0, codes, (entities, 4)), codes)
+
+    monkeypatch.setattr(stages, "assigned", assigned)
+    options = changed(propagation=propagation, lowering=lowering, max_users=1, finetune_epochs=1)
+    recorder = Recorder()
+    for name in ("one", "again"):
+        report = export(dataset, tmp_path / name, options, work_dir=tmp_path / "work", progress=recorder)
+    assert "pretraining is taken from the work folder" in recorder.notes
+    verify_bundle(report.path)
+    shape, storage = report.manifest.model, report.manifest.document["storage"]
+    kept = shape.retained_users + shape.retained_items
+    if propagation == "graph":
+        assert (shape.composition, shape.blocks) == ("blocks", 4)
+        assert "anchor_weight" not in report.manifest.document["model"]
+        assert storage["items"]["assignment"] == kept * 4
+    else:
+        assert (shape.composition, shape.blocks, shape.entries > 0) == ("sum", 1, True)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
 
 
 def test_without_test_pairs_there_are_no_metrics(dataset: Dataset, tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ MODELS: dict[str, Callable[[Factory], RewiredModel]] = {
         bits=32, codes=110, per_entity=1, layers=0, edges=0
     ),
     "a hub": hub,
+    "blocks of 1": lambda make: make(composition="blocks", per_entity=8, codes=300),
+    "blocks of 3, a step a row": lambda make: make(
+        composition="blocks", dim=24, per_entity=8, codes=256, row_steps=True
+    ),
+    "blocks of 8, 4 bits": lambda make: make(composition="blocks", dim=40, per_entity=5, codes=257, bits=4),
+    "one block": lambda make: make(composition="blocks", per_entity=1, layers=0),
+    "more blocks than codes, one pair left": lambda make: make(
+        composition="blocks", per_entity=4, codes=3, kept_users=1, kept_items=1, edges=1, bits=16
+    ),
     "folded": lambda make: make(entries=5),
     "folded, 4 bits, a step a row": lambda make: make(entries=3, bits=4, row_steps=True),
     "folded, nobody pruned, one entry": lambda make: make(

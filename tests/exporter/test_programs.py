@@ -49,6 +49,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "kept_items": 50,
         "placeholders": (0, 0),
     },
+    "blocks of 1": {"composition": "blocks", "per_entity": 8, "codes": 300},
+    "blocks of 3, a step a row": {
+        "composition": "blocks",
+        "dim": 24,
+        "per_entity": 8,
+        "codes": 256,
+        "row_steps": True,
+    },
+    "blocks of 8, 4 bits": {"composition": "blocks", "dim": 40, "per_entity": 5, "codes": 257, "bits": 4},
+    "one block, no layer": {"composition": "blocks", "per_entity": 1, "layers": 0},
     "one pair left, one code an entity": {
         "kept_users": 1,
         "kept_items": 1,
@@ -108,14 +118,26 @@ def test_encode_gives_the_tables_of_the_model(traced: Traced, tmp_path: Path) ->
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("bits", "entries"), [(16, None), (16, 3), (32, None)])
+@pytest.mark.parametrize(
+    ("lowering", "shape"),
+    [
+        ("native", {}),
+        ("native", {"bits": 32}),
+        ("native", {"entries": 3}),
+        ("native", {"composition": "blocks"}),
+        ("portable", {"composition": "blocks"}),
+        ("portable", {"bits": 32}),
+    ],
+)
 def test_finetune_gradients_are_those_of_finite_differences(
-    bits: int, entries: int | None, make_model: Callable[..., RewiredModel], tmp_path: Path
+    lowering: str, shape: dict[str, Any], make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
-    model = make_model(bits=bits, codes=6, dim=4, entries=entries)
-    step = np.array([1e-4 if bits == 16 else 1.0], np.float32)
-    methods = methods_of(model, ProgramLimits(max_batch=8, l2=0.1), propagation=propagation_of(model))
+    bits = shape.get("bits", 16)
+    model = make_model(**{"bits": bits, "codes": 6, "dim": 4, **shape})
+    step = np.array([1.0 if bits == 32 else 1e-4], np.float32)
+    limits = ProgramLimits(max_batch=8, l2=0.1)
+    methods = methods_of(model, limits, lowering=lowering, propagation=propagation_of(model))
     program = trace({"finetune": methods["finetune"]})
     users, positives, negatives = np.array([0, 3, 43]), np.array([1, 36, 2]), np.array([4, 5, 37])
     parameters = {"codebook": model.codebook.copy(), "step": step}
@@ -159,6 +181,10 @@ def dense_tables(model: RewiredModel, codebook: np.ndarray, *, layers: int) -> t
     adjacency /= np.sqrt(degrees[:, None] * degrees[None, :])
     weights = np.array([model.anchor_weight, 1 - model.anchor_weight])
     rows = (codebook[model.assignment[model.retained]] * weights[:, None]).sum(1)
+    if model.composition == "blocks":
+        width = model.codebook.shape[1] // 2
+        parts = [codebook[model.assignment[model.retained, j], j * width : (j + 1) * width] for j in (0, 1)]
+        rows = np.concatenate(parts, axis=1)
     total = rows.copy()
     for _ in range(layers):
         rows = adjacency @ rows
@@ -238,7 +264,7 @@ def test_folded_entries_are_stored_once_and_no_graph_is(make_model: Callable[...
         assert program.data.count(tensor.tobytes()) == 1
     operators = {plan.method: plan.operators for plan in program.plans}
     assert operators["encode"] == ("lerg::dequantise.out", "lerg::folded_table.out")
-    assert {"lerg::folded_rows.out", "lerg::folded_rows_grad.out"} <= set(operators["finetune"])
+    assert {"lerg::folded_rows.out", "lerg::folded_loss_grad.out"} <= set(operators["finetune"])
     assert not any("propagate" in name for names in operators.values() for name in names)
 
 

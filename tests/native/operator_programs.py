@@ -115,6 +115,7 @@ class GraphSpec:
     code_type: torch.dtype = torch.uint16
     index_type: torch.dtype = torch.uint16
     requests: int = 9
+    blocks: bool = False
 
     def tensors(self) -> dict[str, Any]:
         """Rows without edges are common; the last user and the last item are joined, whatever the sizes."""
@@ -155,9 +156,9 @@ class GraphSpec:
         ):
             where = (side, layers, anchor_weight)
             forward = (codebook, *graph, placeholders)
-            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), (*where, layer_bits))
+            calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), (*where, layer_bits, self.blocks))
             calls[f"grad{side}"] = Call(
-                "propagate_rows_grad", (grad, *graph, rows), (*where, self.codes, layer_bits)
+                "propagate_rows_grad", (grad, *graph, rows), (*where, self.codes, layer_bits, self.blocks)
             )
-            calls[f"table{side}"] = Call("propagate_table", forward, (*where, layer_bits))
+            calls[f"table{side}"] = Call("propagate_table", forward, (*where, layer_bits, self.blocks))
         return calls

@@ -21,6 +21,8 @@ from lerg_runtime.errors import BudgetError, LergRuntimeError  # noqa: E402
 pytestmark = pytest.mark.native
 
 SMALL = GraphSpec(users=23, items=31, dim=64, edges=150)
+# Blocks of a row and their columns: within a table's 16 or 32 columns, across its end, and wider than it.
+CUTS = ((1, 5), (8, 1), (40, 1), (7, 3), (32, 3), (9, 4), (8, 8), (5, 12), (3, 40))
 SPECS = {
     "small": (SMALL, 3),
     "layers 0": (SMALL, 0),
@@ -49,6 +51,20 @@ SPECS = {
     "65535 users": (GraphSpec(users=65_535, items=5, dim=3, edges=60, index_type=torch.uint8), 2),
     "65536 users": (GraphSpec(users=65_536, items=5, dim=3, edges=60, index_type=torch.uint8), 2),
     "65537 users": (GraphSpec(users=65_537, items=5, dim=3, edges=60, index_type=torch.uint8), 2),
+    **{
+        f"{count} blocks of {width}": (replace(SMALL, dim=count * width, per_row=count, blocks=True), 3)
+        for count, width in CUTS
+    },
+    "blocks, layers 0": (replace(SMALL, per_row=8, blocks=True), 0),
+    "blocks, layers 1": (replace(SMALL, per_row=8, blocks=True), 1),
+    "blocks, layers 2": (replace(SMALL, per_row=4, blocks=True), 2),
+    "blocks, uint8": (replace(SMALL, per_row=8, blocks=True, code_type=torch.uint8), 3),
+    "blocks, int32": (replace(SMALL, per_row=8, blocks=True, code_type=torch.int32), 3),
+    "blocks, hardly any edge": (GraphSpec(users=40, items=50, dim=24, edges=1, per_row=3, blocks=True), 3),
+    "blocks, as many requests as rows": (
+        GraphSpec(users=20, items=31, dim=40, edges=150, requests=31, per_row=5, blocks=True),
+        3,
+    ),
 }
 # Enough edges for every pass to be shared among threads.
 LARGE = GraphSpec(users=700, items=900, dim=72, edges=30_000, codes=300, requests=200)
@@ -72,8 +88,8 @@ def any_graph(folder: Path) -> Callable[..., native.Program]:
     compiled: dict[str, native.Program] = {}
 
     def program_for(spec: GraphSpec, layers: int, layer_bits: int = 32) -> native.Program:
-        example = replace(SMALL, code_type=spec.code_type, index_type=spec.index_type)
-        name = f"{spec.code_type} {spec.index_type} {layers} {layer_bits}.pte"
+        example = replace(SMALL, code_type=spec.code_type, index_type=spec.index_type, blocks=spec.blocks)
+        name = f"{spec.code_type} {spec.index_type} {layers} {layer_bits} {spec.blocks}.pte"
         if name not in compiled:
             path = write_program(folder / name, example.calls(layers, layer_bits=layer_bits), dynamic=True)
             compiled[name] = native.Program(str(path), native.Budget(0))
@@ -141,9 +157,12 @@ def test_layers_of_float16_are_rounded(any_graph: Callable[..., native.Program])
     assert peaks[0] - peaks[1] == pytest.approx((wide.users + wide.items) * 64 * 2, abs=256)
 
 
-def test_codes_past_the_smaller_types(run: Runner) -> None:
-    spec = replace(SMALL, dim=2, codes=65_536, requests=40)
-    for codes, code_type in ((65_536, torch.uint16), (65_537, torch.int32)):
+@pytest.mark.parametrize("blocks", [False, True])
+def test_codes_up_to_the_end_of_their_type_and_past_it(blocks: bool, run: Runner) -> None:
+    spec = replace(SMALL, dim=2, requests=40, blocks=blocks)
+    for codes, code_type in (
+        (256, torch.uint8), (257, torch.uint16), (65_536, torch.uint16), (65_537, torch.int32)
+    ):  # fmt: skip
         calls = replace(spec, codes=codes, code_type=code_type).calls(1)
         call = calls["grad1"]
         call.tensors[1][0, 0] = codes - 1
@@ -177,6 +196,9 @@ def slots_of(side: int) -> int:
 def large_program(folder: Path) -> tuple[Path, dict[str, Call]]:
     calls = LARGE.calls(3)
     calls |= {f"half {name}": call for name, call in LARGE.calls(3, layer_bits=16).items()}
+    for prefix, bits, count in (("blocks", 32, 9), ("odd blocks", 32, 24), ("half blocks", 16, 9)):
+        spec = replace(LARGE, per_row=count, blocks=True)
+        calls |= {f"{prefix} {name}": call for name, call in spec.calls(3, layer_bits=bits).items()}
     rng = np.random.default_rng(5)
     catalogue = (
         torch.tensor(rng.normal(size=(5, LARGE.dim)), dtype=torch.float32),
@@ -275,6 +297,9 @@ def test_numbers_out_of_range_are_refused(folder: Path) -> None:
     bad = {
         "side must be": replace(call, numbers=(2, 2, 0.8)),
         "layers must lie": replace(call, numbers=(0, -1, 0.8)),
+        "columns must be a multiple of the number of blocks": replace(
+            replace(SMALL, per_row=3).calls(2)["rows0"], numbers=(0, 2, 0.8, 32, True)
+        ),
         "bits must be": Call("fake_quantise", (values, torch.ones(1)), (5,)),
         "step must be": Call("fake_quantise", (values, torch.ones(3)), (8,)),
         "placeholders must be": replace(

@@ -22,8 +22,11 @@ class RealBundle:
     items: np.ndarray
 
 
-def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, Any]:
-    """A rewired model of generated interactions, and these; four fifths of each side are retained."""
+def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> tuple[Any, Any]:
+    """A rewired model of generated interactions, and these; four fifths of each side are retained.
+
+    Rows are sums of two codes or, unless `blocks` is 0, so many blocks.
+    """
     from lerg_edge.model import RewiredModel
     from lerg_edge.placeholders import Placeholders
     from lerg_edge.synthetic import generate
@@ -33,6 +36,9 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
     users, items = interactions.user_count, interactions.item_count
     retained = np.arange(users + items) % 5 != 4
     anchors = np.concatenate([np.arange(users), np.arange(items)]) % CODES
+    assignment = np.stack([anchors, (anchors + 1 + np.arange(users + items) % 7) % CODES], axis=1)
+    if blocks:
+        assignment = (anchors[:, None] * np.arange(1, blocks + 1)) % CODES
     half = 1 if bits == 32 else 1 << (bits - 1)
     kind = {16: np.int16, 32: np.float32}.get(bits, np.int8)
     steps = 0.2 / half * (1 + random.random(CODES if per_row else 1))
@@ -40,9 +46,7 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
     model = RewiredModel(
         user_count=users,
         item_count=items,
-        assignment=np.stack([anchors, (anchors + 1 + np.arange(users + items) % 7) % CODES], axis=1).astype(
-            np.int32
-        ),
+        assignment=assignment.astype(np.int32),
         anchor_weight=0.9,
         code_count=CODES,
         codebook=random.normal(scale=0.1, size=(CODES, DIM)).astype(np.float32),
@@ -58,6 +62,7 @@ def untrained_model(*, bits: int, per_row: bool, seed: int = 0) -> tuple[Any, An
             bits=bits,
             index=index.astype(np.int32),
         ),
+        composition="blocks" if blocks else "sum",
     )
     return model, interactions
 
@@ -88,20 +93,21 @@ def write_real(
     *,
     bits: int = 8,
     per_row: bool = False,
+    blocks: int = 0,
     entries: int | None = None,
     lowering: str = "native",
     **limits: Any,
 ) -> RealBundle:
     """Trace the model's programs and write the bundle, user ids being text; takes some seconds.
 
-    With `entries` the model is folded to so many entries a row.
+    With `entries` the model is folded to so many entries a row; with `blocks` its rows are so many blocks.
     `limits` are more fields of `ProgramLimits`.
     """
     from lerg_edge.interactions import IdMap
     from lerg_exporter.bundling import draft_bundle, write
     from lerg_exporter.limits import ProgramLimits
 
-    model, interactions = untrained_model(bits=bits, per_row=per_row)
+    model, interactions = untrained_model(bits=bits, per_row=per_row, blocks=blocks)
     propagation = "graph"
     if entries is not None:
         model, propagation = folded_model(model, interactions, entries=entries), "folded"

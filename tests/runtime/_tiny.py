@@ -123,7 +123,12 @@ def tiny_model(
 
 
 def tiny_manifest(
-    model: TinyModel, *, max_batch: int = 64, max_users: int = 4, max_k: int = 7
+    model: TinyModel,
+    *,
+    max_batch: int = 64,
+    max_users: int = 4,
+    max_k: int = 7,
+    pruned_users: str | None = None,
 ) -> dict[str, Any]:
     """The manifest that an exporter would hand to the writer."""
     shape = {
@@ -153,6 +158,7 @@ def tiny_manifest(
         "propagation": "graph",
         "model": shape,
         "programs": [program_entry(method, shape) for method in ("finetune", "encode", "recommend")],
+        **({} if pruned_users is None else {"serving": {"pruned_users": pruned_users}}),
         "storage": {"embedding_bytes": 100, "baseline_bytes": 1000, "items": {}},
         "metrics": {"rewired": {"recall@20": 0.5, "ndcg@20": 0.25, "users": model.users}},
         "macs": {"full": 10, "rewired": 5},
@@ -212,7 +218,14 @@ def raw_ids(kind: str, count: int, *, prefix: str) -> list[Any]:
     return [index * 10 - 20 for index in range(count)]
 
 
-def write_tiny(folder: Path, model: TinyModel, *, ids: str = "text", **manifest: Any) -> Path:
+def write_tiny(
+    folder: Path,
+    model: TinyModel,
+    *,
+    ids: str = "text",
+    item_ids: list[Any] | None = None,
+    **manifest: Any,
+) -> Path:
     """Write a bundle whose program `_fake_native` runs."""
     entry = tiny_manifest(model, **manifest)
     shape = entry["model"]
@@ -227,7 +240,7 @@ def write_tiny(folder: Path, model: TinyModel, *, ids: str = "text", **manifest:
         manifest=entry,
         program=npz_bytes({**arrays, "sizes": sizes, "l2": np.array(shape["l2"], dtype=np.float32)}),
         user_ids=raw_ids(ids, model.users, prefix="user"),
-        item_ids=raw_ids(ids, model.items, prefix="item"),
+        item_ids=item_ids or raw_ids(ids, model.items, prefix="item"),
         retained_users=model.retained_users,
         retained_items=model.retained_items,
         user_placeholder=model.user_placeholder,

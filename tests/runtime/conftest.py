@@ -43,6 +43,7 @@ def tiny_bundle(tmp_path: Path, model: TinyModel, fake_native: None) -> Path:
 REAL: dict[str, dict[str, Any]] = {
     "8 bits": {},
     "4 bits a row": {"bits": 4, "per_row": True},
+    "blocks": {"blocks": 8},
     "32 bits": {"bits": 32},
     "folded": {"entries": 8},
     "portable": {"lowering": "portable"},

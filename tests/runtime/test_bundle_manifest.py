@@ -34,6 +34,17 @@ def test_parse_keeps_what_a_runtime_needs(document: dict[str, Any], model: TinyM
     assert manifest.document["metrics"]["rewired"]["users"] == model.users
 
 
+def test_how_pruned_users_are_served_may_be_left_out(document: dict[str, Any]) -> None:
+    for serving, expected in (
+        (None, "placeholder"),
+        ({}, "placeholder"),
+        ({"later": 1, "pruned_users": "placeholder"}, "placeholder"),
+        ({"pruned_users": "history"}, "history"),
+    ):
+        stated = document if serving is None else {**document, "serving": serving}
+        assert Manifest.parse(render_manifest(stated)).pruned_users == expected
+
+
 def test_rendering_is_canonical(document: dict[str, Any]) -> None:
     data = render_manifest(document)
     assert render_manifest(json.loads(data)) == data
@@ -76,6 +87,9 @@ WRONG = [
     ("propagation", "folded", "model.entries must be there for folded propagation and for no other"),
     ("model/entries", 4, "model.entries must be there for folded propagation and for no other"),
     ("model/entries", 0, "entries must be an integer of 1"),
+    ("serving", "history", "serving must be an object"),
+    ("serving", {"pruned_users": "best"}, "pruned_users must be 'placeholder' or 'history', not \"best\""),
+    ("serving", {"pruned_users": None}, "pruned_users must be 'placeholder' or"),
     ("model", ..., "lacks 'model'"),
     ("model", [], "model must be an object"),
     ("model/users", 0, "users must be an integer of 1"),
@@ -87,6 +101,9 @@ WRONG = [
     ("model/per_entity", 13, "per_entity must be"),
     ("model/anchor_weight", 1.5, "anchor_weight must be a number"),
     ("model/anchor_weight", "1", "anchor_weight must be a number"),
+    ("model/anchor_weight", ..., "lacks 'anchor_weight'"),
+    ("model/composition", "product", "composition must be 'sum' or 'blocks', not \"product\""),
+    ("model/composition", 1, "composition must be"),
     ("model/retained_users", 31, "retained_users must be"),
     ("model/user_placeholders", 0, "user_placeholders is 0 but 6 users are pruned"),
     ("model/step_shape", [2], r"step_shape must be \[1\] or \[12\]"),
@@ -130,6 +147,40 @@ def test_what_cannot_be_is_named(document: dict[str, Any], path: str, value: Any
     with pytest.raises(BundleError, match=f"place.*{reason}") as caught:
         Manifest.parse(render_manifest(changed), where="place")
     assert "\n" not in str(caught.value)
+
+
+def blocks(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The document of the same sizes with rows of 4 blocks of 2 columns."""
+    document["model"] |= {"composition": "blocks", "per_entity": 4} | changes
+    return document
+
+
+@pytest.mark.parametrize("per_entity", [1, 2, 4, 8])
+def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
+    document: dict[str, Any], per_entity: int
+) -> None:
+    assert Manifest.parse(render_manifest(document)).model.blocks == 1
+    with_one = Manifest.parse(render_manifest(blocks(document, per_entity=per_entity, anchor_weight="x")))
+    del document["model"]["anchor_weight"]
+    shape = Manifest.parse(render_manifest(document)).model
+    assert shape == with_one.model
+    assert (shape.composition, shape.blocks, shape.anchor_weight) == ("blocks", per_entity, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("per_entity", "reason"),
+    [
+        (3, "dim is 8; it must be a multiple of the 3 blocks of a row"),
+        (5, "multiple of the 5 blocks"),
+        (0, "per_entity must be an integer of 1 .. 8"),
+        (16, "per_entity must be an integer of 1 .. 8"),
+        (..., "lacks 'per_entity'"),
+    ],
+)
+def test_blocks_that_cannot_be_are_named(document: dict[str, Any], per_entity: Any, reason: str) -> None:
+    at("model/per_entity", per_entity)(blocks(document))
+    with pytest.raises(BundleError, match=reason):
+        Manifest.parse(render_manifest(document))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _shell import Shell
-from _tiny import raw_ids
+from _tiny import raw_ids, tiny_model, write_tiny
 
 from lerg_runtime import Recommender
 
@@ -75,6 +75,42 @@ def test_recommend_for_all_users_to_a_file(shell: Shell, tiny_bundle: Path, tmp_
     assert out.replace("\r\n", "\n") == output.read_text(encoding="utf-8")
     assert len(shell.json("recommend", tiny_bundle, "--all-users", "-k", 1)["users"]) == 30
     assert not list(tmp_path.glob(".*"))
+
+
+def test_recommend_from_a_history(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+    told = shell.json("recommend", tiny_bundle, "--history", f"{ITEMS[3]},{ITEMS[8]}", "-k", 9)
+    items, scores = Recommender.open(tiny_bundle).recommend_from_history([ITEMS[3], ITEMS[8]], k=9)
+    assert [entry["user"] for entry in told["users"]] == [None]
+    assert [item["item"] for item in told["users"][0]["items"]] == items.tolist()
+    found = np.array([item["score"] for item in told["users"][0]["items"]], np.float32)
+    assert np.array_equal(found, scores)
+    assert told == shell.json("recommend", tiny_bundle, "--history", ITEMS[3], "--history", ITEMS[8], "-k", 9)
+    status, out, err = shell("recommend", tiny_bundle, "--history", ITEMS[3], "-k", 2)
+    assert (status, err) == (0, "")
+    assert "from the history" in out
+    output = tmp_path / "top.csv"
+    arguments = ("--history", f"{ITEMS[3]},{ITEMS[8]}", "-k", 9, "--output", output)
+    assert shell.json("recommend", tiny_bundle, *arguments)["users"] == 1
+    with open(output, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["user"], row["item"]) for row in rows] == [("", item) for item in items]
+
+
+def test_an_id_with_commas_in_a_history(shell: Shell, tmp_path: Path, fake_native: None) -> None:
+    """Taken whole where it is an id as it stands, and found beside others when given apart."""
+    model = tiny_model()
+    names = sorted(["a", "a,b", "b", *(f"item{number:02d}" for number in range(37))])
+    write_tiny(tmp_path / "b", model, item_ids=names)
+    rec = Recommender.open(tmp_path / "b")
+    for given, meant in (
+        (["a,b"], ["a,b"]),
+        (["a", "b"], ["a", "b"]),
+        (["b,a"], ["a", "b"]),
+        (["a,b", "b,item03"], ["a,b", "b", "item03"]),
+    ):
+        options = [part for text in given for part in ("--history", text)]
+        told = shell.json("recommend", tmp_path / "b", *options, "-k", 3)["users"][0]["items"]
+        assert [item["item"] for item in told] == rec.recommend_from_history(meant, k=3)[0].tolist()
 
 
 def test_include_seen(shell: Shell, tiny_bundle: Path) -> None:

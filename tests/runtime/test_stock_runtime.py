@@ -81,10 +81,12 @@ class Answers:
     modules: list[str]
 
 
-@pytest.fixture(scope="module", params=["8 bits", "4 bits a row", "folded"])
+@pytest.fixture(scope="module", params=["8 bits", "4 bits a row", "blocks", "folded"])
 def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     folder = tmp_path_factory.mktemp("stock")
     kind: dict[str, Any] = {"bits": 8} if request.param == "8 bits" else {"bits": 4, "per_row": True}
+    if request.param == "blocks":
+        kind = {"blocks": 4}
     if request.param == "folded":
         kind["entries"] = 6
     portable, native = (

@@ -153,7 +153,7 @@ PROFILED = {
     "folded": {
         "encode": "lerg::folded_table.out",
         "recommend": "lerg::top_items.out",
-        "finetune": "lerg::folded_rows_grad.out",
+        "finetune": "lerg::folded_loss_grad.out",
     },
     "native": {
         "encode": "lerg::propagate_table.out",

@@ -12,6 +12,7 @@ import click
 from lerg_edge.errors import InputError, LergError
 from lerg_exporter.cli.inspect import inspect
 from lerg_exporter.cli.run import run
+from lerg_exporter.cli.study import study
 from lerg_exporter.cli.verify import verify
 from lerg_runtime.errors import LergRuntimeError
 
@@ -31,10 +32,10 @@ def _lerg_export(context: click.Context) -> None:
     1 anything else.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError("name a command: run, inspect or verify")
+        raise click.UsageError("name a command: run, study, inspect or verify")
 
 
-for _command in (run, inspect, verify):
+for _command in (run, study, inspect, verify):
     _lerg_export.add_command(_command)
 
 
@@ -67,7 +68,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _fail(error.format_message(), _EXIT_OTHER)
     except (KeyboardInterrupt, click.Abort):
         return _fail(
-            "interrupted; the same command with the same --work-dir goes on from there", _EXIT_INTERRUPTED
+            "interrupted; the same command with the same --work-dir or study goes on from there",
+            _EXIT_INTERRUPTED,
         )
     except BrokenPipeError:
         # The reader of our output has gone; what is still buffered must not raise again at exit.

@@ -13,7 +13,14 @@ from lerg_exporter.cli._options import Size, json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import BIT_WIDTHS, QUANTISATIONS, STEPS, ExportOptions
+from lerg_exporter.options import (
+    BIT_WIDTHS,
+    PRUNED_USERS,
+    QUANTISATIONS,
+    REWIRINGS,
+    STEPS,
+    ExportOptions,
+)
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
@@ -78,9 +85,10 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @click.option("--rating-column", metavar="NAME")
 @click.option("--timestamp-column", metavar="NAME")
 @click.option(
-    "--bits", type=click.Choice(tuple(map(str, BIT_WIDTHS))), default=str(_DEFAULTS.bits), show_default=True,
-    help="Width of a codebook element; 32 is float32.",
-)  # fmt: skip
+    "--bits",
+    type=click.Choice(tuple(map(str, BIT_WIDTHS))),
+    help="Width of a codebook element; 32 is float32; default: 8, and 4 without product codes.",
+)
 @_option("--steps", type=click.Choice(STEPS), help="Of the quantiser: one, or one a row of the codebook.")
 @_option(
     "--quantisation",
@@ -93,8 +101,18 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @_option(
     "--codes", type=_COUNT, metavar="C", help="Rows of the codebook; default: by the number of entities."
 )
-@_option("--dim", type=_COUNT, metavar="D", help="Length of an embedding.")
-@_option("--per-entity", type=_COUNT, metavar="T", help="Codes that make up an entity; default: 2.")
+@click.option(
+    "--dim",
+    type=_COUNT,
+    metavar="D",
+    help="Length of an embedding; default: 88, and 64 without product codes.",
+)
+@_option(
+    "--per-entity",
+    type=_COUNT,
+    metavar="T",
+    help="Codes that make up an entity; default: one for 8 columns, and 2 without product codes.",
+)
 @_option("--anchor-weight", type=_SHARE, metavar="W", help="Weight of the first of them.")
 @_option("--layers", type=click.IntRange(min=0), metavar="L", help="Of propagation; default: 3.")
 @_option(
@@ -111,7 +129,20 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="Rows that stand for the others; default: 500.",
 )
 @_option(
-    "--selector", metavar="NAME", help="bip, bip-global, random, degree, norm, pagerank, or file.py:function."
+    "--pruned-users",
+    type=click.Choice(PRUNED_USERS),
+    help="How users who do not stay are served: by what they have touched or what stands for them.",
+)
+@_option(
+    "--selector",
+    metavar="NAME",
+    help="auto, bip, bip-reach, bip-norm, bip-global, random, degree, norm, pagerank, or file.py:function.",
+)
+@_option(
+    "--rounding-boundary",
+    type=_SHARE,
+    metavar="O",
+    help="Share of itself in the relaxation from which selectors that solve the binary program round up.",
 )
 @_option("--min-users", type=click.IntRange(min=0), metavar="N", help="Least users that stay.")
 @_option("--min-items", type=click.IntRange(min=0), metavar="N", help="Least items that stay.")
@@ -127,6 +158,11 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     metavar="N",
     help="Most that the degrees of who stays add up to.",
 )
+@_option(
+    "--rewiring",
+    type=click.Choice(REWIRINGS),
+    help="Of edges that pruning took; with none a retained entity may end up without an edge.",
+)
 @_option("--propagation", type=click.Choice(PROPAGATIONS), help="How an entity's row comes about.")
 @_option("--lowering", type=click.Choice(LOWERINGS), help="By which operators the programs compute.")
 @_option("--layer-storage", type=click.Choice(LAYER_STORAGES), help="Of rows between layers of a graph.")
@@ -141,7 +177,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     metavar="N",
     help="Most triples in a fine-tuning step; default: 4096.",
 )
-@_option("--epochs", type=_COUNT, metavar="N", help="Most epochs of pretraining.")
+@_option(
+    "--epochs",
+    type=_COUNT,
+    metavar="N",
+    help="Most epochs of pretraining; default: 80, and 100 without product codes.",
+)
 @_option("--pretrain-batch", type=_COUNT, metavar="N", help="Interactions in a step of pretraining.")
 @_option("--learning-rate", type=float, metavar="RATE", help="Of pretraining.")
 @_option(
@@ -181,7 +222,9 @@ def run(
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
     """
     reading = {name: given.pop(name) for name in _DATA_OPTIONS}
-    options = ExportOptions(**{**given, "bits": int(given["bits"])})
+    for name in ("bits", "dim"):
+        given[name] = int(given[name] or 0)  # 0: what suits the assignment
+    options = ExportOptions(**given)
     check_target(output, overwrite=force)
     with progress(quiet=quiet) as tell:
         dataset = _read(data, reading, seed=options.seed, tell=tell)

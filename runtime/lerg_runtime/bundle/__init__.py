@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
-from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
+from lerg_runtime.bundle._manifest import FORMAT, PRUNED_USERS, VERSION, FineTuneDefaults, Manifest
 from lerg_runtime.bundle._packing import pack, unpack
 from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
 from lerg_runtime.bundle._reader import BundleFolder, Entities
@@ -14,6 +14,7 @@ from lerg_runtime.bundle._writer import copy_bundle, write_bundle
 
 __all__ = [
     "FORMAT",
+    "PRUNED_USERS",
     "VERSION",
     "BundleFolder",
     "Entities",

@@ -13,7 +13,7 @@ from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramS
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
 
-__all__ = ["FORMAT", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
+__all__ = ["FORMAT", "PRUNED_USERS", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
 
 FORMAT = "lerg-bundle"
 VERSION = 1
@@ -22,6 +22,8 @@ DATA_FILES = {
     "portable": ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE, PARAMETER_FILE),
 }
 """By lowering, the files that a manifest names."""
+
+PRUNED_USERS = ("placeholder", "history")  # what a manifest without the key means comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Manifest:
         files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
         executorch: release series that the programs need, such as `1.5`.
         finetune: defaults of fine-tuning.
+        pruned_users: `history` ranks for users who are not retained by one hop from what they have touched,
+            `placeholder` by what stands for them.
         document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
     """
 
@@ -93,6 +97,7 @@ class Manifest:
     executorch: str
     finetune: FineTuneDefaults
     document: Mapping[str, Any]
+    pruned_users: str = PRUNED_USERS[0]
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "manifest.json") -> Manifest:
@@ -129,6 +134,7 @@ class Manifest:
             executorch=_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,
+            pruned_users=_pruned_users(fields),
         )
 
     def program(self, method: str) -> ProgramSpec:
@@ -140,6 +146,13 @@ def render_manifest(document: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest: sorted keys, UTF-8, no NaN; equal objects give equal bytes."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def _pruned_users(fields: Fields) -> str:
+    serving = fields.inner("serving") if "serving" in fields else None
+    if serving is None or "pruned_users" not in serving:
+        return PRUNED_USERS[0]
+    return serving.text("pruned_users", among=PRUNED_USERS)
 
 
 def _series(fields: Fields) -> str:

@@ -13,6 +13,7 @@ __all__ = ["ITEM_TABLES", "ModelShape"]
 
 ITEM_TABLES = ("float32", "int8")  # what a manifest without the key means comes first
 LAYER_STORAGES = ("float32", "float16")
+COMPOSITIONS = ("sum", "blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class ModelShape:
         bits: 4, 8 or 16, of a codebook element, or 32 where nothing is quantised.
         codes: c, rows of the codebook.
         per_entity: t, codes that make up an entity of layer 0; 0 with folded propagation.
-        anchor_weight: weight of the first of them; 0 with folded propagation.
+        anchor_weight: weight of the first of them; 0 with blocks or folded propagation.
         layers: L of propagation.
         retained_users, retained_items: m_u and m_i.
         edges: of the rewired graph; 0 with folded propagation.
@@ -36,6 +37,7 @@ class ModelShape:
         entries: k of folded propagation, 0 with graph propagation.
         item_table: `float32`, or `int8` with a float32 scale a row.
         layer_storage: `float32` or `float16`, of the rows between the layers of graph propagation.
+        composition: `sum` of weighted codebook rows, or `blocks` of them side by side; of graph propagation.
     """
 
     users: int
@@ -59,6 +61,7 @@ class ModelShape:
     entries: int = 0
     item_table: str = "float32"
     layer_storage: str = "float32"
+    composition: str = "sum"
 
     @classmethod
     def parse(cls, fields: Fields) -> ModelShape:
@@ -75,18 +78,25 @@ class ModelShape:
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
         entries = fields.integer("entries", least=1, most=codes) if "entries" in fields else 0
         graph = not entries
+        dim = fields.integer("dim", least=1, most=MAX_DIM)
 
         def choice(name: str, known: tuple[str, ...]) -> str:
             return fields.text(name, among=known) if name in fields else known[0]
 
+        composition = choice("composition", COMPOSITIONS) if graph else COMPOSITIONS[0]
+        weighted = graph and composition == "sum"
+        per_entity = 0
+        if graph:
+            # No code of a sum repeats; every block chooses among all of them.
+            per_entity = fields.integer("per_entity", least=1, most=codes if weighted else dim)
         shape = cls(
             users=users,
             items=items,
-            dim=fields.integer("dim", least=1, most=MAX_DIM),
+            dim=dim,
             bits=fields.integer("bits", least=4, most=FLOAT_BITS),
             codes=codes,
-            per_entity=fields.integer("per_entity", least=1, most=codes) if graph else 0,
-            anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0) if graph else 0.0,
+            per_entity=per_entity,
+            anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0) if weighted else 0.0,
             layers=fields.integer("layers", most=MAX_LAYERS),
             retained_users=fields.integer("retained_users", most=users),
             retained_items=fields.integer("retained_items", most=items),
@@ -101,6 +111,7 @@ class ModelShape:
             entries=entries,
             item_table=choice("item_table", ITEM_TABLES),
             layer_storage=choice("layer_storage", LAYER_STORAGES),
+            composition=composition,
         )
         if shape.bits not in PACKED_DTYPES or (shape.bits == 4 and shape.dim % 2):
             raise BundleError(f"{fields.where}.bits must be 4, 8, 16 or 32, and dim even for 4 bits")
@@ -108,11 +119,20 @@ class ModelShape:
             raise BundleError(
                 f"{fields.where}.bits is 32, which goes with one step and with graph propagation only"
             )
+        if shape.dim % shape.blocks:
+            raise BundleError(
+                f"{fields.where}.dim is {dim}; it must be a multiple of the {per_entity} blocks of a row"
+            )
         for side in ("user", "item"):
             pruned = getattr(shape, f"{side}s") - getattr(shape, f"retained_{side}s")
             if pruned and not getattr(shape, f"{side}_placeholders"):
                 raise BundleError(f"{fields.where}.{side}_placeholders is 0 but {pruned} {side}s are pruned")
         return shape
+
+    @property
+    def blocks(self) -> int:
+        """Equal parts that a row of layer 0 is cut into, t; 1 for sums."""
+        return self.per_entity if self.composition == "blocks" else 1
 
     @property
     def user_slots(self) -> int:

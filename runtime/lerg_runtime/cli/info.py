@@ -48,6 +48,7 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: in
         "propagation": document["propagation"],
         "interactions": pairs,
         "state": {"saves": state.generation, "local_interactions": len(state.users)},
+        "serving": {"pruned_users": folder.manifest.pruned_users},
         "metrics": document["metrics"],
         "files": sizes,
         "bundle_bytes": sum(sizes.values()),
@@ -67,6 +68,12 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: in
     }
 
 
+def _codebook(model: dict[str, Any]) -> str:
+    stored = f"{model['codes']} x {model['dim']}, {model['bits']} bits"
+    blocks = model.get("composition") == "blocks"
+    return f"{stored}, rows of {model['per_entity']} blocks" if blocks else stored
+
+
 def _propagation(name: str, model: dict[str, Any]) -> str:
     stored = f"{model['entries']} entries a row" if name == "folded" else f"{model['edges']} edges"
     return f"{name}, {model['layers']} layers, {stored}"
@@ -83,10 +90,11 @@ def _print(description: dict[str, Any]) -> None:
                 "interactions",
                 f"{description['interactions']} + {description['state']['local_interactions']} local",
             ),
-            ("codebook", f"{model['codes']} x {model['dim']}, {model['bits']} bits"),
+            ("codebook", _codebook(model)),
             ("propagation", _propagation(description["propagation"], model)),
             ("item table", model.get("item_table", "float32")),
             ("layers", model.get("layer_storage", "float32")),
+            ("pruned users", f"by their {description['serving']['pruned_users']}"),
             ("saves", str(description["state"]["saves"])),
         ]
     )

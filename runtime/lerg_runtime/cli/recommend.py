@@ -1,4 +1,4 @@
-"""`lerg-edge recommend`: the best items of some users or of all."""
+"""`lerg-edge recommend`: the best items of some users, of all, or of somebody known by a history alone."""
 
 from __future__ import annotations
 
@@ -22,13 +22,21 @@ __all__ = ["recommend"]
 _USERS_AT_ONCE = 64
 
 Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
-"""A user's raw id, and raw item ids with scores, best first."""
+"""A user's raw id, None for a history, and raw item ids with scores, best first."""
 
 
-@click.command(short_help="The best items of some users or of all.")
+@click.command(short_help="The best items of some users, of all, or from a history.")
 @bundle_argument
 @click.option("--user", "users", multiple=True, metavar="ID", help="A user; may be given several times.")
 @click.option("--all-users", is_flag=True, help="Every user of the bundle.")
+@click.option(
+    "--history",
+    "histories",
+    multiple=True,
+    metavar="ITEM,...",
+    help="What somebody unknown to the bundle has touched; may be given several times. "
+    "An item's id that has commas in it is not cut at them.",
+)
 @k_option
 @click.option("--include-seen", is_flag=True, help="Items that a user has touched may come too.")
 @click.option(
@@ -40,6 +48,7 @@ def recommend(
     bundle: Path,
     users: tuple[str, ...],
     all_users: bool,
+    histories: tuple[str, ...],
     k: int,
     include_seen: bool,
     output: Path | None,
@@ -48,22 +57,28 @@ def recommend(
 ) -> None:
     """Rank the items of BUNDLE for users, leaving out what they have seen.
 
+    With --history it ranks for one user whom the bundle does not know: null in JSON, empty in CSV.
+
     \b
     lerg-edge recommend bundle --user alice --user bob -k 10
     lerg-edge recommend bundle --all-users --output top.csv
+    lerg-edge recommend bundle --history tt0111161,tt0068646
     """
-    if all_users == bool(users):
-        raise click.UsageError("give --user ID, once or more, or --all-users")
+    if bool(users) + all_users + bool(histories) != 1:
+        raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
     with Recommender.open(bundle, memory_budget=memory_budget) as recommender:
-        total = len(recommender.user_ids) if all_users else len(users)
+        total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
-            rankings = _rankings(
-                recommender,
-                None if all_users else users,
-                k=k,
-                include_seen=include_seen,
-                on_progress=lambda done: show(done, total) if all_users else None,
-            )
+            if histories:
+                rankings = _from_history(recommender, histories, k=k, include_seen=include_seen)
+            else:
+                rankings = _rankings(
+                    recommender,
+                    None if all_users else users,
+                    k=k,
+                    include_seen=include_seen,
+                    on_progress=lambda done: show(done, total) if all_users else None,
+                )
             if output is not None:
                 with whole_file(output) as stream:
                     rows = _write_csv(stream, rankings)
@@ -96,13 +111,26 @@ def _rankings(
         items, scores = recommender.recommend(raw, k=k, include_seen=include_seen)
         on_progress(end)
         for user, row, points in zip(raw, items.tolist(), scores, strict=True):
-            # Nine digits give a float32 back exactly.
-            best = [
-                (item, float(f"{point:.9g}"))
-                for item, point in zip(row, points, strict=True)
-                if point > -np.inf
-            ]
-            yield user, best
+            yield user, _best(row, points)
+
+
+def _from_history(
+    recommender: Recommender, histories: tuple[str, ...], *, k: int, include_seen: bool
+) -> Rankings:
+    known = recommender.item_ids.find_many(histories) >= 0
+    parts = (
+        [text] if whole else text.split(",") for text, whole in zip(histories, known.tolist(), strict=True)
+    )
+    history = [item for part in parts for item in part]
+    items, scores = recommender.recommend_from_history(history, k=k, include_seen=include_seen)
+    yield None, _best(items.tolist(), scores)
+
+
+def _best(items: list[Any], scores: np.ndarray) -> list[tuple[Any, float]]:
+    # Nine digits give a float32 back exactly.
+    return [
+        (item, float(f"{score:.9g}")) for item, score in zip(items, scores, strict=True) if score > -np.inf
+    ]
 
 
 def _write_csv(stream: TextIO, rankings: Rankings) -> int:
@@ -129,6 +157,6 @@ def _stream_json(rankings: Rankings, *, k: int) -> None:
 
 def _print(rankings: Rankings) -> None:
     for user, best in rankings:
-        click.echo(f"user {user}")
+        click.echo("from the history" if user is None else f"user {user}")
         rows = [(str(rank), str(item), f"{score:.4f}") for rank, (item, score) in enumerate(best, start=1)]
         print_table([("rank", "item", "score"), *rows] if rows else [("no items left",)])

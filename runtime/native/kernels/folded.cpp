@@ -1,5 +1,7 @@
 #include "folded.h"
 
+#include <type_traits>
+
 namespace lerg {
 
 const void* Entries::codes_of(int64_t row, int32_t first) const {
@@ -8,10 +10,11 @@ const void* Entries::codes_of(int64_t row, int32_t first) const {
 
 bool Entries::good_codes(int64_t row, int64_t count) const {
   return with_type(codes, [&](const auto* all) {
+    using Code = std::remove_cv_t<std::remove_reference_t<decltype(*all)>>;
     const auto* own = all + row * per_row;
-    bool falls = false;
-    for (int32_t j = 1; j < per_row; ++j) falls |= own[j] < own[j - 1];
-    return per_row == 0 || (!falls && int64_t(own[0]) >= 0 && int64_t(own[per_row - 1]) < count);
+    Code falls = 0;  // as wide as the codes, so that the loop takes whole vectors of them
+    for (int32_t j = 1; j < per_row; ++j) falls |= static_cast<Code>(own[j] < own[j - 1]);
+    return per_row == 0 || (falls == 0 && int64_t(own[0]) >= 0 && int64_t(own[per_row - 1]) < count);
   });
 }
 

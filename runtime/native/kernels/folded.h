@@ -29,6 +29,10 @@ struct Entries {
   const void* codes_of(int64_t row, int32_t first = 0) const;
   const int8_t* weights_of(int64_t row) const { return weights + row * per_row; }
   float scale_of(int64_t row) const { return scale_table[scales[row]]; }
+  void prefetch(int64_t row) const {
+    __builtin_prefetch(codes_of(row));
+    __builtin_prefetch(weights_of(row));
+  }
   // Whether the codes of a row ascend and all lie in [0, count).
   bool good_codes(int64_t row, int64_t count) const;
 };

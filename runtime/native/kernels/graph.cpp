@@ -116,14 +116,19 @@ void list_typed(const From* codes, const Assignment& assignment, int64_t code_co
 
 }  // namespace
 
-const char* read_graph(const GraphTensors& tensors, int64_t code_count, double anchor_weight, bool edges_matter,
-                       Graph* graph) {
+const char* read_graph(const GraphTensors& tensors, int64_t code_count, const Composition& composition,
+                       bool edges_matter, Graph* graph) {
   if (const char* problem = read_assignment(tensors.user_codes, code_count, &graph->side[0])) return problem;
   if (const char* problem = read_assignment(tensors.item_codes, code_count, &graph->side[1])) return problem;
   const int32_t per_row = graph->side[0].per_row;
   if (per_row != graph->side[1].per_row) return "user codes and item codes must have as many columns";
-  graph->anchor = per_row == 1 ? 1.0f : static_cast<float>(anchor_weight);
-  graph->other = per_row == 1 ? 0.0f : static_cast<float>((1.0 - anchor_weight) / (per_row - 1));
+  if (composition.blocks) {
+    if (composition.dim % per_row != 0) return "columns must be a multiple of the number of blocks, one for each code";
+    graph->block = composition.dim / per_row;
+  } else if (per_row > 1) {
+    graph->anchor = static_cast<float>(composition.anchor_weight);
+    graph->other = static_cast<float>((1.0 - composition.anchor_weight) / (per_row - 1));
+  }
   return edges_matter ? read_edges(tensors, graph) : nullptr;
 }
 

@@ -38,6 +38,14 @@ struct Assignment {
   int32_t per_row = 0;
 };
 
+// How a row of `dim` columns comes from its codes: as their weighted sum or, with `blocks`, as equal blocks side by
+// side, the j-th out of the codebook row of the j-th code.
+struct Composition {
+  double anchor_weight = 1.0;
+  bool blocks = false;
+  int64_t dim = 0;
+};
+
 // Compressed sparse rows over one side; the indices are the other side's rows.
 struct Adjacency {
   const int32_t* indptr = nullptr;
@@ -50,6 +58,7 @@ struct Graph {
   int64_t edges = 0;
   float anchor = 1.0f;  // weight of the first code, and of each other one
   float other = 0.0f;
+  int64_t block = 0;    // columns that one code gives; 0 where rows are weighted sums
 
   int32_t rows(int which) const { return side[which].rows; }
 };
@@ -63,10 +72,10 @@ struct GraphTensors {
 };
 
 // Reads and checks the tensors. Returns null, or the sentence that says which rule is broken: types and
-// shapes, codes in [0, code_count), indptr from 0 to the number of edges without a fall, indices below the
+// shapes, codes in [0, code_count), blocks of whole columns, indptr from 0 to the number of edges without a fall, indices below the
 // number of items, strictly ascending in a row. `edges_matter` false leaves the adjacency unread.
-const char* read_graph(const GraphTensors& tensors, int64_t code_count, double anchor_weight, bool edges_matter,
-                       Graph* graph);
+const char* read_graph(const GraphTensors& tensors, int64_t code_count, const Composition& composition,
+                       bool edges_matter, Graph* graph);
 
 // Boundaries of kParts parts of the rows [0, rows), balanced by edges and rows together.
 struct Parts {

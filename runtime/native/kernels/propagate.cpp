@@ -30,7 +30,7 @@ bool slots_below(const Tensor& rows, int64_t limit) {
 Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& user_codes,
                            const Tensor& item_codes, const Tensor& indptr, const Tensor& indices,
                            const Tensor& placeholders, const Tensor& rows, int64_t side, int64_t layers,
-                           double anchor_weight, int64_t layer_bits, Tensor& out) {
+                           double anchor_weight, int64_t layer_bits, bool blocks, Tensor& out) {
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, is_floats(placeholders, 2) && placeholders.size(1) == codebook.size(1), out,
              "placeholders must be a float32 matrix as wide as the codebook");
@@ -39,8 +39,8 @@ Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook
   LERG_CHECK(context, layers >= 0 && layers <= kMostLayers, out, "layers must lie in 0..254");
   LERG_CHECK(context, layer_bits == 32 || layer_bits == 16, out, "layer_bits must be 32 or 16");
   Graph graph;
-  const char* problem = read_graph({user_codes, item_codes, indptr, indices}, codebook.size(0), anchor_weight,
-                                   layers > 0, &graph);
+  const char* problem = read_graph({user_codes, item_codes, indptr, indices}, codebook.size(0),
+                                   {anchor_weight, blocks, codebook.size(1)}, layers > 0, &graph);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   LERG_CHECK(context, slots_below(rows, int64_t(graph.rows(side)) + placeholders.size(0)), out,
              "a slot in rows lies outside [0, retained + placeholders)");
@@ -58,7 +58,7 @@ Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook
 Tensor& propagate_rows_grad_out(KernelRuntimeContext& context, const Tensor& grad, const Tensor& user_codes,
                                 const Tensor& item_codes, const Tensor& indptr, const Tensor& indices,
                                 const Tensor& rows, int64_t side, int64_t layers, double anchor_weight,
-                                int64_t code_count, int64_t layer_bits, Tensor& out) {
+                                int64_t code_count, int64_t layer_bits, bool blocks, Tensor& out) {
   LERG_CHECK(context, is_floats(grad, 2), out, "grad must be a float32 matrix");
   LERG_CHECK(context, is_array(rows, ScalarType::Long, 1) && rows.size(0) == grad.size(0), out,
              "rows must be an int64 vector with one slot for each row of grad");
@@ -67,8 +67,8 @@ Tensor& propagate_rows_grad_out(KernelRuntimeContext& context, const Tensor& gra
   LERG_CHECK(context, code_count >= 0 && code_count <= INT32_MAX / 2, out, "code_count must not be negative");
   LERG_CHECK(context, layer_bits == 32 || layer_bits == 16, out, "layer_bits must be 32 or 16");
   Graph graph;
-  const char* problem =
-      read_graph({user_codes, item_codes, indptr, indices}, code_count, anchor_weight, layers > 0, &graph);
+  const char* problem = read_graph({user_codes, item_codes, indptr, indices}, code_count,
+                                   {anchor_weight, blocks, grad.size(1)}, layers > 0, &graph);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   LERG_CHECK(context, slots_below(rows, INT64_MAX), out, "a slot in rows is negative");
   LERG_CHECK(context, resize(out, {code_count, grad.size(1)}), out, "out cannot hold the codebook's gradient");
@@ -83,7 +83,7 @@ Tensor& propagate_rows_grad_out(KernelRuntimeContext& context, const Tensor& gra
 Tensor& propagate_table_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& user_codes,
                             const Tensor& item_codes, const Tensor& indptr, const Tensor& indices,
                             const Tensor& placeholders, int64_t side, int64_t layers, double anchor_weight,
-                            int64_t layer_bits, Tensor& out) {
+                            int64_t layer_bits, bool blocks, Tensor& out) {
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, is_floats(placeholders, 2) && placeholders.size(1) == codebook.size(1), out,
              "placeholders must be a float32 matrix as wide as the codebook");
@@ -91,8 +91,8 @@ Tensor& propagate_table_out(KernelRuntimeContext& context, const Tensor& codeboo
   LERG_CHECK(context, layers >= 0 && layers <= kMostLayers, out, "layers must lie in 0..254");
   LERG_CHECK(context, layer_bits == 32 || layer_bits == 16, out, "layer_bits must be 32 or 16");
   Graph graph;
-  const char* problem = read_graph({user_codes, item_codes, indptr, indices}, codebook.size(0), anchor_weight,
-                                   layers > 0, &graph);
+  const char* problem = read_graph({user_codes, item_codes, indptr, indices}, codebook.size(0),
+                                   {anchor_weight, blocks, codebook.size(1)}, layers > 0, &graph);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   const int64_t retained = graph.rows(side), dim = codebook.size(1);
   LERG_CHECK(context, resize(out, {retained + placeholders.size(0), dim}), out, "out cannot hold the table");

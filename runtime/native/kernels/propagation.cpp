@@ -62,6 +62,7 @@ void Propagation::lay_out(Scratch& scratch) {
     inverse_root_[s] = scratch.take<float>(rows[s]);
     if (!shape_.adjoint) continue;
     root_[s] = scratch.take<float>(rows[s]);
+    if (graph_.block > 0) continue;  // blocks need no lists by code
     list_indptr_[s] = scratch.take<int32_t>(2 * shape_.codes + 1);
     list_entities_[s] =
         scratch.take<uint8_t>(int64_t(rows[s]) * graph_.side[s].per_row * index_bytes(row_type(rows[s])));
@@ -90,7 +91,7 @@ void Propagation::prepare(const int64_t* slots) {
     }
     describe(0);
     find_distinct(slots);
-    for (int s = 0; shape_.adjoint && s < 2; ++s)
+    for (int s = 0; shape_.adjoint && graph_.block == 0 && s < 2; ++s)
       list_by_code(graph_.side[s], shape_.codes, list_indptr_[s], list_entities_[s]);
   });
   if (!shape_.whole()) find_hops(adjacency_, parts_, rows, side, shape_.layers, &requests_);
@@ -167,9 +168,14 @@ void Propagation::compute_rows(const Lane& lane, int level, const RowRange& rang
   const int here = shape_.side ^ (level & 1);
   const Assignment& assignment = graph_.side[here];
   const Adjacency& adjacency = adjacency_[here];
-  const ComposeArgs own{assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, lane.codebook,
-                        level == 0 ? nullptr : inverse_root_[here], target};
-  loops().compose[cells][assignment.codes.type][lane.width](own, range);
+  const float* scale = level == 0 ? nullptr : inverse_root_[here];
+  if (graph_.block > 0) {
+    compose_blocks(lane, here, range, cells, scale, target);
+  } else {
+    const ComposeArgs own{assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, lane.codebook,
+                          scale, target};
+    loops().compose[cells][assignment.codes.type][lane.width](own, range);
+  }
   if (level == shape_.layers) return;
   const GatherArgs neighbours{adjacency.indptr, adjacency.indices.data, lane.table[1 - here], inverse_root_[here],
                               level != 0, true, target};
@@ -279,6 +285,10 @@ void Propagation::scatter_grad() {
     lane.scale = shape_.cells == kHalves ? half_scale(largest_magnitude(rows, size)) : 1.0f;
     for (int64_t i = 0; lane.scale != 1.0f && i < size; ++i) rows[i] *= lane.scale;
     std::fill(lane.codebook, lane.codebook + shape_.codes * lane.stride(), 0.0f);
+    if (graph_.block > 0) {
+      scatter_blocks(lane, shape_.side, requests_.distinct, requests_.count, kFloats, nullptr);
+      return;
+    }
     loops().scatter_codes[assignment.codes.type][lane.width](
         {assignment.codes.data, assignment.per_row, graph_.anchor, graph_.other, requests_.distinct,
          requests_.count, rows, lane.codebook});
@@ -324,6 +334,12 @@ void Propagation::gather_level(int level) const {
 
 // Adds S^T w of one side's table, which holds D^-1/2 w, to the codebook's gradient.
 void Propagation::collect(int side) const {
+  if (graph_.block > 0) {
+    each_part(1, graph_.rows(side), [&](const Lane& lane, int) {
+      scatter_blocks(lane, side, nullptr, graph_.rows(side), shape_.cells, root_[side]);
+    });
+    return;
+  }
   const int32_t per_row = graph_.side[side].per_row;
   const IndexType type = row_type(graph_.rows(side));
   each_part(kParts, int64_t(graph_.rows(side)) * per_row, [&](const Lane& lane, int part) {

@@ -85,6 +85,12 @@ class Propagation {
   void scale_rows() const;
   void gather_level(int level) const;
   void collect(int side) const;
+  // Rows that are blocks of codebook rows: those of `range` times `scale`, and the codebook's gradient from rows of a
+  // side's table times `scale`, of the `listed` entities or of the first `count`. A null scale is 1.
+  void compose_blocks(const Lane& lane, int side, const RowRange& range, CellType cells, const float* scale,
+                      void* target) const;
+  void scatter_blocks(const Lane& lane, int side, const int32_t* listed, int32_t count, CellType cells,
+                      const float* scale) const;
   float codebook_scale(const float* codebook) const;
   int64_t edge_work() const { return graph_.edges + graph_.rows(0) + graph_.rows(1); }
 

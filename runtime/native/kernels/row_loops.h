@@ -1,4 +1,4 @@
-// Arithmetic loops over whole rows, for folded propagation, the quantiser, the pairwise loss and Adam. Compiled once for
+// Arithmetic loops over whole rows, for folded propagation, the quantiser and Adam. Compiled once for
 // each instruction set and chosen when the library runs; see loops.h.
 //
 // For folding the codebook is held as integers, rows padded to whole multiples of kFoldColumns, so that what a row
@@ -43,29 +43,24 @@ struct FoldArgs {
   float* out;
 };
 
-// target[codes[r][j]][x] += factors[i] * weights[r][j] * grads[i][x] for each request i in order, r = rows[i], unless r
-// is negative; for all its entries j and `columns` columns: kUnfoldColumns, twice as many, or less. Rows of grads and
-// target are `stride` floats apart.
+// The gradient of a batch of triples' pairwise loss towards the codebook, for a block of columns. The rows u, p and n of
+// triple b are values b, batch + b and 2 batch + b; their gradients are slopes[b] times n - p, -u and u, plus decay times
+// the rows themselves, and are made when they are wanted: they would fill more memory than they are worth. With g row
+// i's, target[codes[r][j]] += weights[r][j] * factors[i] * g for all entries j of r = rows[i], unless r is negative;
+// triple by triple, so that a sum does not depend on how the work is shared out.
 struct UnfoldArgs {
   const void* codes;      // [n, per_row]
   const int8_t* weights;  // [n, per_row]
   int32_t per_row;
-  const int32_t* rows;    // [count]
-  const float* factors;   // [count]
-  int64_t count;
-  const float* grads;
-  int64_t stride;
-  int32_t columns;
-  float* target;
-};
-
-// One triple's gradient towards its rows: slope times (n - p, -u, u), plus decay times the rows themselves.
-struct PairwiseArgs {
-  const float* rows[3];  // u, p, n
-  float* grads[3];
-  int64_t dim;
-  float slope;
+  const int32_t* rows;    // [3 batch]
+  const float* factors;   // [3 batch]
+  const float* slopes;    // [batch]
+  int64_t batch;
   float decay;
+  const float* values;    // [3 batch, stride]
+  int64_t stride;
+  int32_t columns;        // of the values, kUnfoldColumns or less; the target's others are zeros
+  float* target;          // [codes, kUnfoldColumns]
 };
 
 // Derivatives of the fake-quantised weights, LSQ's equations 3 and 5, times the incoming gradient.
@@ -95,7 +90,6 @@ struct RowLoops {
   void (*fold[kIndexTypes][kCodeTypes])(const FoldArgs&);
   void (*unfold[kIndexTypes])(const UnfoldArgs&);
   float (*dot)(const float* first, const float* second, int64_t count);
-  void (*pairwise)(const PairwiseArgs&);
   void (*fake_quantise)(const QuantiseArgs&);  // cells are floats, times the step again
   void (*slope_by_weight)(const SlopeArgs&);
   double (*slope_by_step)(const SlopeArgs&);

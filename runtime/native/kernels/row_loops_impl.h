@@ -144,158 +144,6 @@ void adam(const AdamArgs& args) {
   }
 }
 
-void pairwise(const PairwiseArgs& args) {
-  for (int64_t x = 0; x < args.dim; ++x) {
-    const float u = args.rows[0][x], p = args.rows[1][x], n = args.rows[2][x];
-    args.grads[0][x] = args.slope * (n - p) + args.decay * u;
-    args.grads[1][x] = args.decay * p - args.slope * u;
-    args.grads[2][x] = args.decay * n + args.slope * u;
-  }
-}
-
-template <class Index, class Cell, int kVectors>
-inline void fold_columns(const FoldArgs& args, int64_t first) {
-  const Index* codes = static_cast<const Index*>(args.codes);
-  const Cell* table = static_cast<const Cell*>(args.table) + first;
-  Vector sums[kVectors];
-  for (int k = 0; k < kVectors; ++k) sums[k] = Vector{};
-  for (int32_t j = 0; j < args.entries; ++j) {
-    const int64_t code = codes[j];
-    const Cell* row = table + code * args.stride;
-    const float weight = static_cast<float>(args.weights[j]);
-    const Vector factor = broadcast(args.steps == nullptr ? weight : weight * args.steps[code]);
-    for (int k = 0; k < kVectors; ++k) sums[k] = fused(widen(row + k * LERG_LANES), factor, sums[k]);
-  }
-  for (int k = 0; k < kVectors; ++k) store(args.out + first + k * LERG_LANES, sums[k] * args.factor);
-}
-
-template <class Index, class Cell>
-void fold(const FoldArgs& args) {
-  constexpr int kWide = 8;  // vectors of sums, which stay in registers
-  constexpr int kStep = kWide * LERG_LANES < kFoldColumns ? kWide * LERG_LANES : kFoldColumns;
-  int64_t first = 0;
-  if (kWide * LERG_LANES > kFoldColumns)
-    for (; first + kWide * LERG_LANES <= args.columns; first += kWide * LERG_LANES)
-      fold_columns<Index, Cell, kWide>(args, first);
-  for (; first < args.columns; first += kStep) fold_columns<Index, Cell, kStep / LERG_LANES>(args, first);
-}
-
-#ifdef LERG_VNNI
-// 64 columns as four vectors of int32; vector t holds, in its quarter q, columns 16 q + 4 t to 16 q + 4 t + 3.
-struct Sums {
-  __m512i part[4];
-};
-
-// Adds four entries: their bytes of one column come together in one lane, whose four products are summed at once.
-inline void add_four(Sums& sums, const uint8_t* const rows[4], int64_t column, __m512i weights) {
-  const __m512i a = _mm512_loadu_si512(rows[0] + column), b = _mm512_loadu_si512(rows[1] + column);
-  const __m512i c = _mm512_loadu_si512(rows[2] + column), d = _mm512_loadu_si512(rows[3] + column);
-  const __m512i low_ab = _mm512_unpacklo_epi8(a, b), high_ab = _mm512_unpackhi_epi8(a, b);
-  const __m512i low_cd = _mm512_unpacklo_epi8(c, d), high_cd = _mm512_unpackhi_epi8(c, d);
-  sums.part[0] = _mm512_dpbusd_epi32(sums.part[0], _mm512_unpacklo_epi16(low_ab, low_cd), weights);
-  sums.part[1] = _mm512_dpbusd_epi32(sums.part[1], _mm512_unpackhi_epi16(low_ab, low_cd), weights);
-  sums.part[2] = _mm512_dpbusd_epi32(sums.part[2], _mm512_unpacklo_epi16(high_ab, high_cd), weights);
-  sums.part[3] = _mm512_dpbusd_epi32(sums.part[3], _mm512_unpackhi_epi16(high_ab, high_cd), weights);
-}
-
-inline void write_sums(const Sums& sums, float factor, float* out) {
-  // A transposition of four by four quarters puts the columns in order.
-  const __m512i ab_low = _mm512_shuffle_i32x4(sums.part[0], sums.part[1], 0x44);
-  const __m512i ab_high = _mm512_shuffle_i32x4(sums.part[0], sums.part[1], 0xee);
-  const __m512i cd_low = _mm512_shuffle_i32x4(sums.part[2], sums.part[3], 0x44);
-  const __m512i cd_high = _mm512_shuffle_i32x4(sums.part[2], sums.part[3], 0xee);
-  const __m512i rows[4] = {
-      _mm512_shuffle_i32x4(ab_low, cd_low, 0x88), _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd),
-      _mm512_shuffle_i32x4(ab_high, cd_high, 0x88), _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd)};
-  for (int q = 0; q < 4; ++q)
-    _mm512_storeu_ps(out + 16 * q, _mm512_mul_ps(_mm512_cvtepi32_ps(rows[q]), _mm512_set1_ps(factor)));
-}
-
-// kBlocks blocks of 64 columns. The table's bytes are 128 too high; the sums start 128 times the weights too low.
-template <class Index, int kBlocks>
-inline void fold_bytes(const FoldArgs& args, int64_t first) {
-  const Index* codes = static_cast<const Index*>(args.codes);
-  const uint8_t* table = static_cast<const uint8_t*>(args.table) + first;
-  int32_t total = 0;
-  for (int32_t j = 0; j < args.entries; ++j) total += args.weights[j];
-  Sums sums[kBlocks];
-  for (int block = 0; block < kBlocks; ++block)
-    for (int t = 0; t < 4; ++t) sums[block].part[t] = _mm512_set1_epi32(-128 * total);
-  for (int32_t j = 0; j < args.entries; j += 4) {
-    const uint8_t* rows[4];
-    uint32_t packed = 0;  // a missing entry is the first one again, with weight 0
-    for (int e = 0; e < 4; ++e) {
-      const bool there = j + e < args.entries;
-      rows[e] = table + int64_t(codes[there ? j + e : j]) * args.stride;
-      if (there) packed |= uint32_t(uint8_t(args.weights[j + e])) << (8 * e);
-    }
-    const __m512i weights = _mm512_set1_epi32(static_cast<int32_t>(packed));
-    for (int block = 0; block < kBlocks; ++block) add_four(sums[block], rows, 64 * block, weights);
-  }
-  for (int block = 0; block < kBlocks; ++block) write_sums(sums[block], args.factor, args.out + first + 64 * block);
-}
-
-template <class Index>
-void fold_int8(const FoldArgs& args) {
-  if (args.steps != nullptr) return fold<Index, int8_t>(args);
-  int64_t first = 0;
-  for (; first + 128 <= args.columns; first += 128) fold_bytes<Index, 2>(args, first);
-  for (; first < args.columns; first += 64) fold_bytes<Index, 1>(args, first);
-}
-#else
-template <class Index>
-void fold_int8(const FoldArgs& args) {
-  fold<Index, int8_t>(args);
-}
-#endif
-
-// The columns past the last whole block, one at a time.
-template <class Index>
-void unfold_narrow(const UnfoldArgs& args) {
-  const Index* codes = static_cast<const Index*>(args.codes);
-  for (int64_t i = 0; i < args.count; ++i) {
-    if (args.rows[i] < 0) continue;
-    const int64_t first = int64_t(args.rows[i]) * args.per_row;
-    for (int64_t j = first; j < first + args.per_row; ++j) {
-      const float factor = args.factors[i] * static_cast<float>(args.weights[j]);
-      float* target = args.target + int64_t(codes[j]) * args.stride;
-      for (int32_t x = 0; x < args.columns; ++x) target[x] += factor * args.grads[i * args.stride + x];
-    }
-  }
-}
-
-// Everything is in locals: what is stored may alias the arguments, for all that the compiler knows.
-template <class Index, int kVectors>
-void unfold_block(const UnfoldArgs& args) {
-  const Index* codes = static_cast<const Index*>(args.codes);
-  const int8_t* weights = args.weights;
-  const int32_t* rows = args.rows;
-  const float *factors = args.factors, *grads = args.grads;
-  float* target = args.target;
-  const int64_t count = args.count, stride = args.stride;
-  const int32_t per_row = args.per_row;
-  for (int64_t i = 0; i < count; ++i) {
-    if (rows[i] < 0) continue;
-    Vector grad[kVectors];
-    for (int k = 0; k < kVectors; ++k) grad[k] = load(grads + i * stride + k * LERG_LANES) * factors[i];
-    const Index* own = codes + int64_t(rows[i]) * per_row;
-    const int8_t* own_weights = weights + int64_t(rows[i]) * per_row;
-    for (int32_t j = 0; j < per_row; ++j) {
-      float* place = target + int64_t(own[j]) * stride;
-      const Vector weight = broadcast(static_cast<float>(own_weights[j]));
-      for (int k = 0; k < kVectors; ++k)
-        store(place + k * LERG_LANES, fused(grad[k], weight, load(place + k * LERG_LANES)));
-    }
-  }
-}
-
-template <class Index>
-void unfold(const UnfoldArgs& args) {
-  if (args.columns == 2 * kUnfoldColumns) return unfold_block<Index, 2 * kUnfoldColumns / LERG_LANES>(args);
-  if (args.columns == kUnfoldColumns) return unfold_block<Index, kUnfoldColumns / LERG_LANES>(args);
-  unfold_narrow<Index>(args);
-}
-
 float dot(const float* first, const float* second, int64_t count) {
   Vector sums[2] = {Vector{}, Vector{}};
   int64_t j = 0;
@@ -311,6 +159,11 @@ float dot(const float* first, const float* second, int64_t count) {
 }
 
 }  // namespace
+}  // namespace lerg
+
+#include "fold_impl.h"
+
+namespace lerg {
 
 #ifdef LERG_VNNI
 #define LERG_FLIP 0x80
@@ -324,7 +177,7 @@ float dot(const float* first, const float* second, int64_t count) {
         {{fold_int8<uint8_t>, fold<uint8_t, int16_t>},                                                         \
          {fold_int8<uint16_t>, fold<uint16_t, int16_t>},                                                       \
          {fold_int8<int32_t>, fold<int32_t, int16_t>}},                                                        \
-        {unfold<uint8_t>, unfold<uint16_t>, unfold<int32_t>}, dot, pairwise, fake_quantise, slope_by_weight,   \
+        {unfold<uint8_t>, unfold<uint16_t>, unfold<int32_t>}, dot, fake_quantise, slope_by_weight,             \
         slope_by_step, adam, LERG_FLIP,                                                                        \
   }
 

@@ -1,0 +1,200 @@
+"""Users that arrive after pretraining, over time: held out entirely, then known by more and more pairs.
+
+At step t of T an arrival has touched t/T of its training items, in the order of time where there is one and
+else in an order drawn by the seed. It is ranked for by its history alone, as a device would; its later
+training items neither count nor take a place, as they are left out of every ranking. Beside it stand the
+most touched items, and the model that was trained with the arrivals.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from lerg_edge.errors import InputError, LergError
+from lerg_edge.interactions import Dataset, IdMap, Interactions
+from lerg_edge.metrics import ranking_metrics
+from lerg_exporter.options import ExportOptions
+from lerg_exporter.pipeline import export
+from lerg_exporter.study._data import Source
+from lerg_exporter.study._record import Stopwatch, record_of
+from lerg_exporter.study._spec import Arrivals
+from lerg_exporter.tuning import RANKING, evaluate
+from lerg_runtime import Recommender
+
+__all__ = ["Arriving", "arrivals_record", "check_runtime", "hold_out"]
+
+_METHOD = "recommend_from_history"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arriving:
+    """A data set without some of its users, and these.
+
+    Attributes:
+        known: training and test pairs of the users that stay; all items are known.
+        users: int64 [a], indices of the arrivals in the whole set.
+        histories: for each arrival its training items, int32, in the order in which they come.
+        wanted: test pairs of the arrivals, CSR [a, I].
+    """
+
+    known: Dataset
+    users: np.ndarray
+    histories: tuple[np.ndarray, ...]
+    wanted: sparse.csr_matrix
+
+
+def check_runtime() -> None:
+    """Refuse a runtime that cannot rank from a history.
+
+    Raises:
+        LergError: it cannot.
+    """
+    if not hasattr(Recommender, _METHOD):
+        raise LergError(f"this lerg_runtime has no Recommender.{_METHOD}, which arrivals need; upgrade it")
+
+
+def arrivals_record(
+    source: Source,
+    options: ExportOptions,
+    arrivals: Arrivals,
+    bundle: Path,
+    *,
+    work_dir: Path,
+    clock: Stopwatch,
+) -> dict[str, Any]:
+    """Export without the arrivals, serve them step by step, and export with them for comparison.
+
+    Args:
+        bundle: where the export without the arrivals is written.
+
+    Returns:
+        The record of that export, with a table `arrivals`.
+
+    Raises:
+        InputError: nobody can be held out.
+        LergError: the runtime cannot rank from a history.
+    """
+    check_runtime()
+    arriving = hold_out(source.dataset, arrivals, seed=options.seed)
+    report = export(arriving.known, bundle, options, work_dir=work_dir, overwrite=True, progress=clock)
+    record = record_of(report, source, arriving.known.train, options, clock=clock)
+    clock.stage("serving arrivals")
+    popular = most_touched(arriving.known.train)
+    baseline = _measured(arriving, lambda history, count: popular[:count])
+    with Recommender.open(bundle) as recommender:
+        steps = [
+            _step(arriving, recommender, share=step / arrivals.steps, baseline=baseline)
+            for step in range(1, arrivals.steps + 1)
+        ]
+    with tempfile.TemporaryDirectory(prefix="lerg-study-") as scratch:
+        whole = Path(scratch) / "bundle"
+        export(source.dataset, whole, options, work_dir=work_dir, progress=clock)
+        trained = _trained_with(source.dataset, arriving.users, whole)
+    return {
+        **record,
+        "arrivals": {"users": len(arriving.users), "steps": steps, "trained": trained},
+        "seconds": clock.seconds(),
+    }
+
+
+def hold_out(dataset: Dataset, arrivals: Arrivals, *, seed: int) -> Arriving:
+    """Take a drawn share of the users out of a data set; each has test pairs and at least two to train on.
+
+    Raises:
+        InputError: there are no test pairs, or too few such users.
+    """
+    train, test = dataset.train, dataset.test
+    if test is None:
+        raise InputError("arrivals are measured on test pairs and there are none; give data with a test set")
+    rng = np.random.default_rng([seed, 7])
+    counts = np.bincount(train.users, minlength=train.user_count)
+    eligible = np.flatnonzero((counts >= 2) & (np.bincount(test.users, minlength=train.user_count) > 0))
+    count = round(arrivals.share * train.user_count)
+    if not 1 <= count <= len(eligible):
+        raise InputError(
+            f"[arrivals] share is {arrivals.share}, which is {count} users; {len(eligible)} have test pairs "
+            "and two pairs to train on, so give a share between one of them and all"
+        )
+    users = np.sort(rng.permutation(eligible)[:count])
+    histories = tuple(_ordered(train, user, rng) for user in users)
+    known = Dataset(_without(train, users), _without(test, users))
+    return Arriving(known, users, histories, test.matrix()[users])
+
+
+def most_touched(train: Interactions) -> np.ndarray:
+    """Item indices by falling number of users, the lower index first among equals."""
+    return np.argsort(-np.bincount(train.items, minlength=train.item_count), kind="stable")
+
+
+def _ordered(train: Interactions, user: int, rng: np.random.Generator) -> np.ndarray:
+    first, end = np.searchsorted(train.users, [user, user + 1])
+    items = train.items[first:end]
+    order = rng.permutation(len(items))
+    if train.timestamps is not None:
+        order = order[np.argsort(train.timestamps[first:end][order], kind="stable")]
+    return items[order]
+
+
+def _without(pairs: Interactions, users: np.ndarray) -> Interactions:
+    """The pairs of the other users, and no trace of these ones in the ids."""
+    stays = np.ones(pairs.user_count, bool)
+    stays[users] = False
+    kept = pairs.subset(stays[pairs.users])
+    place = (np.cumsum(stays) - 1).astype(np.int32)
+    return replace(kept, users=place[kept.users], user_ids=IdMap(pairs.user_ids.values[stays]))
+
+
+def _step(
+    arriving: Arriving, recommender: Recommender, *, share: float, baseline: dict[str, float]
+) -> dict[str, Any]:
+    """The arrivals when they are known by a share of their history, at least one pair."""
+    ids = recommender.item_ids
+    index_of = {raw: index for index, raw in enumerate(ids.take(np.arange(len(ids))).tolist())}
+    lengths = []
+
+    def rank(history: np.ndarray, count: int) -> np.ndarray:
+        known = history[: max(1, round(share * len(history)))]
+        lengths.append(len(known))
+        found, _ = recommender.recommend_from_history(ids.take(known.astype(np.int64)).tolist(), k=count)
+        return np.array([index_of[raw] for raw in found.tolist()], np.int64)
+
+    measured = _measured(arriving, rank)
+    return {
+        "history_share": share,
+        "history": float(np.mean(lengths)),
+        "from_history": measured,
+        "popularity": baseline,
+    }
+
+
+def _measured(arriving: Arriving, rank: Callable[[np.ndarray, int], np.ndarray]) -> dict[str, float]:
+    """Recall and NDCG of rankings from which every training item of the arrival is left out.
+
+    Args:
+        rank: gives item indices, best first, for a whole history and the number of items that are enough.
+    """
+    catalogue = arriving.wanted.shape[1]
+    top = np.full((len(arriving.users), min(RANKING, catalogue)), -1, np.int64)
+    for row, history in enumerate(arriving.histories):
+        ranked = rank(history, min(catalogue, top.shape[1] + len(history)))
+        fresh = ranked[~np.isin(ranked, history)][: top.shape[1]]
+        top[row, : len(fresh)] = fresh
+    found = ranking_metrics(top, arriving.wanted)
+    return {f"ndcg@{RANKING}": found.ndcg, f"recall@{RANKING}": found.recall}
+
+
+def _trained_with(dataset: Dataset, users: np.ndarray, bundle: Path) -> dict[str, float]:
+    """The arrivals in a bundle that was trained with all their pairs."""
+    if dataset.test is None:
+        raise InputError("arrivals are measured on test pairs and there are none; give data with a test set")
+    theirs = dataset.test.subset(np.isin(dataset.test.users, users))
+    with Recommender.open(bundle) as recommender:
+        found = evaluate(recommender, theirs)
+    return {name: found[name] for name in (f"ndcg@{RANKING}", f"recall@{RANKING}")}
