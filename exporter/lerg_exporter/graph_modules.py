@@ -36,10 +36,17 @@ class _Graph(torch.nn.Module):
         self.layers, self.anchor_weight = constants.layers, constants.anchor_weight
         self.layer_bits, self.blocks = layer_bits, constants.blocks
         self.dim, self.placeholder_bits = constants.dim, constants.placeholder_bits
-        for name in ("user_codes", "item_codes", "indptr", "placeholder_step"):
-            self.register_buffer(name, getattr(constants, name))
-        # A program cannot hold a constant of no bytes, so what is empty has no buffer.
-        for name in ("indices", "user_placeholders", "item_placeholders"):
+        # A program cannot hold a constant of no bytes, so what is empty has no buffer: the edges of a graph
+        # without any, and the placeholders of a side that needs none.
+        for name in (
+            "user_codes",
+            "item_codes",
+            "indptr",
+            "indices",
+            "placeholder_step",
+            "user_placeholders",
+            "item_placeholders",
+        ):
             stored = getattr(constants, name)
             self.register_buffer(name, stored if len(stored) else None)
 

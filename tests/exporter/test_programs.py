@@ -122,23 +122,29 @@ def test_encode_gives_the_tables_of_the_model(traced: Traced, tmp_path: Path) ->
     ("lowering", "shape"),
     [
         ("native", {}),
+        ("native", {"bits": 32}),
         ("native", {"entries": 3}),
         ("native", {"composition": "blocks"}),
         ("portable", {"composition": "blocks"}),
+        ("portable", {"bits": 32}),
     ],
 )
 def test_finetune_gradients_are_those_of_finite_differences(
     lowering: str, shape: dict[str, Any], make_model: Callable[..., RewiredModel], tmp_path: Path
 ) -> None:
     """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
-    model = make_model(bits=16, codes=6, dim=4, **shape)
-    step = np.array([1e-4], np.float32)
+    bits = shape.get("bits", 16)
+    model = make_model(**{"bits": bits, "codes": 6, "dim": 4, **shape})
+    step = np.array([1.0 if bits == 32 else 1e-4], np.float32)
     limits = ProgramLimits(max_batch=8, l2=0.1)
     methods = methods_of(model, limits, lowering=lowering, propagation=propagation_of(model))
     program = trace({"finetune": methods["finetune"]})
     users, positives, negatives = np.array([0, 3, 43]), np.array([1, 36, 2]), np.array([4, 5, 37])
     parameters = {"codebook": model.codebook.copy(), "step": step}
-    _, gradient, *_ = load(program, tmp_path, "finetune", **parameters).execute(users, positives, negatives)
+    _, gradient, step_gradient, *_ = load(program, tmp_path, "finetune", **parameters).execute(
+        users, positives, negatives
+    )
+    assert (step_gradient == 0).all() == (bits == 32)
 
     def loss(codebook: np.ndarray) -> float:
         propagated = dense_tables(model, codebook, layers=model.layers)
@@ -148,7 +154,7 @@ def test_finetune_gradients_are_those_of_finite_differences(
         rows = np.concatenate([first[0][users], first[1][positives], first[1][negatives]])
         return float(np.logaddexp(0, margin).mean() + 0.05 * (rows**2).sum() / len(users))
 
-    codebook = quantise(model.codebook, step, bits=16) * np.float64(step)
+    codebook = quantise(model.codebook, step, bits=bits) * np.float64(step)
     for row, column in np.ndindex(codebook.shape):
         moved = [codebook.copy(), codebook.copy()]
         moved[0][row, column] += 1e-4
