@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.metrics import pairwise_distances_argmin
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lerg_edge.assignment import Assignment, LearnedAssignment, check_blocks
@@ -270,6 +269,9 @@ class _Learner:
 
     def nearest(self, points: torch.Tensor, codebook: torch.Tensor) -> np.ndarray:
         """The code of each block of each point, int32 [n, t]."""
+        # As in placeholders: half a second that nobody waits for who trains nothing.
+        from sklearn.metrics import pairwise_distances_argmin
+
         columns = [slice(j * self.width, (j + 1) * self.width) for j in range(self.blocks)]
         found = [
             pairwise_distances_argmin(

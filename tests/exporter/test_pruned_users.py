@@ -25,6 +25,8 @@ from lerg_runtime.bundle import BundleFolder
 pytestmark = pytest.mark.native
 
 OPTIONS = ExportOptions(
+    assignment="metis",
+    selector="bip",  # `auto` asks how pruned users are served, so that their number would differ with it
     bits=8,
     dim=8,
     codes=24,
