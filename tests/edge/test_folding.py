@@ -116,6 +116,12 @@ def test_wrong_arguments_are_named(
         largest_entries(interactions.matrix(), assignment, layers=3, **wrong)
 
 
+def test_rows_of_blocks_have_no_such_matrix(interactions: Interactions, assignment: Assignment) -> None:
+    blocks = Assignment.of_blocks(assignment.codes, assignment.code_count)
+    with pytest.raises(InputError, match="composes by blocks; approximate the propagated rows instead"):
+        largest_entries(interactions.matrix(), blocks, layers=3, entries=3)
+
+
 @given(
     rows=st.integers(1, 20),
     entries=st.integers(1, 6),
