@@ -171,6 +171,7 @@ def test_arrivals_have_a_row_for_each_step_and_way(tmp_path: Path) -> None:
         ("trained with them", 1, 0.3),
         ("trained with them", 2, 0.3),
     ]
+    assert [row["history"] for row in rows] == [5.0, 10.0, None, None, 10.0, 10.0]
     assert len(grouped(study, rows)) == 6
     report = written(tmp_path, study, outcome)
     assert "| 0.7 | from history | 50 % | 0.1250 |" in report

@@ -16,6 +16,8 @@ __all__ = ["ARRIVAL_COLUMNS", "COLUMNS", "Column", "final_metrics", "shown", "sh
 Record = Mapping[str, Any]
 _Read = Callable[[Record], Any]
 
+# How a spread is written; units that are not here are sizes and counts, of which the mean says enough.
+_SPREADS = {"score": ".4f", "share": ".1f", "seconds": ".1f", "ms": ".2f", "mean": ".1f", "number": ".2g"}
 _STAGES = ("finetuned", "folded", "rewired", "before_pruning")
 
 
@@ -25,7 +27,7 @@ class Column:
 
     Attributes:
         title: for tables and axes.
-        unit: score, share, bytes, count, seconds, ms, number or text; says how it is printed.
+        unit: score, share, bytes, count, seconds, ms, mean, number or text; says how it is printed.
         of: reads it from a record; None where the run has no such figure.
     """
 
@@ -54,13 +56,14 @@ def shown(value: Any, unit: str) -> str:
         "count": f"{value:,.0f}",
         "seconds": f"{value:.1f} s" if value < 100 else f"{value:.0f} s",
         "ms": f"{value:.2f} ms",
+        "mean": f"{value:.1f}",
     }.get(unit) or f"{value:.6g}"
 
 
 def shown_with_spread(mean: float, spread: float | None, unit: str) -> str:
     """A mean and its spread, in the same unit; a spread too small to see, and one of sizes, is left out."""
     text = shown(mean, unit)
-    form = {"score": ".4f", "share": ".1f", "seconds": ".1f", "ms": ".2f", "number": ".2g"}.get(unit)
+    form = _SPREADS.get(unit)
     if spread is None or form is None:
         return text
     beside = f"{100 * spread if unit == 'share' else spread:{form}}"
@@ -187,7 +190,7 @@ ARRIVAL_COLUMNS: Mapping[str, Column] = {
     "way": Column("way", "text", lambda record: None),
     "step": Column("step", "count", lambda record: None),
     "history_share": Column("part of the history", "share", lambda record: None),
-    "history": Column("pairs known, mean", "number", lambda record: None),
+    "history": Column("pairs known, mean", "mean", lambda record: None),
     "arrivals": Column("arrivals", "count", lambda record: None),
 }
 """What the rows of the arrivals' protocol have beside these; see `lerg_exporter.study._table`."""

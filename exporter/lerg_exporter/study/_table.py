@@ -57,7 +57,7 @@ def rows_of(study: Study, run: Run, record: Mapping[str, Any]) -> list[Row]:
             "way": title,
             "step": number,
             "history_share": step["history_share"],
-            "history": step["history"],
+            "history": {"from_history": step, "trained": arrivals["steps"][-1]}.get(way, {}).get("history"),
             "arrivals": arrivals["users"],
             **(arrivals["trained"] if way == "trained" else step[way]),
         }
