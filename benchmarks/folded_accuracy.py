@@ -44,7 +44,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the rows as JSON")
     given = parser.parse_args()
     dataset = read_dataset(given.data)
+    # What the page was measured with; the defaults of an export may change.
     options = ExportOptions(
+        assignment="metis",
+        selector="bip",
+        pruned_users="placeholder",
         bits=given.bits,
         codes=given.codes,
         retention=given.retention,

@@ -169,7 +169,9 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        report = pipeline.export(dataset, bundle, ExportOptions(**options), progress=recorder)
+        report = pipeline.export(
+            dataset, bundle, ExportOptions(assignment="metis", selector="bip", **options), progress=recorder
+        )
         seconds = time.perf_counter() - began
         measured = recorder.finish()
         document = report.manifest.document

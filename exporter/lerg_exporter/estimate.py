@@ -200,6 +200,9 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     """Working memory of one propagation: tables of some columns, the transposed graph, lists by code."""
     columns = 16 if shape.dim <= 16 else 32 if shape.dim <= 32 else 64
     retained = shape.retained_users + shape.retained_items
+    if not shape.layers:  # rows are composed, and nothing is propagated
+        asked = min(requests, max(shape.retained_users, shape.retained_items))
+        return _FLOAT * columns * (shape.codes + asked) + requests * _REQUEST_BYTES + retained + 4096
     row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
     tables = _FLOAT * columns * (shape.codes + retained)
     if shape.layer_storage == "float16":

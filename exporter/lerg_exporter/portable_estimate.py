@@ -39,17 +39,18 @@ def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
     kinds = _weights(shape)
     indices = _FLOAT * _entries(shape)
     assigned = _FLOAT * entities * shape.per_entity
-    chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table)
+    # Without layers nothing is gathered beside the tables.
+    chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table) if shape.layers else 0
     finetune = max(
         # A gradient, its scaled copy and the sums made from it, beside the codebook's gradient.
         3 * table + indices + max(chunk, table // 4) + codebook,
         # A scatter: its places are int64, and one for each value.
-        2 * table + indices + 6.3 * rows,
+        (2 if shape.layers else 1.5) * table + indices + 6.3 * rows,
         # The quantiser and its gradients.
         6.3 * codebook,
     )
     encode = max(
-        3 * table + indices + max(chunk, table),
+        3 * table + (indices + max(chunk, table) if shape.layers else 0),
         2 * kinds * codebook + table + chunk + assigned,
     )
     return finetune, encode
@@ -137,7 +138,7 @@ def _chunks(shape: ModelShape) -> tuple[int, int]:
     entities = shape.retained_users + shape.retained_items
     most, sums = chunk_entries(shape.dim), shape.per_entity // shape.blocks
     # Only rows nearly as long as a chunk leave much of one unfilled, and there are few of them.
-    assigned = shape.blocks * (4 + int(1.2 * entities * sums) // most)
+    assigned = shape.blocks * ((4 if shape.blocks == 1 else 3) + int(1.2 * entities * sums) // most)
     return 8 + int(1.2 * _entries(shape)) // most, assigned
 
 

@@ -362,6 +362,10 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
             f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
             f"many codes as entries, and at most {int(plan.retention * entities)}, the entities that stay"
         )
+    if plan.codes > entities and not plan.entries:
+        raise InputError(
+            f"--codes is {plan.codes} and there are {entities} entities; give at most as many codes"
+        )
     matrix = train.matrix()
     nothing = np.zeros((sum(matrix.shape), 1), np.float32)
     constraints = constraints_of(train, options)

@@ -18,6 +18,9 @@ from lerg_runtime.bundle import State
 __all__ = ["Tuned", "evaluate", "tune"]
 
 RANKING = 20
+_LEAST_GAIN = (
+    0.005  # of the validation score, or the weights stay: less than that is noise on thousands of users
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +29,8 @@ class Tuned:
 
     Attributes:
         codebook: packed integers; step: float32 [1] or [c].
-        best_epoch: 0 when no epoch did better on validation than the weights before fine-tuning.
+        best_epoch: 0 when no epoch did better on validation, by half a percent at least, than the weights
+            before fine-tuning.
         scores: validation NDCG@20 before fine-tuning and after each epoch; empty without validation.
         losses: of each epoch.
         negative_candidates: items drawn for each negative.
@@ -151,8 +155,9 @@ def _run(
             best, best_epoch = recommender.state, report.epoch
             return
         scores.append(score())
-        # Ties go to the earlier epoch: what moved without gain has moved for nothing.
-        if scores[-1] > scores[best_epoch]:
+        # What moved without a gain has moved for nothing, so ties go to the earlier epoch, and to none of
+        # them where the gain is so small that other pairs might see a loss.
+        if scores[-1] > max(scores[best_epoch], (1.0 + _LEAST_GAIN) * scores[0]):
             best, best_epoch = recommender.state, report.epoch
 
     report = recommender.finetune(

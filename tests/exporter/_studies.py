@@ -17,6 +17,7 @@ about = "Does retention matter?"
 data = ["tiny"]
 
 [base]
+assignment = "metis"
 bits = 8
 dim = 8
 codes = 24

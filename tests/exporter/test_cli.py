@@ -236,7 +236,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_defaults_are_the_trainers() -> None:
     from lerg_edge.options import TrainingOptions
 
-    ours, theirs = ExportOptions(), TrainingOptions()
+    ours, theirs = ExportOptions(assignment="metis"), TrainingOptions()
     for name in ("bits", "dim", "seed", "device"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.depth == theirs.layers

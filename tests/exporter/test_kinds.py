@@ -18,6 +18,7 @@ from lerg_exporter.verification import verify_bundle
 from lerg_runtime import Recommender
 
 SMALL: dict[str, Any] = {
+    "assignment": "metis",
     "bits": 8,
     "dim": 8,
     "placeholders": 8,
@@ -66,6 +67,24 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
         {"codes": 24, "per_entity": 2, "layers": 3, "bits": 8},
         {"assignment": "legcf", "recommender": "xsimgcl"},
         {"codebook": 24 * 8, "assignment": 98 * 2},
+    ),
+    "product codes": (
+        {"assignment": "product", "per_entity": 4},
+        {"codes": 140, "per_entity": 4, "composition": "blocks", "step_shape": [1]},
+        {},
+        {"codebook": 140 * 8, "codebook_steps": 4, "assignment": 98 * 4},
+    ),
+    "product codes, portable": (
+        {"assignment": "product", "codes": 20, "lowering": "portable", "max_users": None},
+        {"codes": 20, "per_entity": 1, "composition": "blocks"},
+        {},
+        {"codebook": 20 * 8, "assignment": 98},
+    ),
+    "product quantisation": (
+        {"assignment": "product-nearest", "per_entity": 2, "recommender": "mf"},
+        {"codes": 140, "per_entity": 2, "composition": "blocks", "layers": 0},
+        {"assignment": "product-nearest", "recommender": "mf", "epochs": 0},
+        {"assignment": 98 * 2},
     ),
     "full table of floats": (
         {"bits": 32, "assignment": "full"},
@@ -136,7 +155,8 @@ def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
     from lerg_exporter.pipeline import _kinds
 
     assert _kinds(ExportOptions()) == {}
-    assert _kinds(ExportOptions(auxiliaries="random")) == {"auxiliaries": "random"}
+    asked = ExportOptions(assignment="metis", auxiliaries="random")
+    assert _kinds(asked) == {"assignment": "metis", "auxiliaries": "random"}
 
 
 def test_another_training_is_another_stage_and_each_is_found_again(dataset: Dataset, tmp_path: Path) -> None:
@@ -165,7 +185,7 @@ def test_another_training_is_another_stage_and_each_is_found_again(dataset: Data
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"assignment": "kmeans"}, "--assignment is kmeans; choose one of metis"),
+        ({"assignment": "kmeans"}, "--assignment is kmeans; choose one of product"),
         ({"auxiliaries": "none"}, "--auxiliaries is none; choose one of neighbours, random"),
         ({"recommender": "gru"}, "--recommender is gru; choose one of lightgcn"),
         ({"steps": "block"}, "--steps is block; choose one of one, row"),

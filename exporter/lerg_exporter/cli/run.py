@@ -105,7 +105,7 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--dim",
     type=_COUNT,
     metavar="D",
-    help="Length of an embedding; default: 88, and 64 without product codes.",
+    help="Length of an embedding; default: 112, and 64 without product codes.",
 )
 @_option(
     "--per-entity",

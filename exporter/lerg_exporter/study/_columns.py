@@ -165,6 +165,7 @@ COLUMNS: Mapping[str, Column] = {
     "items": Column("items", "count", _at("data", "items")),
     "pairs": Column("training pairs", "count", _at("data", "pairs")),
     "density": Column("density", "number", _at("data", "density")),
+    "selected_by": Column("selected by", "text", _at(*_selection, "method")),
     "selection_value": Column("value of the selection", "number", _at(*_selection, "value")),
     "relaxation_value": Column("value of the relaxation", "number", _at(*_selection, "relaxation_value")),
     "rounded_value": Column("value once rounded", "number", _at(*_selection, "rounded_value")),

@@ -75,6 +75,16 @@ struct Row {
   }
 };
 
+// Rows are gathered from tables that pass the second-level cache, in an order that no processor foresees: they are asked
+// for so many indices before they are needed, past the end of one list and into the next.
+constexpr int32_t kAhead = 16;
+
+template <int W, class Cell>
+inline void ask_for(const Cell* table, int64_t index) {
+  const char* row = reinterpret_cast<const char*>(table + index * W);
+  for (int line = 0; line < int(W * sizeof(Cell)); line += 64) __builtin_prefetch(row + line);
+}
+
 inline int32_t row_of(const RowRange& range, int32_t place) {
   return range.listed != nullptr ? range.listed[place] : place;
 }
@@ -103,14 +113,20 @@ void gather(const GatherArgs& args, const RowRange& range) {
   const Index* indices = static_cast<const Index*>(args.indices);
   const Source* source = static_cast<const Source*>(args.source);
   Target* target = static_cast<Target*>(args.target);
+  const bool listed = range.listed != nullptr;  // where lists do not follow one another, the end of each is the last
+  const int32_t end_of_all = listed ? 0 : args.indptr[range.end];
   for (int32_t place = range.begin; place < range.end; ++place) {
     const int32_t v = row_of(range, place);
+    const int32_t last = (listed ? args.indptr[v + 1] : end_of_all) - 1;
     if (skipped(range, v)) {
       if (!args.add) Row<W>::zero().write(target, place - range.first);
       continue;
     }
     Row<W> sum = Row<W>::zero();
-    for (int32_t e = args.indptr[v]; e < args.indptr[v + 1]; ++e) sum += Row<W>::at(source, indices[e]);
+    for (int32_t e = args.indptr[v]; e < args.indptr[v + 1]; ++e) {
+      ask_for<W>(source, indices[last - e > kAhead ? e + kAhead : last]);
+      sum += Row<W>::at(source, indices[e]);
+    }
     const float scale = args.scale[v];
     Row<W> result = args.add ? Row<W>::at(target, place - range.first) : Row<W>::zero();
     result.add_times(sum, args.squared ? scale * scale : scale);
@@ -136,6 +152,7 @@ void push(const PushArgs& args, int32_t begin, int32_t end) {
       if (e == last || static_cast<int32_t>(indices[e]) >= limit) continue;
       const Row<W> row = Row<W>::at(args.source, i).times(args.source_scale[args.listed[i]]);
       for (; e < last && (!kBeside || static_cast<int32_t>(indices[e]) < limit); ++e) {
+        if (!kBeside) ask_for<W>(sums, indices[last - e > kAhead ? e + kAhead : last - 1] - int64_t(first));
         Row<W> sum = Row<W>::at(sums, indices[e] - first);
         sum += row;
         sum.write(sums, indices[e] - first);
@@ -168,10 +185,13 @@ template <class Cell, class Index, int W>
 void collect(const CollectArgs& args) {
   const Index* entities = static_cast<const Index*>(args.entities);
   const Cell* rows = static_cast<const Cell*>(args.rows);
+  const int32_t last = args.indptr[args.end] - 1;
   for (int32_t k = args.begin; k < args.end; ++k) {
     Row<W> sum = Row<W>::zero();
-    for (int32_t e = args.indptr[k]; e < args.indptr[k + 1]; ++e)
+    for (int32_t e = args.indptr[k]; e < args.indptr[k + 1]; ++e) {
+      ask_for<W>(rows, entities[last - e > kAhead ? e + kAhead : last]);
       sum.add_times(Row<W>::at(rows, entities[e]), args.scale[entities[e]]);
+    }
     Row<W> total = Row<W>::at(args.codebook, k);
     total.add_times(sum, args.weight);
     total.write(args.codebook, k);
