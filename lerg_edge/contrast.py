@@ -11,6 +11,9 @@ propagation. A step costs the products that plain propagation costs, since noise
 Source: XSimGCL, arXiv 2209.02544, equations 5 to 8. Ours: layer 0 stays in the mean, because the programs'
 propagation has it there, where XSimGCL leaves it out; a contrast is over at most `Contrast.most` users and
 as many items of a batch, because our batches are many times as large as the paper's.
+
+The default weight was chosen on lastfm's validation pairs, for a full table at d = 64 with a learning rate of
+0.01 and l2 of 1e-3: NDCG@20 0.159 with 0.01 and 0.151 with 0.05, where plain BPR has 0.156.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Contrast:
         InputError: a value outside its range.
     """
 
-    weight: float = 0.2
+    weight: float = 0.01
     noise: float = 0.2
     temperature: float = 0.2
     layer: int = 1

@@ -62,6 +62,12 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
         {"recommender": "mf"},
         {"codebook": 24 * 8, "codebook_steps": 4 * 24, "assignment": 98 * 2},
     ),
+    "legcf, contrastive": (
+        {"codes": 24, "assignment": "legcf", "recommender": "xsimgcl", "epochs": 4},
+        {"codes": 24, "per_entity": 2, "layers": 3, "bits": 8},
+        {"assignment": "legcf", "recommender": "xsimgcl"},
+        {"codebook": 24 * 8, "assignment": 98 * 2},
+    ),
     "product codes": (
         {"assignment": "product", "per_entity": 4},
         {"codes": 140, "per_entity": 4, "composition": "blocks", "step_shape": [1]},
@@ -125,28 +131,23 @@ def test_every_kind_reaches_the_bundle_and_its_programs(name: str, dataset: Data
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("bits", [4, 32])
-def test_a_full_table_that_keeps_everybody_ranks_as_it_was_trained(
-    bits: int, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_a_full_table_that_keeps_everybody_ranks_as_it_was_trained(dataset: Dataset, tmp_path: Path) -> None:
     """Nobody pruned and nothing fine-tuned: the programs' accuracy is that of the trained model."""
     options = ExportOptions(
-        **{**SMALL, "bits": bits, "assignment": "full", "retention": 1.0, "finetune_epochs": 0}
+        **{**SMALL, "bits": 4, "assignment": "full", "retention": 1.0, "finetune_epochs": 0}
     )
     metrics = export(dataset, tmp_path / "bundle", options).manifest.document["metrics"]
     assert metrics["rewired"] == pytest.approx(metrics["before_pruning"], rel=1e-6)
 
 
-@pytest.mark.native
-def test_rounding_afterwards_shares_the_training(dataset: Dataset, tmp_path: Path) -> None:
-    found = {}
-    for bits in (4, 16):
-        options = ExportOptions(
-            **{**SMALL, "bits": bits, "assignment": "full", "quantisation": "post-training"}
-        )
-        export(dataset, tmp_path / str(bits), options, work_dir=tmp_path / "work")
-        found[bits] = len(list((tmp_path / "work").glob("pretrained-*")))
-    assert found == {4: 1, 16: 1}
+def test_rounding_afterwards_shares_the_training() -> None:
+    settings = {**SMALL, "assignment": "full", "quantisation": "post-training"}
+    trained = {
+        stages.training_options(ExportOptions(**{**settings, **rounded}), pairs=900)
+        for rounded in ({"bits": 4}, {"bits": 16}, {"bits": 8, "steps": "row"})
+    }
+    floats = ExportOptions(**{**SMALL, "assignment": "full", "bits": 32})
+    assert trained == {stages.training_options(floats, pairs=900)}
 
 
 def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
@@ -158,14 +159,26 @@ def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
     assert _kinds(asked) == {"assignment": "metis", "auxiliaries": "random"}
 
 
-def test_another_training_is_another_stage(dataset: Dataset, tmp_path: Path) -> None:
+def test_another_training_is_another_stage_and_each_is_found_again(dataset: Dataset, tmp_path: Path) -> None:
     work = WorkDir.at(tmp_path)
-    for settings in ({}, {"recommender": "mf"}, {"steps": "row"}):
-        options = ExportOptions(**SMALL, **settings)
+    changes: list[dict[str, Any]] = [
+        {}, {"recommender": "mf"}, {"recommender": "xsimgcl"}, {"steps": "row"}, {"assignment": "legcf"},
+    ]  # fmt: skip
+    for settings in changes:
+        options = ExportOptions(**{**SMALL, "assignment": "metis", "epochs": 4, **settings})
         training = stages.training_options(options, pairs=900)
-        assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
-        stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
-    assert len(list(tmp_path.glob("pretrained-*"))) == 3
+        runs = []
+        for _ in range(2):
+            made = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+            kind = options.assignment
+            runs.append(
+                stages.pretrained(dataset.train, made, training, kind=kind, work=work, progress=Silent())
+            )
+        first, again = runs
+        np.testing.assert_array_equal(first.assignment.codes, again.assignment.codes)
+        np.testing.assert_array_equal(first.codebook, again.codebook)
+        assert first.history == again.history
+    assert len(list(tmp_path.glob("pretrained-*"))) == len(changes)
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 
 
