@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NATIVE := CMakeLists.txt $(shell find runtime/native -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name CMakeLists.txt)
 PACKAGES := $(shell find lerg_edge exporter runtime/lerg_runtime -name '*.py' -o -name '*.pyi' -o -name py.typed)
 BUILD_REQUIREMENTS := 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.28' ninja
+# Tests keep to one thread each, so as many can run at a time as there are processors.
+WORKERS ?= $(shell nproc)
 
 .PHONY: .venv help demo test lint types bench wheel clean
 .DEFAULT_GOAL := help
@@ -32,7 +34,7 @@ demo: $(VENV)/.native  ## generate interactions, export, recommend and fine-tune
 	bash examples/demo.sh
 
 test: $(VENV)/.native wheel  ## run every test that is neither slow nor in need of a device
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.native  ## ruff: style and imports
 	$(BIN)/ruff check .

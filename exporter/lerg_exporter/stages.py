@@ -39,6 +39,7 @@ from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
+from lerg_exporter.recommenders import FULL_TABLE
 from lerg_exporter.selecting import choose, validated
 from lerg_exporter.selectors import AUTO, CANDIDATES
 
@@ -93,6 +94,7 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
         **kind.training,
+        **(FULL_TABLE.get(options.recommender, {}) if kind.one_each else {}),
     )
     if kind.one_each and options.recommender == "lightgcn":
         bits, steps = training.bits, training.per_row_steps
