@@ -18,9 +18,9 @@ from lerg_edge.training import propagated, validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
-from lerg_exporter.selecting import choose, validated
+from lerg_exporter.selecting import choose, selected, selection_settings, validated
 from lerg_exporter.selectors import AUTO
-from lerg_exporter.stages import Pruned, selected, selection_settings
+from lerg_exporter.stages import Pruned
 
 __all__ = ["folded"]
 

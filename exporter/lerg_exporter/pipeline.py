@@ -31,6 +31,7 @@ from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
 from lerg_exporter.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
 from lerg_exporter.quiet_imports import imported_meanwhile
+from lerg_exporter.selecting import check_selection
 from lerg_exporter.target import check_target
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
 from lerg_runtime import Recommender
@@ -166,7 +167,7 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
     """
     stages.training_options(options, pairs=dataset.train.pair_count)
     plan = choose_plan(options, DataSizes.of(dataset.train))
-    stages.check_selection(dataset.train, options, plan=plan)
+    check_selection(dataset.train, options, plan=plan)
     return plan
 
 

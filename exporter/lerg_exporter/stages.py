@@ -16,23 +16,15 @@ from scipy import sparse
 
 from lerg_edge.assignment import Assignment, LearnedAssignment, identity_assignment
 from lerg_edge.contrast import Contrast
-from lerg_edge.errors import InputError
 from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Interactions
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.placeholders import Placeholders, build_placeholders
+from lerg_edge.placeholders import Placeholders
 from lerg_edge.product import teacher_options
 from lerg_edge.quantiser import FLOAT_BITS
 from lerg_edge.rewiring import RewiredGraph, induced, rewire
-from lerg_edge.selection import (
-    SELECTORS,
-    Constraints,
-    Selection,
-    SelectionProblem,
-    find_selector,
-    select,
-)
+from lerg_edge.selection import SELECTORS, Selection
 from lerg_edge.training import validation_cut, without_pruned
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.assignments import ASSIGNMENTS
@@ -40,17 +32,14 @@ from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import FULL_TABLE
-from lerg_exporter.selecting import choose, validated
-from lerg_exporter.selectors import AUTO, CANDIDATES
+from lerg_exporter.selecting import choose, selected, selection_settings, validated
+from lerg_exporter.selectors import AUTO
 
 __all__ = [
     "Pruned",
     "assigned",
-    "check_selection",
     "pretrained",
     "rewired",
-    "selected",
-    "selection_settings",
     "training_options",
 ]
 
@@ -310,83 +299,6 @@ def _retained_graph(
     if options.rewiring == "none":
         return induced(matrix, selection.retained)
     return rewire(matrix, selection.retained, embeddings)
-
-
-def selection_settings(train: Interactions, options: ExportOptions, *, plan: Plan) -> dict[str, Any]:
-    """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
-    return {
-        "retention": plan.retention,
-        "selector": list(CANDIDATES) if options.selector == AUTO else options.selector,
-        "pruned_users": options.pruned_users == "placeholder" if options.selector == AUTO else None,
-        "boundary": options.rounding_boundary,
-        "constraints": constraints_of(train, options),
-        "placeholders": plan.placeholders,
-        "bits": options.bits,
-        "seed": options.seed,
-    }
-
-
-def selected(
-    train: Interactions, embeddings: np.ndarray, options: ExportOptions, selector: str, *, plan: Plan
-) -> tuple[Selection, Placeholders]:
-    """Whom a selector keeps, and what stands for the others; errors of :func:`rewired`."""
-    problem = SelectionProblem.at_retention(
-        train.matrix(),
-        embeddings,
-        retention=plan.retention,
-        constraints=constraints_of(train, options),
-        seed=options.seed,
-    )
-    selection = select(problem, selector=find_selector(selector, boundary=options.rounding_boundary))
-    placeholders = build_placeholders(
-        embeddings,
-        selection.retained,
-        user_count=train.user_count,
-        count=plan.placeholders,
-        bits=options.bits,
-        seed=options.seed,
-    )
-    return selection, placeholders
-
-
-def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) -> None:
-    """Refuse a selection or a folding that cannot be made, before anything is trained for it.
-
-    Raises:
-        InputError: an unknown id or selector, or constraints that contradict each other.
-        BudgetError: an edge budget that no choice meets.
-    """
-    for name in CANDIDATES if options.selector == AUTO else (options.selector,):
-        find_selector(name)
-    entities = train.user_count + train.item_count
-    if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
-        raise InputError(
-            f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
-            f"many codes as entries, and at most {int(plan.retention * entities)}, the entities that stay"
-        )
-    if plan.codes > entities and not plan.entries:
-        raise InputError(
-            f"--codes is {plan.codes} and there are {entities} entities; give at most as many codes"
-        )
-    matrix = train.matrix()
-    nothing = np.zeros((sum(matrix.shape), 1), np.float32)
-    constraints = constraints_of(train, options)
-    SelectionProblem.at_retention(matrix, nothing, retention=plan.retention, constraints=constraints).rules()
-
-
-def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:
-    """The side constraints of a selection, raw ids looked up.
-
-    Raises:
-        InputError: an id that is not in the data.
-    """
-    return Constraints(
-        user_floor=options.min_users,
-        item_floor=options.min_items,
-        keep_users=np.array([train.user_ids.index_of(raw) for raw in options.keep_users], np.int64),
-        keep_items=np.array([train.item_ids.index_of(raw) for raw in options.keep_items], np.int64),
-        edge_ceiling=options.edge_budget,
-    )
 
 
 def _pretrained_of(
