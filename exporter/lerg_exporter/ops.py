@@ -2,7 +2,8 @@
 
 Importing this module defines `torch.ops.lerg.*`, once a process.  Every operator has a functional form, which
 programs are traced with, and an `.out` form, which ExecuTorch's programs call and the native kernels
-implement.  What each computes stands in `lerg_exporter.reference`.
+implement.  What each computes stands in `lerg_exporter.reference` and
+`ranking_reference`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lerg_exporter import reference
+from lerg_exporter import ranking_reference, reference
 
 __all__ = ["OPERATORS"]
 
@@ -210,7 +211,8 @@ def _out_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _define() -> torch.library.Library:
     library = torch.library.Library("lerg", "DEF")
     for name, arguments in OPERATORS.items():
-        implementation: Callable[..., Tensor] = getattr(reference, name)
+        module = ranking_reference if name in ranking_reference.__all__ else reference
+        implementation: Callable[..., Tensor] = getattr(module, name)
         library.define(f"{name}({arguments}) -> Tensor")
         library.define(f"{name}.out({arguments}, *, Tensor(a!) out) -> Tensor(a!)")
         library.impl(name, implementation, "CompositeExplicitAutograd")

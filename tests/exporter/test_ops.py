@@ -4,72 +4,25 @@ from __future__ import annotations
 
 import importlib
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from _operators import (
+    CODES,
+    DIM,
+    FOLDED_PLACES,
+    FOLDED_USERS,
+    ITEMS,
+    USERS,
+    Case,
+    folded_case,
+    make,
+)
 
 ops = pytest.importorskip("lerg_exporter.ops")
 
 LERG = torch.ops.lerg
-
-
-@dataclass(frozen=True)
-class Case:
-    """A small graph with an isolated user and item, placeholders on both sides, and requests that repeat."""
-
-    codebook: torch.Tensor
-    graph: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    placeholders: tuple[torch.Tensor, torch.Tensor]
-    rows: tuple[torch.Tensor, torch.Tensor]
-    anchor_weight: float
-    adjacency: np.ndarray  # [N, N], normalised
-    assignment: np.ndarray  # [N, codes]
-
-    def dense(self, layers: int) -> np.ndarray:
-        """P = 1/(L+1) sum_l A^l S, [N, codes]."""
-        terms = [
-            np.linalg.matrix_power(self.adjacency, layer) @ self.assignment for layer in range(layers + 1)
-        ]
-        return sum(terms) / (layers + 1)
-
-
-USERS, ITEMS, CODES, DIM = 7, 9, 5, 6
-
-
-def make(per_row: int, index: torch.dtype = torch.uint8, dtype: torch.dtype = torch.float64) -> Case:
-    rng = np.random.default_rng(per_row)
-    edges = rng.random((USERS, ITEMS)) < 0.4
-    edges[3, :] = edges[:, 5] = False
-    codes = np.stack([rng.permutation(CODES)[:per_row] for _ in range(USERS + ITEMS)])
-    anchor_weight = 0.7
-    weights = [1.0] if per_row == 1 else [anchor_weight] + [0.3 / (per_row - 1)] * (per_row - 1)
-    assignment = np.zeros((USERS + ITEMS, CODES))
-    for entity, row in enumerate(codes):
-        assignment[entity, row] = weights
-    adjacency = np.zeros((USERS + ITEMS, USERS + ITEMS))
-    adjacency[:USERS, USERS:] = edges
-    adjacency[USERS:, :USERS] = edges.T
-    degrees = adjacency.sum(1)
-    roots = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0)
-    return Case(
-        codebook=torch.tensor(rng.normal(size=(CODES, DIM)), dtype=dtype),
-        graph=(
-            torch.tensor(codes[:USERS]).to(index),
-            torch.tensor(codes[USERS:]).to(index),
-            torch.tensor(np.concatenate([[0], edges.sum(1).cumsum()]), dtype=torch.int32),
-            torch.tensor(np.nonzero(edges)[1]).to(index),
-        ),
-        placeholders=(
-            torch.tensor(rng.normal(size=(2, DIM)), dtype=dtype),
-            torch.tensor(rng.normal(size=(3, DIM)), dtype=dtype),
-        ),
-        rows=(torch.tensor([0, 3, USERS + 1, 6, 0, USERS]), torch.tensor([5, 8, 8, ITEMS + 2, 1])),
-        anchor_weight=anchor_weight,
-        adjacency=adjacency * roots[:, None] * roots,
-        assignment=assignment,
-    )
 
 
 def slot_table(case: Case, propagated: np.ndarray, side: int) -> np.ndarray:
@@ -250,129 +203,6 @@ def test_top_items_breaks_ties_by_item_and_marks_what_is_missing() -> None:
     scores = LERG.score_items(user_rows[:2], item_table, item_slots, items[:2])
     nothing = -math.inf
     assert scores.tolist() == [[2, 2, 1, 1, nothing, nothing], [-1, -1, -2, -2, -3, nothing]]
-
-
-FOLDED_USERS, FOLDED_ROWS, FOLDED_PLACES = 4, 10, (2, 3)
-
-
-def folded_case(
-    dtype: torch.dtype = torch.float64, steps: int = 1
-) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...], torch.Tensor]:
-    """Entries of 4 users and 6 items, placeholders of both, and triples of which some are placeholders."""
-    rng = np.random.default_rng(steps)
-    codes = np.stack([rng.permutation(CODES)[:3] for _ in range(FOLDED_ROWS)])
-    entries = (
-        torch.tensor(codes).to(torch.uint8),
-        torch.tensor(rng.integers(-127, 128, (FOLDED_ROWS, 3)), dtype=torch.int8),
-        torch.tensor(rng.integers(0, 256, FOLDED_ROWS), dtype=torch.uint8),
-        torch.tensor(np.geomspace(1e-3, 1e-2, 256), dtype=dtype),
-    )
-    triples = (torch.tensor([0, 3, 5, 0]), torch.tensor([5, 8, 0, 2]), torch.tensor([1, 1, 7, 6]))
-    return entries, triples, torch.tensor(rng.normal(size=(sum(FOLDED_PLACES), DIM)), dtype=dtype)
-
-
-def dense_entries(entries: tuple[torch.Tensor, ...]) -> np.ndarray:
-    """The matrix [rows, codes], one entry at a time."""
-    codes, weights, scales, table = (tensor.numpy() for tensor in entries)
-    matrix = np.zeros((FOLDED_ROWS, CODES))
-    for (row, column), code in np.ndenumerate(codes):
-        matrix[row, code] += float(weights[row, column]) * float(table[scales[row]])
-    return matrix
-
-
-def batch_rows(matrix: np.ndarray, rest: np.ndarray, triples: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
-    """The row of each slot, one slot at a time."""
-    users = [*matrix[:FOLDED_USERS], *rest[: FOLDED_PLACES[0]]]
-    items = [*matrix[FOLDED_USERS:], *rest[FOLDED_PLACES[0] :]]
-    return [side[slot] for side, slots in zip((users, items, items), triples, strict=True) for slot in slots]
-
-
-@pytest.mark.parametrize("steps", [1, CODES])
-@pytest.mark.parametrize("bits", [4, 8, 16])
-def test_folded_rows_are_those_of_a_dense_matrix(bits: int, steps: int) -> None:
-    entries, triples, rest = folded_case(steps=steps)
-    rng = np.random.default_rng(bits)
-    codebook = torch.tensor(rng.normal(size=(CODES, DIM)))
-    step = torch.tensor(rng.uniform(0.5, 1.5, steps)) / 2 ** (bits - 2)
-    where = (FOLDED_USERS, FOLDED_PLACES[0])
-    found = LERG.folded_rows(codebook, step, *entries, rest, *triples, *where, bits)
-    high = 2 ** (bits - 1)
-    quantised = np.clip(np.rint(codebook.numpy() / step.numpy()[:, None]), -high, high - 1)
-    quantised = quantised * step.numpy()[:, None]
-    expected = batch_rows(dense_entries(entries) @ quantised, rest.numpy(), triples)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("bits", [4, 8, 16])
-def test_folded_tables_are_those_of_a_dense_matrix(bits: int) -> None:
-    entries, _, rest = folded_case()
-    rng = np.random.default_rng(bits)
-    kind = {4: torch.uint8, 8: torch.int8, 16: torch.int16}[bits]
-    limits = torch.iinfo(kind)
-    width = DIM // 2 if bits == 4 else DIM
-    packed = torch.tensor(rng.integers(limits.min, limits.max + 1, (CODES, width))).to(kind)
-    step = torch.tensor([0.1], dtype=torch.float64)
-    matrix = dense_entries(entries) @ LERG.dequantise(packed, step, bits).numpy()
-    where = (FOLDED_USERS, FOLDED_PLACES[0])
-    for side, (own, places) in enumerate(
-        zip((matrix[:FOLDED_USERS], matrix[FOLDED_USERS:]), (rest[:2], rest[2:]), strict=True)
-    ):
-        found = LERG.folded_table(packed, step, *entries, rest, *where, side, bits)
-        np.testing.assert_allclose(found, np.concatenate([own, places]), rtol=0, atol=1e-12)
-
-
-def pairwise_loss(rows: np.ndarray, l2: float) -> float:
-    """The loss of a batch's rows, one triple at a time."""
-    user, positive, negative = rows.reshape(3, -1, DIM)
-    margins = [float(u @ n - u @ p) for u, p, n in zip(user, positive, negative, strict=True)]
-    loss = sum(math.log(1 + math.exp(margin)) for margin in margins) / len(user)
-    return loss + 0.5 * l2 * float((rows**2).sum()) / len(user)
-
-
-def test_folded_loss_is_its_formula() -> None:
-    rows = np.random.default_rng(2).normal(size=(12, DIM))
-    entries, triples, _ = folded_case()
-    weights = (torch.zeros(CODES, DIM, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
-    found = LERG.folded_loss(torch.tensor(rows), *weights, *entries, *triples, FOLDED_USERS, 8, 0.3)
-    assert float(found) == pytest.approx(pairwise_loss(rows, 0.3), rel=1e-12)
-
-
-def test_folded_gradient_is_that_of_the_dense_matrix() -> None:
-    """By central differences, a weight of the codebook at a time."""
-    entries, triples, rest = folded_case()
-    codebook = np.random.default_rng(9).normal(size=(CODES, DIM))
-    matrix = dense_entries(entries)
-
-    def rows(weights: np.ndarray) -> np.ndarray:
-        return np.array(batch_rows(matrix @ weights, rest.numpy(), triples))
-
-    grad = torch.tensor(0.7, dtype=torch.float64)
-    found = LERG.folded_loss_grad(
-        grad, torch.tensor(rows(codebook)), *entries, *triples, FOLDED_USERS, CODES, 0.3
-    )
-    for place in np.ndindex(codebook.shape):
-        moved = [codebook.copy(), codebook.copy()]
-        for weights, size in zip(moved, (1e-5, -1e-5), strict=True):
-            weights[place] += size
-        ends = [pairwise_loss(rows(weights), 0.3) for weights in moved]
-        assert float(found[place]) == pytest.approx(0.7 * (ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-8)
-
-
-def test_folded_gradient_reaches_codebook_and_step_through_the_loss_alone() -> None:
-    entries, triples, rest = folded_case(torch.float32)
-    codebook = torch.randn(CODES, DIM, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    step = torch.tensor([0.1], requires_grad=True)
-    weights, where = (codebook, step), (FOLDED_USERS, FOLDED_PLACES[0])
-    rows = LERG.folded_rows(*weights, *entries, rest, *triples, *where, 8)
-    LERG.folded_loss(rows, *weights, *entries, *triples, FOLDED_USERS, 8, 0.3).backward()
-    quantised = LERG.folded_loss_grad(
-        torch.tensor(1.0), rows.detach(), *entries, *triples, FOLDED_USERS, CODES, 0.3
-    )
-    inner = (quantised, codebook.detach(), step.detach(), 8)
-    assert torch.equal(codebook.grad, LERG.fake_quantise_grad_codebook(*inner))
-    assert torch.equal(step.grad, LERG.fake_quantise_grad_step(*inner))
-    with pytest.raises(NotImplementedError, match="through lerg::folded_loss"):
-        LERG.folded_rows(*weights, *entries, rest, *triples, *where, 8).sum().backward()
 
 
 def operator_inputs() -> dict[str, tuple[object, ...]]:
