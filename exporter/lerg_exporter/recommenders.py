@@ -14,8 +14,9 @@ RECOMMENDERS = ("lightgcn", "mf", "xsimgcl")
 _LAYERS = 3
 
 # Fields of `lerg_edge.options.TrainingOptions` that suit a full table of a recommender, chosen on lastfm's
-# validation pairs at d = 64. Without propagation a table overfits sooner: NDCG@20 0.135 with the penalty and the
-# rate that suit codes, 0.144 with this penalty, and 0.146 with this rate too. For LightGCN see `lerg_edge.product.teacher_options`.
+# validation pairs at d = 64. Without propagation a table overfits sooner: NDCG@20 0.135 with the penalty and
+# the rate that suit codes, 0.144 with this penalty, 0.146 with this rate too. For LightGCN see
+# `lerg_edge.product.teacher_options`.
 FULL_TABLE: Mapping[str, Mapping[str, Any]] = {
     "mf": {"learning_rate": 0.01, "l2": 1e-2},
     "xsimgcl": {"learning_rate": 0.01, "l2": 1e-3},

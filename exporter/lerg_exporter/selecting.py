@@ -16,7 +16,7 @@ from lerg_edge.selection import Constraints, Selection, SelectionProblem, find_s
 from lerg_edge.validation import ValidationSplit
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
-from lerg_exporter.selectors import AUTO, CANDIDATES
+from lerg_exporter.selectors import AUTO, CANDIDATES, PROGRAMS
 
 __all__ = [
     "Chosen",
@@ -30,6 +30,7 @@ __all__ = [
 
 Chosen = tuple[Selection, Placeholders]
 """Whom to keep, and what stands for the others."""
+_LEAST_GAIN = 0.005  # of the program's score, or its selection stays: less is noise on thousands of users
 
 
 def choose(
@@ -37,10 +38,12 @@ def choose(
 ) -> tuple[Chosen, dict[str, float]]:
     """The selection by a selector, or with `auto` the best of those by `CANDIDATES`.
 
+    A simple rule takes the place of the binary program where its score is better by half a percent at least.
+
     Args:
         selector: a selector's name, or `auto`.
         make: the selection by a named selector.
-        score: validation NDCG@20 of a selection; ties go to the earlier candidate.
+        score: validation NDCG@20 of a selection; equals go to the earlier candidate.
 
     Returns:
         The selection, and the score of each candidate; without `auto` nobody is asked for any.
@@ -49,7 +52,10 @@ def choose(
         return make(selector), {}
     found = {name: make(name) for name in CANDIDATES}
     scores = {name: score(*chosen) for name, chosen in found.items()}
-    return found[max(scores, key=lambda name: scores[name])], scores
+    best, program = (max(names, key=lambda name: scores[name]) for names in (CANDIDATES, PROGRAMS))
+    if scores[best] < (1 + _LEAST_GAIN) * scores[program]:
+        best = program
+    return found[best], scores
 
 
 def validated(

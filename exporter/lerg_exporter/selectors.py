@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["AUTO", "CANDIDATES", "ROUNDING"]
+__all__ = ["AUTO", "CANDIDATES", "PROGRAMS", "ROUNDING"]
 
 AUTO = "auto"
-_PROGRAMS = ("bip-reach", "bip-norm", "bip")
-CANDIDATES = (*_PROGRAMS, "degree", "pagerank", "random")
+PROGRAMS = ("bip-reach", "bip-norm", "bip")
+"""The objectives of the binary program that `auto` tries."""
+CANDIDATES = (*PROGRAMS, "degree", "pagerank", "random")
 """What `auto` chooses from, by validation. On gowalla `bip-reach` keeps most at retentions up to 0.7 and
 `bip-norm` above; on lastfm, which is smaller, degree and PageRank do. Under an edge budget that forbids the
 entities with most edges a random choice, which keeps its share of them, can be the best of all."""
-ROUNDING = (AUTO, *_PROGRAMS, "bip-global")
+ROUNDING = (AUTO, *PROGRAMS, "bip-global")
 """Selectors that round a relaxation."""

@@ -8,7 +8,7 @@ import pytest
 
 from lerg_edge.selection import SELECTORS
 from lerg_exporter.selecting import choose
-from lerg_exporter.selectors import AUTO, CANDIDATES
+from lerg_exporter.selectors import AUTO, CANDIDATES, PROGRAMS
 
 
 def _choose(selector: str, scores: dict[str, float]) -> tuple[Any, dict[str, float]]:
@@ -27,6 +27,18 @@ def test_auto_takes_what_validation_prefers(best: str) -> None:
 def test_ties_go_to_the_earlier_candidate() -> None:
     (selection, _), _ = _choose(AUTO, dict.fromkeys(CANDIDATES, 0.0))
     assert selection == CANDIDATES[0]
+
+
+@pytest.mark.parametrize(("score", "taken"), [(0.2008, "bip"), (0.2011, "degree")])
+def test_a_simple_rule_has_to_be_clearly_better_than_the_program(score: float, taken: str) -> None:
+    scores = dict.fromkeys(CANDIDATES, 0.1) | {"bip": 0.2, "degree": score}
+    (selection, _), _ = _choose(AUTO, scores)
+    assert selection == taken
+
+
+def test_among_objectives_of_the_program_any_gain_counts() -> None:
+    (selection, _), _ = _choose(AUTO, dict.fromkeys(CANDIDATES, 0.1) | {PROGRAMS[-1]: 0.1001})
+    assert selection == PROGRAMS[-1]
 
 
 def test_a_stated_selector_is_not_asked_for_its_score() -> None:
