@@ -85,7 +85,7 @@ def selection_settings(train: Interactions, options: ExportOptions, *, plan: Pla
     """All but the embeddings that :func:`selected` depends on, for a fingerprint."""
     return {
         "retention": plan.retention,
-        "selector": list(CANDIDATES) if options.selector == AUTO else options.selector,
+        "selector": [*CANDIDATES, _LEAST_GAIN] if options.selector == AUTO else options.selector,
         "pruned_users": options.pruned_users == "placeholder" if options.selector == AUTO else None,
         "boundary": options.rounding_boundary,
         "constraints": constraints_of(train, options),
