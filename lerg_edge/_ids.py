@@ -17,6 +17,7 @@ __all__ = ["IdMap"]
 
 _CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _INT64 = np.iinfo(np.int64)
+_MAX_BYTES = 4096  # of an id in a bundle, UTF-8
 
 
 def _canonical_integer(text: str) -> int | None:
@@ -59,7 +60,7 @@ class IdMap:
         nothing tells "12" from 12, use ``from_text``.
 
         Raises:
-            InputError: an id is neither an integer nor a non-empty string that UTF-8 can hold.
+            InputError: an id is neither an integer nor a non-empty string that UTF-8 can hold in 4,096 bytes.
         """
         if isinstance(values, np.ndarray) and values.dtype.kind == "i":
             return cls(distinct_sorted(values.astype(np.int64).ravel()))
@@ -128,9 +129,14 @@ def _checked_id(value: Any) -> int | str:
         if not value:
             raise InputError("an id is an empty string; every id needs at least one character")
         try:
-            value.encode()
+            length = len(value.encode())
         except UnicodeEncodeError:
             raise InputError(f"id {value!r} cannot be written as UTF-8; clean the text first") from None
+        if length > _MAX_BYTES:
+            raise InputError(
+                f"the id that begins with {value[:20]!r} has {length:,} bytes; a bundle holds ids of up to "
+                f"{_MAX_BYTES:,}: is the delimiter right?"
+            )
         return str(value)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         if not _INT64.min <= int(value) <= _INT64.max:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lerg_edge.errors import InputError
+from lerg_runtime.bundle import check_replaceable
 
 __all__ = ["check_target"]
 
@@ -35,3 +36,4 @@ def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> None:
         raise InputError(f"-o {path} is a folder with other files in it; name a new one")
     if not overwrite:
         raise InputError(f"-o {path} is a bundle already; add --force to replace it, or name a new folder")
+    check_replaceable(path)

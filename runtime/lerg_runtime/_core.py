@@ -14,7 +14,7 @@ from lerg_runtime._plan import MemoryPlan, Workload, check_phase, plan_memory
 from lerg_runtime._serving import Serving
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
-from lerg_runtime.bundle._state import STATE_FILE, State
+from lerg_runtime.bundle._state import STATE_FILE, State, state_stamp
 from lerg_runtime.errors import BundleError
 
 __all__ = ["OpenBundle"]
@@ -37,6 +37,7 @@ class OpenBundle:
         entities: ids and slots.
         interactions: everything that users have seen, local interactions included.
         state: weights and local interactions as they are now.
+        stamp: of the saved state that `state` goes on from.
 
     Raises:
         BudgetError: opening and recommending for one user do not fit; nothing large has been allocated.
@@ -47,6 +48,8 @@ class OpenBundle:
         self.folder = folder
         self.budget_bytes = budget_bytes
         self.sizes: StoredSizes = folder.stored_sizes()
+        # Before it is read: what is saved in between is then found out.
+        self.stamp = state_stamp(folder.path)
         self.state: State = folder.read_state()
         plan = self.plan(self.workload(users_at_once=1))
         for phase in ("open", "encode", "recommend"):

@@ -330,13 +330,15 @@ class Recommender:
                 and must not exist.
 
         Raises:
-            InputError: something is in the way.
+            InputError: something is in the way, or somebody else has saved since the bundle was opened.
             OSError: the disk is full or not writable; what was there stays.
         """
         bundle = self._open
         saved = replace(bundle.state, generation=bundle.state.generation + 1)
         if path is None or Path(path).resolve() == bundle.folder.path.resolve():
-            save_state(bundle.folder.path, saved, digest=bundle.folder.digest)
+            bundle.stamp = save_state(
+                bundle.folder.path, saved, digest=bundle.folder.digest, over=bundle.stamp
+            )
             bundle.state = saved
         else:
             copy_bundle(bundle.folder, path, saved)

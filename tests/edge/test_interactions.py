@@ -32,8 +32,14 @@ def test_text_of_canonical_integers_becomes_integers() -> None:
     assert IdMap.from_text(["9223372036854775807"]).values.tolist() == [2**63 - 1]
 
 
+def test_an_id_that_no_bundle_could_hold_is_refused() -> None:
+    IdMap.from_values(["é" * 2048])
+    with pytest.raises(InputError, match=r"begins with 'éé.*' has 4,098 bytes; .* up to 4,096"):
+        IdMap.from_values(["é" * 2049])
+
+
 @pytest.mark.parametrize(
-    "odd", ["007", "+5", "-0", "1.0", " 1", "1e3", "9223372036854775808", "٣", "x", "1_000", "-", "9" * 5_000]
+    "odd", ["007", "+5", "-0", "1.0", " 1", "1e3", "9223372036854775808", "٣", "x", "1_000", "-", "9" * 4_000]
 )
 def test_one_id_that_is_no_canonical_integer_makes_all_strings(odd: str) -> None:
     ids = IdMap.from_text(["10", "9", odd])

@@ -239,6 +239,19 @@ def test_nothing_is_overwritten_unless_asked(tmp_path: Path, model: TinyModel) -
         write_bundle(tmp_path / "no" / "bundle", **given)
 
 
+def test_a_bundle_with_a_file_of_somebody_else_in_it_is_not_overwritten(
+    tmp_path: Path, model: TinyModel
+) -> None:
+    given = parts(model)
+    write_bundle(tmp_path / "bundle", **given)
+    (tmp_path / "bundle" / ".state.bin.4711.new").write_text("what a crash left")
+    write_bundle(tmp_path / "bundle", **given, overwrite=True)
+    (tmp_path / "bundle" / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"notes\.txt in it is no part of a bundle and would be lost"):
+        write_bundle(tmp_path / "bundle", **given, overwrite=True)
+    assert (tmp_path / "bundle" / "notes.txt").read_text() == "precious"
+
+
 def test_a_copy_carries_another_state(bundle: Path, tmp_path: Path) -> None:
     folder = BundleFolder.open(bundle)
     state = folder.read_state()

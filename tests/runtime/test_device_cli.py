@@ -113,6 +113,14 @@ def test_an_id_with_commas_in_a_history(shell: Shell, tmp_path: Path, fake_nativ
         assert [item["item"] for item in told] == rec.recommend_from_history(meant, k=3)[0].tolist()
 
 
+def test_a_catalogue_shorter_than_the_usual_ranking(
+    shell: Shell, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lerg_runtime.cli._options._USUAL_LENGTH", 100)
+    _, out, _ = shell("recommend", tiny_bundle, "--all-users", "--include-seen")
+    assert len(out.splitlines()) == 1 + 30 * 40
+
+
 def test_include_seen(shell: Shell, tiny_bundle: Path) -> None:
     some = shell.json("recommend", tiny_bundle, "--user", USERS[0], "-k", 40)["users"][0]["items"]
     every = shell.json("recommend", tiny_bundle, "--user", USERS[0], "-k", 40, "--include-seen")["users"][0][

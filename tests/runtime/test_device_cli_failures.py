@@ -67,6 +67,8 @@ FAILURES: list[tuple[str, Callable[[Path], None], int, str]] = [
     ("recommend B --history x --all-users", nothing, 2, "give --user ID"),
     ("recommend B --history x --user U", nothing, 2, "give --user ID"),
     ("recommend B --history nothing", nothing, 2, "there is no item 'nothing' .* it knows 40 items"),
+    ("recommend B --all-users -k 41", nothing, 2, "-k is 41 and there are 40 items; ask for at most 40"),
+    ("finetune B --interactions F -o no/such/place", GOOD, 2, "there is no folder .*no/such; make it first"),
     ("recommend B --user nobody", nothing, 2, "there is no user 'nobody'"),
     ("recommend B --user U -k 0", nothing, 2, "'-k'"),
     ("recommend B --user U -k -5", nothing, 2, "'-k'"),

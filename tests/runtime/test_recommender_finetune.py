@@ -128,6 +128,23 @@ def test_what_is_recommended_is_what_is_saved(tiny_bundle: Path, tmp_path: Path,
     assert rec.finetune(pairs, seed=9).losses == Recommender.open(tiny_bundle).finetune(pairs, seed=9).losses
 
 
+def test_saving_over_what_somebody_else_has_saved_is_refused(tiny_bundle: Path, model: TinyModel) -> None:
+    first, second = Recommender.open(tiny_bundle), Recommender.open(tiny_bundle)
+    pairs = unseen_pairs(model, 2)
+    first.finetune(pairs[:1])
+    first.save()
+    first.save()
+    saved = (tiny_bundle / "state.bin").read_bytes()
+    second.finetune(pairs[1:])
+    with pytest.raises(InputError, match=r"state\.bin was saved by somebody else .* open the bundle again"):
+        second.save()
+    assert (tiny_bundle / "state.bin").read_bytes() == saved
+    third = Recommender.open(tiny_bundle)
+    third.finetune(pairs[1:])
+    third.save()
+    assert len(Recommender.open(tiny_bundle).state.users) == 2
+
+
 def test_saving_over_something_else_is_refused(rec: Recommender, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("")

@@ -29,7 +29,7 @@ def _lerg_export(context: click.Context) -> None:
     """Turn interactions into a bundle that a device opens, recommends from and fine-tunes.
 
     Exit status: 0 done, 2 wrong usage or bad input, 3 a budget cannot be met, 4 a damaged or foreign bundle,
-    1 anything else.
+    130 interrupted, 1 anything else.
     """
     if context.invoked_subcommand is None:
         raise click.UsageError("name a command: run, study, inspect or verify")

@@ -10,7 +10,7 @@ from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
 from lerg_runtime.bundle._reader import BundleFolder, Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import State, save_state
-from lerg_runtime.bundle._writer import copy_bundle, write_bundle
+from lerg_runtime.bundle._writer import check_replaceable, copy_bundle, write_bundle
 
 __all__ = [
     "FORMAT",
@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "TensorSpec",
     "TextIds",
+    "check_replaceable",
     "copy_bundle",
     "ids_from_values",
     "pack",

@@ -18,6 +18,11 @@ from pathlib import Path
 
 from lerg_runtime.errors import BundleError, InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["new_folder", "open_regular", "replace_file", "sync_folder", "write_synced"]
 
 _BESIDE = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)\.(?:new|old)")
@@ -40,6 +45,20 @@ def write_synced(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here for `folder`; does nothing where a system has no such locks."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -113,6 +132,11 @@ def open_regular(folder: Path, name: str) -> tuple[int, int]:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None
     return handle, os.fstat(handle).st_size
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether it is named like what a crashed writer leaves."""
+    return _BESIDE.fullmatch(path.name) is not None
 
 
 def _beside(path: Path, kind: str) -> Path:

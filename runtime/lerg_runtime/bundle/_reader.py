@@ -22,7 +22,16 @@ from lerg_runtime.bundle._npz import Allocate, NpzReader
 from lerg_runtime.bundle._state import STATE_FILE, State, read_state
 from lerg_runtime.errors import BundleError, InputError
 
-__all__ = ["CHECKSUMS_FILE", "MANIFEST_FILE", "BundleFolder", "Entities", "StoredSizes"]
+__all__ = [
+    "CHECKSUMS_FILE",
+    "ENTITIES_FILE",
+    "GOLDEN_FILE",
+    "INTERACTIONS_FILE",
+    "MANIFEST_FILE",
+    "BundleFolder",
+    "Entities",
+    "StoredSizes",
+]
 
 CHECKSUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"

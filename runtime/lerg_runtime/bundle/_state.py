@@ -14,14 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from lerg_runtime.bundle._checksums import read_bounded
-from lerg_runtime.bundle._files import replace_file
+from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._npz import NpzReader, npz_bytes
 from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError, InputError
 
-__all__ = ["STATE_FILE", "STATE_VERSION", "State", "decode_state", "encode_state", "read_state", "save_state"]
+__all__ = [
+    "STATE_FILE",
+    "STATE_VERSION",
+    "State",
+    "decode_state",
+    "encode_state",
+    "read_state",
+    "save_state",
+    "state_stamp",
+]
 
 STATE_FILE = "state.bin"
 STATE_VERSION = 1
@@ -117,14 +126,38 @@ def read_state(folder: Path, shape: ModelShape, *, digest: bytes) -> State:
     return decode_state(data, shape, digest=digest, where=str(folder / STATE_FILE))
 
 
-def save_state(folder: Path, state: State, *, digest: bytes) -> None:
+def state_stamp(folder: Path) -> bytes:
+    """What tells saved states apart: the SHA-256 that the file begins with; empty without a file."""
+    try:
+        with open(folder / STATE_FILE, "rb") as stream:
+            return stream.read(_DIGEST_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def save_state(folder: Path, state: State, *, digest: bytes, over: bytes | None = None) -> bytes:
     """Replace the state of a bundle; after a crash the old one or the new one is there.
 
+    Args:
+        over: stamp of the state that this one goes on from; None replaces any.
+
+    Returns:
+        The new state's stamp.
+
     Raises:
-        InputError: see `encode_state`.
+        InputError: somebody else has saved meanwhile; see also `encode_state`.
         OSError: the disk is full or the folder cannot be written; the old state stays.
     """
-    replace_file(folder / STATE_FILE, encode_state(state, digest=digest))
+    data = encode_state(state, digest=digest)
+    path = folder / STATE_FILE
+    with locked(folder):
+        if over is not None and state_stamp(folder) not in (over, b""):
+            raise InputError(
+                f"{path} was saved by somebody else after it was opened here, and stays as it is; "
+                "open the bundle again and repeat"
+            )
+        replace_file(path, data)
+    return data[:_DIGEST_BYTES]
 
 
 def largest_state(shape: ModelShape) -> int:

@@ -15,17 +15,27 @@ import numpy as np
 from lerg_runtime.bundle._checksums import render_checksums
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.bundle._files import new_folder, write_synced
+from lerg_runtime.bundle._files import is_leftover, new_folder, write_synced
 from lerg_runtime.bundle._ids import IntegerIds, RawId, ids_from_values
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, Manifest, render_manifest
 from lerg_runtime.bundle._npz import npz_bytes, smallest_unsigned
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE
-from lerg_runtime.bundle._reader import CHECKSUMS_FILE, MANIFEST_FILE, BundleFolder
+from lerg_runtime.bundle._reader import (
+    CHECKSUMS_FILE,
+    ENTITIES_FILE,
+    GOLDEN_FILE,
+    INTERACTIONS_FILE,
+    MANIFEST_FILE,
+    BundleFolder,
+)
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
 from lerg_runtime.errors import BundleError, InputError
 
-__all__ = ["copy_bundle", "write_bundle"]
+__all__ = ["check_replaceable", "copy_bundle", "write_bundle"]
+
+_ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE)
+_NAMES = {CHECKSUMS_FILE, MANIFEST_FILE, PARAMETER_FILE, PROGRAM_FILE, STATE_FILE, *_ARRAY_FILES}
 
 
 def write_bundle(
@@ -71,10 +81,8 @@ def write_bundle(
         BundleError: the parts do not fit each other.
     """
     target = Path(folder)
-    if overwrite and target.is_dir() and any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
-        raise InputError(
-            f"cannot replace {target}: it is not a bundle; name another folder or remove it first"
-        )
+    if overwrite:
+        check_replaceable(target)
     document = {"format": FORMAT, "version": VERSION, **copy.deepcopy(dict(manifest))}
     shape = ModelShape.parse(_model_fields(document))
     users, items = interactions
@@ -121,6 +129,27 @@ def write_bundle(
         written.read_interactions()
         written.read_state()
     return written.manifest
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to write a bundle over a folder that holds anything but a bundle; what is not there is fine.
+
+    Raises:
+        InputError: it lacks a bundle's files, or holds others, which would be lost.
+    """
+    if not folder.is_dir():
+        return
+    names = sorted(path.name for path in folder.iterdir() if not is_leftover(path))
+    if names and not {MANIFEST_FILE, CHECKSUMS_FILE} <= set(names):
+        raise InputError(
+            f"cannot replace {folder}: it is not a bundle; name another folder or remove it first"
+        )
+    others = [name for name in names if name not in _NAMES]
+    if others:
+        raise InputError(
+            f"cannot replace {folder}: {others[0]} in it is no part of a bundle and would be lost; "
+            "move it elsewhere or name another folder"
+        )
 
 
 def copy_bundle(source: BundleFolder, target: str | os.PathLike[str], state: State) -> None:

@@ -29,7 +29,7 @@ def _lerg_edge(context: click.Context) -> None:
     """Recommend and fine-tune on this device from a bundle that lerg-export made.
 
     Exit status: 0 done, 2 wrong usage or bad input, 3 a memory budget cannot be met, 4 a damaged or foreign
-    bundle, 1 anything else.
+    bundle, 130 interrupted, 1 anything else.
     """
     if context.invoked_subcommand is None:
         raise click.UsageError("name a command: info, recommend, finetune, evaluate or profile")

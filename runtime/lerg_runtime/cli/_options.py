@@ -8,9 +8,20 @@ from typing import Any
 import click
 
 from lerg_runtime.errors import InputError
+from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import parse_size
 
-__all__ = ["bundle_argument", "input_file", "json_option", "k_option", "memory_budget_option", "skip_options"]
+__all__ = [
+    "bundle_argument",
+    "input_file",
+    "json_option",
+    "k_option",
+    "memory_budget_option",
+    "ranking_length",
+    "skip_options",
+]
+
+_USUAL_LENGTH = 20
 
 
 class _Size(click.ParamType):
@@ -32,8 +43,21 @@ bundle_argument = click.argument(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 k_option = click.option(
-    "-k", "k", type=click.IntRange(min=1), default=20, show_default=True, help="Length of a ranking."
+    "-k", "k", type=click.IntRange(min=1), help="Length of a ranking.  [default: 20, or all items if fewer]"
 )
+
+
+def ranking_length(k: int | None, recommender: Recommender) -> int:
+    """What `-k` says, and without it 20 or as many items as there are.
+
+    Raises:
+        InputError: there are fewer items than `-k` says.
+    """
+    items = len(recommender.item_ids)
+    if k is not None and k > items:
+        raise InputError(f"-k is {k} and there are {items} items; ask for at most {items}")
+    return min(_USUAL_LENGTH, items) if k is None else k
+
 
 memory_budget_option = click.option(
     "--memory-budget",

@@ -12,6 +12,7 @@ from lerg_runtime.cli._options import (
     json_option,
     k_option,
     memory_budget_option,
+    ranking_length,
     skip_options,
 )
 from lerg_runtime.cli._output import note, print_json, progress
@@ -31,7 +32,7 @@ __all__ = ["evaluate"]
 def evaluate(
     bundle: Path,
     file: Path,
-    k: int,
+    k: int | None,
     memory_budget: int | None,
     skip_unknown: bool,
     skip_bad_rows: bool,
@@ -48,6 +49,7 @@ def evaluate(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
     with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("evaluate") as show:
+        k = ranking_length(k, recommender)
         metrics = recommender.evaluate(
             test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show
         )

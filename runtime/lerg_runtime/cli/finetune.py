@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def finetune(
     """
     if output is not None and output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise click.UsageError(f"--output {output} exists already; name another folder or remove it first")
+    _check_target(bundle if output is None else output.absolute().parent)
     interactions = InteractionsFile(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
@@ -110,6 +112,14 @@ def finetune(
         print_json({**asdict(report), **extra})
     else:
         _print(report, saved, bad_rows=interactions.bad_rows_skipped)
+
+
+def _check_target(folder: Path) -> None:
+    """Refuse a place that cannot be written to before anything is learned, not after."""
+    if not folder.is_dir():
+        raise click.UsageError(f"there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise click.UsageError(f"{folder} cannot be written to; name another place with --output")
 
 
 def _print(report: FineTuneReport, saved: Path, *, bad_rows: int) -> None:

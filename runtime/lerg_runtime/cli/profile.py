@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from lerg_runtime._profile import Profile
-from lerg_runtime.cli._options import bundle_argument, json_option, k_option, memory_budget_option
+from lerg_runtime.cli._options import (
+    bundle_argument,
+    json_option,
+    k_option,
+    memory_budget_option,
+    ranking_length,
+)
 from lerg_runtime.cli._output import print_json, print_table, progress
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import format_size
@@ -32,7 +38,7 @@ __all__ = ["profile"]
 @memory_budget_option
 @json_option
 def profile(
-    bundle: Path, k: int, runs: int, seconds: float, memory_budget: int | None, as_json: bool
+    bundle: Path, k: int | None, runs: int, seconds: float, memory_budget: int | None, as_json: bool
 ) -> None:
     """Run each program of BUNDLE several times; nothing in it is changed.
 
@@ -41,6 +47,7 @@ def profile(
     lerg-edge profile bundle --runs 20 --json
     """
     with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("profile") as show:
+        k = ranking_length(k, recommender)
         result = recommender.profile(k=k, runs=runs, seconds=seconds, on_progress=show)
     if as_json:
         print_json(_document(result))

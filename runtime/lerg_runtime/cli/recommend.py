@@ -13,7 +13,13 @@ import click
 import numpy as np
 
 from lerg_runtime._pairs import index_of
-from lerg_runtime.cli._options import bundle_argument, json_option, k_option, memory_budget_option
+from lerg_runtime.cli._options import (
+    bundle_argument,
+    json_option,
+    k_option,
+    memory_budget_option,
+    ranking_length,
+)
 from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
 from lerg_runtime.recommender import Recommender
 
@@ -49,7 +55,7 @@ def recommend(
     users: tuple[str, ...],
     all_users: bool,
     histories: tuple[str, ...],
-    k: int,
+    k: int | None,
     include_seen: bool,
     output: Path | None,
     memory_budget: int | None,
@@ -67,6 +73,7 @@ def recommend(
     if bool(users) + all_users + bool(histories) != 1:
         raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
     with Recommender.open(bundle, memory_budget=memory_budget) as recommender:
+        k = ranking_length(k, recommender)
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
             if histories:
