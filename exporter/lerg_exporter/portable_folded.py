@@ -134,10 +134,11 @@ class FineTune(torch.nn.Module):
         self.bits, self.l2 = constants.bits, l2
 
     def forward(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor]:
-        quantised = torch.ops.lerg.fake_quantise(self.codebook, self.step, self.bits)
+        quantised = torch.ops.lerg_portable.quantise(self.codebook, self.step, self.bits)
         rows = self.entries.rows(quantised, users, torch.cat([positives, negatives]))
         batch = users.shape[0]
-        margin = (rows[:batch] * (rows[2 * batch :] - rows[batch : 2 * batch])).sum(1)
+        user, positive, negative = rows.split([batch, batch, batch])
+        margin = (user * (negative - positive)).sum(1)
         loss = functional.softplus(margin).mean()
         if self.l2:
             # A triple has three rows.

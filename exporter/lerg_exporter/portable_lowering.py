@@ -1,4 +1,4 @@
-"""Turning `lerg_portable::gather_sum` into stock operators of a lowered graph.
+"""Turning `lerg_portable::gather_sum` and `weighted_sums` into stock operators of a lowered graph.
 
 Done after the other passes: a graph of a few dozen operators is lowered in a second, and one of the
 thousands that the chunks of a large set become in a minute.
@@ -17,23 +17,24 @@ from torch.fx.passes.infra.pass_base import PassResult
 
 from lerg_exporter import portable_ops as _operators  # noqa: F401  defines torch.ops.lerg_portable
 
-__all__ = ["expand_gather_sums"]
+__all__ = ["expand_sums"]
 
 _EDGE = edge_ops.edge.aten
 
 
-def expand_gather_sums(module: GraphModule) -> PassResult:
-    """Replace every `gather_sum` of an edge-dialect graph; an index that several use is widened once."""
-    wanted = torch.ops.lerg_portable.gather_sum.default
-    found = [
-        node
-        for node in module.graph.nodes
-        if node.op == "call_function" and getattr(node.target, "_op", node.target) == wanted
-    ]
+def expand_sums(module: GraphModule) -> PassResult:
+    """Replace every such sum of an edge-dialect graph; an index that several use is widened once."""
+    ours = torch.ops.lerg_portable
     wide: dict[Node, Node] = {}
+    expansion = _Expansion(module, wide)
+    forms = {
+        ours.gather_sum.default: lambda node: expansion.sums(*node.args[:6]),
+        ours.weighted_sums.default: lambda node: expansion.weighted_sums(*node.args),
+    }
+    found = [node for node in module.graph.nodes if getattr(node.target, "_op", node.target) in forms]
     for node in found:
         with module.graph.inserting_before(node):
-            result = _Expansion(module, wide).sums(*node.args[:6])
+            result = forms[getattr(node.target, "_op", node.target)](node)
         node.replace_all_uses_with(result)
         module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
@@ -75,6 +76,18 @@ class _Expansion:
         if place is None:
             return result
         return self._embedding(result, self._widened(place, 0))
+
+    def weighted_sums(self, table: Node, rows: Node, weights: Node) -> Node:
+        """What `lerg_exporter.portable_fold.weighted_sums` says, in the edge dialect."""
+        parts, count, width = rows.meta["val"].shape
+        dim = table.meta["val"].shape[1]
+        select, sums = _EDGE.select_copy.int, []
+        for part in range(parts):
+            chosen = self._call(select, (rows, 0, part), (count, width), rows, kind=torch.int32)
+            factors = self._call(select, (weights, 0, part), (count, 1, width), weights)
+            gathered = self._embedding(table, chosen)
+            sums.append(self._call(_EDGE.bmm.default, (factors, gathered), (count, 1, dim), table))
+        return self._call(_EDGE.cat.default, (sums,), (parts * count, 1, dim), table)
 
     def _group(self, table: Node, left: Iterator[Node], count: int, offset: int) -> Node:
         sums = []

@@ -195,7 +195,7 @@ class FineTune(torch.nn.Module):
         self.bits, self.l2 = constants.packed.bits, l2
 
     def forward(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor]:
-        quantised = torch.ops.lerg.fake_quantise(self.codebook, self.step, self.bits)
+        quantised = torch.ops.lerg_portable.quantise(self.codebook, self.step, self.bits)
         layers = self.propagation.layers_of(quantised)
         items = torch.cat([positives, negatives])
         rows, first = self.propagation.picked(layers, (users, items))

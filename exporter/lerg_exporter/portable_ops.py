@@ -2,11 +2,14 @@
 
 Autograd of a gather is a scatter, which stock kernels do an element at a time. These operators know their
 adjoint as a gather, so a joint graph that is traced through them has none. Nothing of the namespace
-`lerg_portable`, and nothing of `lerg`, is left in a lowered program: `DECOMPOSITIONS` replaces the small
-operators by plain torch before the graph is lowered, `lerg_exporter.portable_lowering` does `gather_sum`.
+`lerg_portable` is left in a lowered program: `DECOMPOSITIONS` replaces operators by plain torch before the
+graph is lowered, `lerg_exporter.portable_lowering` does those that become many, `gather_sum` and
+`weighted_sums`.
 
 - `gather_sum`: rows of a table added up by a `GatherPlan`. Tables and results end with a row of zeros.
-- `fold`: weighted rows of a table added up, k for each row of the result. Its adjoint `unfold` is k scatters.
+- `fold`: weighted rows of a table added up, k for each row of the result, and its adjoint `unfold`; both
+  become `weighted_sums`. See `lerg_exporter.portable_fold`.
+- `quantise`: LSQ's quantiser. Its two gradients share what they need; see `portable_quantiser`.
 - `pick`: rows of a batch. Its adjoint `put` is a scatter, of [B, d]. The layers above the first have one
   gradient, which `share_puts` lets them have together.
 """
@@ -21,11 +24,10 @@ from torch import Tensor
 from torch.fx import Graph, Node
 from torch.nn import functional
 
-from lerg_edge.quantiser import FLOAT_BITS, bounds
-from lerg_exporter import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
-from lerg_exporter import reference
+from lerg_exporter.portable_fold import added, fold, unfold, weighted_sums
+from lerg_exporter.portable_quantiser import quantise, quantise_gradients
 
-__all__ = ["DECOMPOSITIONS", "share_puts", "widened"]
+__all__ = ["DECOMPOSITIONS", "drop_expansions", "share_puts", "widened"]
 
 _PLAN = "Tensor[] {0}chunks, int {0}offset, int[] {0}parts, int {0}empty, Tensor? {0}place"
 _PLAN_ARGUMENTS = 5
@@ -69,61 +71,8 @@ def pick(table: Tensor, rows: Tensor) -> Tensor:
 
 
 def put(grad: Tensor, rows: Tensor, count: int) -> Tensor:
-    """The adjoint of `pick`: float32 [count, d] with the rows of `grad` [B, d] added where `rows` says.
-
-    The scatter runs over one dimension: of two, the stock kernel works out the coordinates of each element.
-    """
-    dim = grad.shape[1]
-    places = (rows * dim).unsqueeze(1).expand(-1, dim) + torch.arange(dim)
-    flat = grad.new_zeros(count * dim).scatter_add(0, places.reshape(-1), grad.reshape(-1))
-    return flat.reshape(count, dim)
-
-
-def fold(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
-    """Sums of weighted rows; table float32 [c, d], codes int32 and weights float32 [n, k], returns [n, d].
-
-    An entry at a time, so that three times the result is in memory however many entries there are.
-    """
-    total = functional.embedding(codes[:, 0], table) * weights[:, :1]
-    for entry in range(1, codes.shape[1]):
-        total = total + functional.embedding(codes[:, entry], table) * weights[:, entry : entry + 1]
-    return total
-
-
-def unfold(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
-    """The adjoint of `fold` towards its table: float32 [count, d] from grad [n, d]."""
-    dim = grad.shape[1]
-    flat = grad.new_zeros(count * dim)
-    for entry in range(codes.shape[1]):
-        rows = codes[:, entry].to(torch.int64)
-        places = (rows * dim).unsqueeze(1).expand(-1, dim) + torch.arange(dim)
-        flat = flat.scatter_add(0, places.reshape(-1), (grad * weights[:, entry : entry + 1]).reshape(-1))
-    return flat.reshape(count, dim)
-
-
-def _codebook_gradient(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
-    """As `reference.fake_quantise_grad_codebook`; the stock `where` takes far longer than a product."""
-    if bits == FLOAT_BITS:
-        return grad.clone()
-    return grad * _inside(codebook / step.unsqueeze(1), bits)
-
-
-def _step_gradient(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) -> Tensor:
-    """As `reference.fake_quantise_grad_step`: outside the clip range the slope is the bound."""
-    if bits == FLOAT_BITS:
-        return torch.zeros_like(step)
-    scaled = codebook / step.unsqueeze(1)
-    low, high = bounds(bits)
-    slope = torch.round(scaled.clamp(low, high)) - scaled * _inside(scaled, bits)
-    moved = grad * slope
-    total = moved.sum(1) if step.shape[0] > 1 else moved.reshape(1, -1).sum(1)
-    return total * (high * codebook.numel() // step.shape[0]) ** -0.5
-
-
-def _inside(scaled: Tensor, bits: int) -> Tensor:
-    """1.0 where a weight is within the clip range, 0.0 elsewhere."""
-    low, high = bounds(bits)
-    return (scaled.clamp(low, high) == scaled).to(torch.float32)
+    """The adjoint of `pick`: float32 [count, d] with the rows of `grad` [B, d] added where `rows` says."""
+    return added(grad.new_zeros(count, grad.shape[1]), rows, grad)
 
 
 def _shape_of_sums(
@@ -152,6 +101,14 @@ def _shape_of_folded(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
 
 def _shape_of_unfolded(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
     return grad.new_empty(count, grad.shape[1])
+
+
+def _shape_of_weighted(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    return table.new_empty(rows.shape[0] * rows.shape[1], 1, table.shape[1])
+
+
+def _shape_of_quantised(codebook: Tensor, step: Tensor, bits: int) -> Tensor:
+    return torch.empty_like(codebook)
 
 
 def _shape_of_put(grad: Tensor, rows: Tensor, count: int) -> Tensor:
@@ -218,6 +175,15 @@ def _fold_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     return torch.ops.lerg_portable.unfold(grad, *ctx.saved_tensors, ctx.count), None, None
 
 
+def _keep_weights(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    codebook, step, ctx.bits = inputs
+    ctx.save_for_backward(codebook, step)
+
+
+def _quantise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *quantise_gradients(grad, *ctx.saved_tensors, ctx.bits), None
+
+
 def _define() -> torch.library.Library:
     library = torch.library.Library("lerg_portable", "DEF")
     plan, back = _PLAN.format(""), _PLAN.format("back_")
@@ -225,6 +191,8 @@ def _define() -> torch.library.Library:
         "gather_sum": (f"Tensor table, {plan}, {back}", gather_sum, _shape_of_sums),
         "fold": ("Tensor table, Tensor codes, Tensor weights", fold, _shape_of_folded),
         "unfold": ("Tensor grad, Tensor codes, Tensor weights, int count", unfold, _shape_of_unfolded),
+        "weighted_sums": ("Tensor table, Tensor rows, Tensor weights", weighted_sums, _shape_of_weighted),
+        "quantise": ("Tensor codebook, Tensor step, int bits", quantise, _shape_of_quantised),
         "pick": ("Tensor table, Tensor rows", pick, _shape_of_picked),
         "put": ("Tensor grad, Tensor rows, int count", put, _shape_of_put),
     }
@@ -236,6 +204,7 @@ def _define() -> torch.library.Library:
         ("gather_sum", _sums_backward, _keep_plans),
         ("pick", _pick_backward, _keep_rows),
         ("fold", _fold_backward, _keep_entries),
+        ("quantise", _quantise_backward, _keep_weights),
     ):
         torch.library.register_autograd(f"lerg_portable::{name}", backward, setup_context=keep, lib=library)
     return library
@@ -250,10 +219,26 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Tensor]] = {
     torch.ops.lerg_portable.unfold.default: unfold,
     torch.ops.lerg_portable.pick.default: pick,
     torch.ops.lerg_portable.put.default: put,
-    torch.ops.lerg.fake_quantise.default: reference.fake_quantise,
-    torch.ops.lerg.fake_quantise_grad_codebook.default: _codebook_gradient,
-    torch.ops.lerg.fake_quantise_grad_step.default: _step_gradient,
+    torch.ops.lerg_portable.quantise.default: quantise,
 }
+
+
+def drop_expansions(graph: Graph) -> None:
+    """Let products broadcast what they are given expanded: the stock `expand` copies an element at a time."""
+    aten = torch.ops.aten
+    for node in list(graph.nodes):
+        if node.target != aten.expand.default:
+            continue
+        for user in list(node.users):
+            factors = [factor for factor in user.all_input_nodes if factor is not node]
+            if user.target == aten.mul.Tensor and any(_same_shape(node, factor) for factor in factors):
+                user.replace_input_with(node, node.args[0])
+        if not node.users:
+            graph.erase_node(node)
+
+
+def _same_shape(one: Node, other: Node) -> bool:
+    return bool(one.meta["val"].shape == other.meta["val"].shape)
 
 
 def share_puts(graph: Graph) -> None:

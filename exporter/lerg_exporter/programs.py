@@ -97,7 +97,7 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=stock)
         edge = to_edge(exported, compile_config=config)
         if stock:
-            edge = edge.transform([_expand_gather_sums])
+            edge = edge.transform([_expand_sums])
         if not embed_parameters:
             for name, method in methods.items():
                 if method.trains:
@@ -138,17 +138,18 @@ def _export(method: Method) -> ExportedProgram:
     if method.trains:
         exported = _export_forward_backward(exported)
     if method.stock:
-        from lerg_exporter.portable_ops import DECOMPOSITIONS, share_puts
+        from lerg_exporter.portable_ops import DECOMPOSITIONS, drop_expansions, share_puts
 
         share_puts(exported.graph)
         exported = exported.run_decompositions(dict(DECOMPOSITIONS))
+        drop_expansions(exported.graph)
     return exported
 
 
-def _expand_gather_sums(module: GraphModule) -> PassResult:
-    from lerg_exporter.portable_lowering import expand_gather_sums
+def _expand_sums(module: GraphModule) -> PassResult:
+    from lerg_exporter.portable_lowering import expand_sums
 
-    return expand_gather_sums(module)
+    return expand_sums(module)
 
 
 def _make_parameters_external(exported: ExportedProgram) -> None:
