@@ -16,11 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["GatherPlan", "chunk_entries", "longest_first", "transposed"]
+__all__ = ["FIRST_GROUP", "SECOND_GROUP", "GatherPlan", "chunk_entries", "longest_first", "transposed"]
 
 CHUNK_BYTES = 1 << 20
 """Gathered rows of one chunk. Smaller ones measured no faster and make longer programs; larger ones fall out
 of the second-level cache."""
+
+FIRST_GROUP, SECOND_GROUP = 32, 8
+"""Entries, and then groups, that the adjoint of folded rows adds up at a time; see `portable_fold`. Wider
+groups are padded more, narrower ones leave more sums in memory and to a scatter."""
 
 
 def chunk_entries(dim: int) -> int:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 
-from lerg_exporter.gathers import CHUNK_BYTES, chunk_entries
+from lerg_exporter.gathers import CHUNK_BYTES, FIRST_GROUP, chunk_entries
 from lerg_runtime.bundle import ModelShape
 
 __all__ = ["portable_arenas", "portable_constants", "portable_scratch", "portable_structures"]
 
 _FLOAT = 4
 _SCALE_TABLE = 256 * _FLOAT
-_QUEUE_BYTES = 16  # an entry of the stock topk's queue: a float64 and its index
+_QUEUE_BYTES = 16  # an entry of the stock topk's queue: a value and its index
 _OPERATOR_BYTES = 320  # what a loaded operator takes with its tensors, a quarter for other machines included
 _STORED_OPERATOR_BYTES = 250  # what it takes in the program file
 
@@ -58,31 +58,42 @@ def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
 
 def _folded_arenas(shape: ModelShape) -> tuple[float, int]:
     """Fine-tuning does not depend on the number of entities, encoding holds their rows."""
-    table = _FLOAT * (shape.retained_users + shape.retained_items) * shape.dim
     codebook = _FLOAT * shape.codes * shape.dim
     rows = 3 * _FLOAT * shape.max_batch * shape.dim
     entries = 3 * _FLOAT * shape.max_batch * shape.entries
     finetune = max(
-        # A scatter between two gradients of the codebook: its places are int64, and one for each value.
-        5.3 * rows + 2 * codebook + 2 * entries,
+        # The gradients of the loss, beside the batch's entries.
+        3.67 * rows + 2 * entries + 2 * codebook,
+        # The entries sorted and cut into groups, which are filled up for each code.
+        rows + 9 * entries + 3 * _FLOAT * FIRST_GROUP * shape.codes,
         # The quantiser and its gradients.
         6.3 * codebook,
     )
-    stored = _FLOAT * (shape.retained_users + shape.retained_items) * shape.entries
-    return finetune, max(3 * table + codebook + stored, 5 * codebook)
+    # A side's rows and entries are there twice; users' rows stay while items' are made.
+    users, items = (
+        2 * _FLOAT * count * (shape.dim + shape.entries)
+        for count in (shape.retained_users, shape.retained_items)
+    )
+    made = max(users, _FLOAT * shape.retained_users * shape.dim + items)
+    return finetune, int(max(1.03 * made + codebook, 3 * codebook))
 
 
 def portable_scratch(shape: ModelShape) -> dict[str, int]:
     """Bytes that stock kernels take for themselves: those of `topk`, and some tensor shapes."""
-    return {"encode": 1024, "finetune": 1024, "recommend": _QUEUE_BYTES * shape.items + 1024}
+    sorted_entries = 3 * shape.max_batch * shape.entries
+    return {
+        "encode": 1024,
+        "finetune": _QUEUE_BYTES * sorted_entries + 1024,
+        "recommend": _QUEUE_BYTES * shape.items + 1024,
+    }
 
 
 def portable_structures(shape: ModelShape) -> dict[str, int]:
     """Bytes that ExecuTorch builds when it loads a method."""
     if shape.entries:
         return {
-            "encode": _OPERATOR_BYTES * (200 + 4 * shape.entries),
-            "finetune": _OPERATOR_BYTES * (200 + 12 * shape.entries),
+            "encode": max(64 * 1024, _OPERATOR_BYTES * (130 + 13 * shape.entries)),
+            "finetune": _OPERATOR_BYTES * (470 + 16 * shape.entries),
             "recommend": 64 * 1024,
         }
     graph, assigned = _chunks(shape)
@@ -100,7 +111,7 @@ def portable_constants(shape: ModelShape) -> dict[str, int]:
     if shape.entries:
         return {
             "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
-            "operators": _STORED_OPERATOR_BYTES * (17 * shape.entries + 20),
+            "operators": _STORED_OPERATOR_BYTES * (21 * shape.entries + 40),
             "float weights": weights,
         }
     graph, chunks = _chunks(shape)

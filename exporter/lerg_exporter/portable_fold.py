@@ -2,9 +2,9 @@
 
 What stock kernels do fast is `embedding`, which copies rows, and `bmm`, which adds k of them up with weights.
 They add to rows of a table only one element at a time, so the adjoint is made of gathers too: `topk` sorts
-the entries by the row that they add to, each run of equal ones is cut into groups of `FIRST`, and the groups
-of a run into groups of `SECOND`. One of these is a row's, what it has beyond is left to a scatter: of n
-entries that are at most n / (FIRST * SECOND) sums.
+the entries by the row that they add to, and each run of equal ones is cut into groups of `FIRST_GROUP`, whose
+sums are cut into groups of `SECOND_GROUP`. The first of those is a row's own; the others are left to a
+scatter, and of n entries there are fewer than n / (FIRST_GROUP * SECOND_GROUP).
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["added", "fold", "unfold", "weighted_sums"]
+from lerg_exporter.gathers import FIRST_GROUP, SECOND_GROUP
 
-FIRST, SECOND = 32, 8
-"""Wider groups are padded more, narrower ones leave more sums in memory and to the scatter."""
+__all__ = ["added", "fold", "unfold", "weighted_sums"]
 
 
 def fold(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
@@ -32,24 +31,27 @@ def fold(table: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
 
 def unfold(grad: Tensor, codes: Tensor, weights: Tensor, count: int) -> Tensor:
     """The adjoint of `fold` towards its table: float32 [count, d] from grad [n, d]."""
-    entries, parts = codes.numel(), _parts(codes) + FIRST
+    entries, parts = codes.numel(), _parts(codes) + FIRST_GROUP
     flat = codes.reshape(-1)
     lengths = _counts(flat, count)
     order = torch.topk(flat, entries, largest=False)[1].to(torch.int32)
 
-    room = parts * (entries // (parts * FIRST) + count // parts + 2)
-    groups = _grouped(_before(lengths), lengths, width=FIRST, room=room)
-    chosen = order.index_select(0, groups.places.clamp(max=entries - 1).reshape(-1)).reshape(-1, FIRST)
-    picked = weights.reshape(-1).index_select(0, chosen.reshape(-1)).reshape(-1, FIRST) * groups.filled
+    room = parts * (entries // (parts * FIRST_GROUP) + count // parts + 2)
+    groups = _grouped(_before(lengths), lengths, width=FIRST_GROUP, room=room)
+    chosen = order.index_select(0, groups.places.clamp(max=entries - 1).reshape(-1)).reshape(-1, FIRST_GROUP)
+    picked = weights.reshape(-1).index_select(0, chosen.reshape(-1)).reshape(-1, FIRST_GROUP) * groups.filled
     sums = _in_parts(grad, chosen // codes.shape[1], picked, parts=parts)
 
-    own, filled = _places(groups.starts, groups.counts, width=SECOND)
-    most = SECOND * (entries // (FIRST * SECOND**2) + -(-count // SECOND) + 2)
+    own, filled = _places(groups.starts, groups.counts, width=SECOND_GROUP)
+    most = SECOND_GROUP * (entries // (FIRST_GROUP * SECOND_GROUP**2) + -(-count // SECOND_GROUP) + 2)
     rest = _grouped(
-        groups.starts + SECOND, (groups.counts - SECOND).clamp(min=0), width=SECOND, room=most - count
+        groups.starts + SECOND_GROUP,
+        (groups.counts - SECOND_GROUP).clamp(min=0),
+        width=SECOND_GROUP,
+        room=most - count,
     )
     places = torch.cat([own, rest.places]).clamp(max=room - 1)
-    sums = _in_parts(sums, places, torch.cat([filled, rest.filled]), parts=SECOND)
+    sums = _in_parts(sums, places, torch.cat([filled, rest.filled]), parts=SECOND_GROUP)
     return added(sums[:count], rest.runs.to(torch.int64), sums[count:])
 
 

@@ -181,7 +181,8 @@ def _keep_weights(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _quantise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *quantise_gradients(grad, *ctx.saved_tensors, ctx.bits), None
+    codebook, step = ctx.saved_tensors
+    return *quantise_gradients(grad, codebook, step, ctx.bits), None
 
 
 def _define() -> torch.library.Library:
