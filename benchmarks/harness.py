@@ -6,7 +6,8 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from lerg_runtime import _native
 
-__all__ = ["Row", "compare", "copy_gb_per_s", "machine", "print_rows", "write_rows"]
+__all__ = ["Row", "compare", "copy_gb_per_s", "machine", "native_threads", "print_rows", "write_rows"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -70,12 +71,23 @@ def machine() -> str:
     )
 
 
+@contextmanager
+def native_threads(count: int) -> Iterator[None]:
+    """Let this project's kernels use so many threads."""
+    before = _native.build_info()["threads"]
+    _native.set_threads(count)
+    try:
+        yield
+    finally:
+        _native.set_threads(before)
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """The table that people read."""
     width = max(len(row.name) for row in rows)
     print(f"{'':{width}}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}  note")
     for row in rows:
-        print(f"{row.name:{width}}{row.ours_ms:10.2f}{row.peer_ms:10.2f}{row.ratio:8.1f}  {row.note}")
+        print(f"{row.name:{width}}{row.ours_ms:10.2f}{row.peer_ms:10.2f}{row.ratio:8.2f}  {row.note}")
 
 
 def write_rows(suite: str, header: str, rows: Sequence[Row]) -> None:

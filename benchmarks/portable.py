@@ -2,7 +2,8 @@
 
 A row's ratio is native / portable, or naive / portable, time; the notes hold the planned memory. The naive
 lowering plans gigabytes for gowalla, so it runs over the busiest part of it, and the portable one beside it.
-The folded step has the sizes of suite `folded`.
+The folded step has the sizes of suite `folded`; stock operators run on one thread, so it is compared on one
+too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import folded
-from benchmarks.harness import Row, compare
+from benchmarks.harness import Row, compare, native_threads
 from benchmarks.model import gowalla_or_generated, random_model
 from benchmarks.naive import naive_finetune
 from lerg_edge import Interactions
@@ -44,7 +45,7 @@ def run() -> list[Row]:
                 for lowering in ("native", "portable")
             ]
             rows.append(_compared(f"step against native, d = {dim}", steps[1], steps[0], runs=15))
-        rows.append(_folded(interactions, Path(folder)))
+        rows.extend(_folded(interactions, Path(folder)))
         part = _part(interactions, PART_PAIRS)
         model = random_model(part, dim=64, codes=2000, retention=0.7)
         print(f"part of {name}: {_size(model)}, d = 64")
@@ -56,7 +57,7 @@ def run() -> list[Row]:
     return rows
 
 
-def _folded(interactions: Interactions, folder: Path) -> Row:
+def _folded(interactions: Interactions, folder: Path) -> list[Row]:
     graph = random_model(interactions, dim=folded.DIM, codes=folded.CODES, retention=0.7)
     model = folded.random_folded(graph)
     print(f"folded: {len(model.rows.codes)} rows of {folded.ENTRIES} codes, d = {folded.DIM}")
@@ -69,7 +70,10 @@ def _folded(interactions: Interactions, folder: Path) -> Row:
         )
         for lowering in ("native", "portable")
     ]
-    return _compared(f"folded step against native, d = {folded.DIM}", steps[1], steps[0], runs=15)
+    name = f"folded step against native, d = {folded.DIM}"
+    with native_threads(1):
+        alone = _compared(f"{name}, one thread", steps[1], steps[0], runs=25)
+    return [alone, _compared(name, steps[1], steps[0], runs=25)]
 
 
 class _Step:

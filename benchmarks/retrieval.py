@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.export import Dim
 
-from benchmarks.harness import Row, compare
+from benchmarks.harness import Row, compare, native_threads
 from benchmarks.model import gowalla_or_generated
 from lerg_edge import Interactions
 from lerg_edge.options import TrainingOptions
@@ -149,11 +149,10 @@ def _held(budget: Any, array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    before = _native.build_info()["threads"], faiss.omp_get_max_threads()
-    _native.set_threads(count)
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:
-        yield
+        with native_threads(count):
+            yield
     finally:
-        _native.set_threads(before[0])
-        faiss.omp_set_num_threads(before[1])
+        faiss.omp_set_num_threads(before)
