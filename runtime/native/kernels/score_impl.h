@@ -163,7 +163,10 @@ struct Slots {
 template <int64_t kDim>
 uint64_t score_rows(const ScoreOneArgs& args) {
   constexpr int kVectors = 16 / LERG_LANES;  // of sixteen dimensions
-  constexpr bool kFetch = kDim >= 128;       // shorter rows the processor fetches ahead of time by itself
+  // Of AVX2's processors some fetch one stream of rows from memory half as fast again as four. Elsewhere rows in turn
+  // keep more sums under way, and of wide rows the processor is told which come next.
+  constexpr bool kRowByRow = LERG_LANES == 8;
+  constexpr bool kFetch = !kRowByRow && kDim >= 128;
   constexpr int32_t kAhead = 16;
   const int64_t dim = kDim != 0 ? kDim : args.dim, whole = dim / 16 * 16;
   uint64_t above = 0;
@@ -181,14 +184,19 @@ uint64_t score_rows(const ScoreOneArgs& args) {
       Vector sums[kVectors][4];
       for (int v = 0; v < kVectors; ++v)
         for (int j = 0; j < 4; ++j) sums[v][j] = Vector{};
-      for (int64_t k = 0; k < whole; k += 16)
+      const auto add = [&](int j, int64_t k) {
         for (int v = 0; v < kVectors; ++v) {
-          const Vector user = load(args.user + k + v * LERG_LANES);
-          for (int j = 0; j < 4; ++j) {
-            sums[v][j] = fused(load(rows[j] + k + v * LERG_LANES), user, sums[v][j]);
-            if (kFetch && v == 0) __builtin_prefetch(ahead[j] + k);
-          }
+          const int64_t at = k + v * LERG_LANES;
+          sums[v][j] = fused(load(rows[j] + at), load(args.user + at), sums[v][j]);
         }
+        if (kFetch) __builtin_prefetch(ahead[j] + k);
+      };
+      if (kRowByRow)
+        for (int j = 0; j < 4; ++j)
+          for (int64_t k = 0; k < whole; k += 16) add(j, k);
+      else
+        for (int64_t k = 0; k < whole; k += 16)
+          for (int j = 0; j < 4; ++j) add(j, k);
       if (whole < dim) {
         float ends[4][16] = {};
         for (int j = 0; j < 4; ++j)
