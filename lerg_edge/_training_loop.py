@@ -78,7 +78,7 @@ class _Run:
         start: Pretrained | np.ndarray | None,
     ) -> None:
         self.split, self.assignment, self.options, self.start = split, assignment, options, start
-        self.device = _device(options.device)
+        self.device = training_device(options.device)
         self.graph = BipartiteGraph.from_interactions(split.train, device=self.device)
         self.embedding = CompositionalEmbedding.from_assignment(assignment, device=self.device)
         self.batch = options.batch or default_batch(split.train.nnz)
@@ -253,7 +253,12 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _device(name: str) -> torch.device:
+def training_device(name: str) -> torch.device:
+    """The device that `TrainingOptions.device` names; `auto` is a GPU where there is one.
+
+    Raises:
+        InputError: it is cuda and there is no GPU.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda and torch finds no GPU; choose auto or cpu")
     if name == "auto":

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 
 from lerg_edge._model import propagated_rows
-from lerg_edge._training_loop import fit
+from lerg_edge._training_loop import fit, training_device
 from lerg_edge.assignment import Assignment, identity_assignment, metis_assignment
 from lerg_edge.embedding import CompositionalEmbedding
 from lerg_edge.errors import InputError
@@ -34,6 +34,7 @@ __all__ = [
     "propagated",
     "quantised",
     "train_full_table",
+    "training_device",
     "validation_cut",
     "without_pruned",
 ]

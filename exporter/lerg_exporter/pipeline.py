@@ -19,7 +19,7 @@ from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.model import RewiredModel
 from lerg_edge.options import EpochReport, Pretrained
-from lerg_edge.training import propagated, quantised, validation_cut
+from lerg_edge.training import propagated, quantised, training_device, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
 from lerg_exporter.budget import Plan, choose_plan, pretraining_codes
@@ -166,6 +166,7 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
         BudgetError: a budget cannot be met.
     """
     stages.training_options(options, pairs=dataset.train.pair_count)
+    training_device(options.device)
     plan = choose_plan(options, DataSizes.of(dataset.train))
     check_selection(dataset.train, options, plan=plan)
     return plan

@@ -50,7 +50,9 @@ class BadRowLog:
             InputError: bad rows are not to be skipped.
         """
         if not self._skip:
-            raise InputError(f"{self._path}: {self._unit} {line}: {reason}; mend the row or skip bad rows")
+            raise InputError(
+                f"{self._path}: {self._unit} {line}: {reason}; mend the row or set skip_bad_rows"
+            )
         self.count += 1
         if self._on_bad_row is not None:
             self._on_bad_row(BadRow(self._path, line, reason))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,13 @@ def for_users(
 
     Raises:
         UnknownIdError: a user is unknown.
+        InputError: neither an id nor several.
     """
     check_on_unknown(on_unknown)
     ids = bundle.entities.user_ids
     single = isinstance(users, (str, int, np.integer))
+    if not single and (isinstance(users, bytes) or not isinstance(users, Iterable)):
+        raise InputError(f"the users are {users!r}; give an id, a text or an integer, or several")
     wanted: Sequence[Any] = [users] if single else list(users)  # type: ignore[arg-type]
     indices = ids.find_many(wanted)
     if on_unknown == "raise" and bool((indices < 0).any()):
@@ -63,7 +66,7 @@ def for_history(
     """
     check_on_unknown(on_unknown)
     ids = bundle.entities.item_ids
-    if isinstance(history, (str, bytes, int, np.integer)):
+    if isinstance(history, (str, bytes)) or not isinstance(history, Iterable):
         raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
     wanted: list[Any] = list(history)
     if not wanted:

@@ -1,7 +1,7 @@
 """Files of interactions on the device, with nothing but the standard library.
 
-Two forms are read: a table (comma or tab separated, with a header that names `user` and `item` and maybe
-`rating` and `timestamp`), and lines of `user item item ...` separated by blanks.
+Two forms are read: a table (comma or tab separated, with a header that names the user, the item and maybe a
+`rating`, by any name that an export finds by itself), and lines of `user item item ...` separated by blanks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,17 @@ __all__ = ["InteractionsFile", "PairChunk"]
 
 _MAX_LINE_BYTES = 1 << 24
 _CHUNK_PAIRS = 1 << 15
-_USER_COLUMNS = ("user", "userid")
-_ITEM_COLUMNS = ("item", "itemid")
+# In order of preference; compared in lower case with everything but letters and digits left out.
+USER_COLUMNS = (
+    *("user", "userid", "uid", "username", "reviewerid", "customer", "customerid", "visitorid", "memberid"),
+)
+ITEM_COLUMNS = (
+    *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "parentasin", "book"),
+    *("bookid", "isbn", "track", "trackid", "song", "songid", "artist", "artistid", "business", "businessid"),
+    *("location", "locationid", "venue", "venueid", "poi", "poiid", "article", "articleid", "newsid"),
+    *("video", "videoid", "game", "gameid", "anime", "animeid"),
+)
+RATING_COLUMNS = ("rating", "ratings", "score", "stars", "overall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,10 @@ class InteractionsFile:
         if chunk.places:
             yield chunk
         elif not found:
-            raise InputError(f"{self.path} has no interactions; give a file with at least one")
+            raise InputError(
+                f"{self.path} has no interactions; give a table separated by commas or tabs, with columns "
+                "user and item, or lines of `user item item ...`"
+            )
 
     def _pairs(self, stream: BinaryIO) -> Iterator[tuple[int, str, str]]:
         lines = self._lines(stream)
@@ -113,11 +125,7 @@ class InteractionsFile:
         number, header = first
         delimiter = "\t" if "\t" in header else ","
         names = [name.strip().strip('"') for name in header.rstrip("\n").split(delimiter)]
-        if (
-            len(names) > 1
-            or _column(names, _USER_COLUMNS) is not None
-            or _column(names, _ITEM_COLUMNS) is not None
-        ):
+        if len(names) > 1 or any(_column(names, known) is not None for known in (USER_COLUMNS, ITEM_COLUMNS)):
             yield from self._table(names, delimiter, number, lines)
         else:
             yield from self._listed(number, header, lines)
@@ -139,8 +147,8 @@ class InteractionsFile:
     def _table(
         self, names: list[str], delimiter: str, header: int, lines: Iterator[tuple[int, str]]
     ) -> Iterator[tuple[int, str, str]]:
-        user_at, item_at = _column(names, _USER_COLUMNS), _column(names, _ITEM_COLUMNS)
-        rating_at = _column(names, ("rating",))
+        user_at, item_at = _column(names, USER_COLUMNS), _column(names, ITEM_COLUMNS)
+        rating_at = _column(names, RATING_COLUMNS)
         for at, wanted in ((user_at, "user"), (item_at, "item")):
             if at is None:
                 shown = ", ".join(map(_shown, names[:8]))

@@ -87,6 +87,10 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such file": (("run", "NOWHERE", "-o", "OUT"), 2, "nowhere"),
     "no such test file": (("run", "TABLE", "-o", "OUT", "--test", "NOWHERE"), 2, "nowhere"),
     "no such column": (("run", "TABLE", "-o", "OUT", "--user-column", "person"), 2, "person"),
+    "no column of items": (("run", "PEOPLE", "-o", "OUT"), 2, "people.csv: no column"),
+    "a column to be named": (("run", "PEOPLE", "-o", "OUT"), 2, "name one with --item-column"),
+    "a bad row": (("run", "TORN", "-o", "OUT"), 2, "--skip-bad-rows"),
+    "no GPU": (("run", "TABLE", "-o", "OUT", "--device", "cuda"), 2, "no GPU"),
     "empty data": (("run", "EMPTY", "-o", "OUT"), 2, "empty.csv"),
     "unknown kept user": (("run", "TABLE", "-o", "OUT", "--keep-user", "nobody"), 2, "nobody"),
     "bits": (("run", "TABLE", "-o", "OUT", "--bits", "5"), 2, "--bits"),
@@ -130,8 +134,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "output is a file": (("run", "TABLE", "-o", "TABLE", "--force"), 2, "interactions.csv"),
     "no folder for the output": (("run", "TABLE", "-o", "NOWHERE/below"), 2, "nowhere"),
     "work folder is a file": (("run", "TABLE", "-o", "OUT", "--work-dir", "TABLE"), 2, "interactions.csv"),
-    "too many users": (("run", "TABLE", "-o", "OUT", "--min-users", "500"), 2, "user"),
-    "impossible edges": (("run", "TABLE", "-o", "OUT", "--edge-budget", "1"), 3, "edge"),
+    "too many users": (("run", "TABLE", "-o", "OUT", "--min-users", "500"), 2, "--min-users is 500"),
+    "impossible edges": (("run", "TABLE", "-o", "OUT", "--edge-budget", "1"), 3, "--edge-budget is 1"),
     "impossible memory": (("run", "TABLE", "-o", "OUT", "--memory-budget", "10KB"), 3, "10000"),
     "impossible storage": (("run", "TABLE", "-o", "OUT", "--storage-budget", "1000"), 3, "1000"),
     "inspect nothing": (("inspect", "NOWHERE"), 2, "nowhere"),
@@ -142,15 +146,27 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_errors(capsys: pytest.CaptureFixture[str], table: Path, tmp_path: Path, case: str) -> None:
+def test_errors(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    table: Path,
+    tmp_path: Path,
+    case: str,
+) -> None:
     arguments, expected, named = WRONG[case]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("lerg_exporter.stages.assigned", None)  # nothing comes so far
     (tmp_path / "empty.csv").write_text("user,item\n", encoding="utf-8")
+    (tmp_path / "people.csv").write_text("user,face\na,b\n", encoding="utf-8")
+    (tmp_path / "torn.csv").write_text("user,item\na\n", encoding="utf-8")
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "letter.txt").write_text("dear", encoding="utf-8")
     places = {
         "TABLE": table,
         "EMPTY": tmp_path / "empty.csv",
+        "PEOPLE": tmp_path / "people.csv",
+        "TORN": tmp_path / "torn.csv",
         "NOWHERE": tmp_path / "nowhere",
         "FOREIGN": foreign,
         "OUT": tmp_path / "out",

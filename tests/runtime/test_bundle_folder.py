@@ -133,6 +133,7 @@ def listing(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
         (listing(lambda lines: lines[::-1]), "not sorted"),
         (listing(lambda lines: lines + lines[-1:]), "not sorted"),
         (listing(lambda lines: lines[:-1]), "name different files"),
+        (listing(lambda lines: []), "SHA256SUMS does not name manifest.json"),
         (listing(lambda lines: [line.upper() for line in lines]), "line 1: expected a SHA-256"),
         (listing(lambda lines: [line.replace("  ", " *") for line in lines]), "line 1: expected a SHA-256"),
         (listing(lambda lines: [*lines, f"{'0' * 64}  ../x\n"]), "line 6: expected a SHA-256"),

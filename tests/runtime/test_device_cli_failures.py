@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +213,27 @@ def test_ctrl_c_while_fine_tuning_keeps_the_bundle(
     assert (status, out) == (130, "")
     assert err.endswith("Error: interrupted; nothing was changed\n")
     assert snapshot(tiny_bundle) == before
+
+
+def test_a_full_disk_names_what_could_not_be_written(
+    shell: Shell, tiny_bundle: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = snapshot(tiny_bundle)
+    monkeypatch.setattr(os, "fsync", full)
+    top, copy = tmp_path / "top.csv", tmp_path / "copy"
+    for arguments, target in (
+        (("recommend", tiny_bundle, "--all-users", "--output", top), top),
+        (("finetune", tiny_bundle, "--interactions", new), tiny_bundle / "state.bin"),
+        (("finetune", tiny_bundle, "--interactions", new, "-o", copy), copy),
+    ):
+        status, out, err = shell(*arguments)
+        assert (status, out) == (1, "")
+        assert err.splitlines()[-1] == f"Error: {target}: No space left on device"
+    assert snapshot(tiny_bundle) == before
+    assert not {path.name for path in tmp_path.iterdir()} & {"top.csv", "copy"}
 
 
 def test_a_failing_output_leaves_the_old_file(

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_runtime import InputError, InteractionsFile
+from lerg_edge.readers import _columns
+from lerg_runtime import InputError, InteractionsFile, interactions_file
 
 
 def pairs(path: Path, content: str | bytes, **options: object) -> list[tuple[object, object]]:
@@ -27,6 +28,7 @@ def pairs(path: Path, content: str | bytes, **options: object) -> list[tuple[obj
         "User,Item,Rating,Timestamp\na,1,5,10\nb,2,1,11",
         "user_id\titem_id\na\t1\nb\t2\n",
         "user_id:token\titem_id:token\trating:float\na\t1\t3\nb\t2\t4\n",
+        "userId,movieId,rating,timestamp\na,1,3,9\nb,2,4,9\n",
         "\ufeffuser,item\r\na,1\r\n\r\nb,2\r\n",
         "\n\nuser,item\na,1\n , \nb,2\n",
         'user,item\n"a","1"\nb,2\n',
@@ -39,6 +41,7 @@ def pairs(path: Path, content: str | bytes, **options: object) -> list[tuple[obj
         "more columns",
         "tsv",
         "recbole",
+        "movielens",
         "bom and crlf",
         "blank lines",
         "quoted",
@@ -98,7 +101,8 @@ def test_a_bad_row_is_named_or_skipped(tmp_path: Path, content: str | bytes, rea
         ("\n \n", "has no interactions"),
         ("user,item\n", "has no interactions"),
         ("a\nb\n", "has no interactions"),
-        ("user,movie\na,1\n", "line 1: there is no column 'item' among 'user', 'movie'"),
+        ("user;item\na;1\n", "has no interactions; give a table separated by commas or tabs"),
+        ("user,thing\na,1\n", "line 1: there is no column 'item' among 'user', 'thing'"),
         ("who,item\na,1\n", "line 1: there is no column 'user'"),
         ("a,1\nb,2\n", "line 1: there is no column 'user'"),
         (b"PK\x03\x04,\x00\xff\n", "line 1: there is no column 'user'"),
@@ -113,6 +117,13 @@ def test_what_cannot_be_skipped(tmp_path: Path, content: str | bytes, reason: st
     assert f"{tmp_path / 'file.csv'}" in str(caught.value)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_go_by_the_names_that_an_export_knows() -> None:
+    """The packages import nothing of each other, so both have the list."""
+    assert interactions_file.USER_COLUMNS == _columns._USER
+    assert interactions_file.ITEM_COLUMNS == _columns._ITEM
+    assert interactions_file.RATING_COLUMNS == _columns._RATING
 
 
 def test_a_threshold_needs_a_rating(tmp_path: Path) -> None:

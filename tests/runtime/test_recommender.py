@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,14 @@ def test_unknown_users(rec: Recommender) -> None:
     assert items[1].tolist() == rec.recommend("useré0001", k=3)[0].tolist()
     assert len(rec.recommend("bob", on_unknown="skip")[0]) == 0
     assert rec.recommend([], k=3)[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("users", [None, b"user\xc3\xa90001", 1.5])
+def test_what_is_no_user(rec: Recommender, users: object) -> None:
+    with pytest.raises(InputError, match=f"^the users are {re.escape(repr(users))}; give an id"):
+        rec.recommend(users)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^the history is .*; give a list of item ids"):
+        rec.recommend_from_history(users)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("k", [0, -1, 41, 2.5, True, "3"])

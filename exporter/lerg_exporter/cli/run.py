@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES
-from lerg_exporter.cli._options import Size, json_option
+from lerg_exporter.cli._options import Size, json_option, options_named
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
@@ -226,7 +226,7 @@ def run(
         given[name] = int(given[name] or 0)  # 0: what suits the assignment
     options = ExportOptions(**given)
     check_target(output, overwrite=force)
-    with progress(quiet=quiet) as tell:
+    with progress(quiet=quiet) as tell, options_named(click.get_current_context().command.params):
         dataset = _read(data, reading, seed=options.seed, tell=tell)
         report = _export(dataset, output, options, work_dir=work_dir, force=force, tell=tell)
     if as_json:

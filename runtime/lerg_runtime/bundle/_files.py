@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["new_folder", "open_regular", "replace_file", "sync_folder", "write_synced"]
+__all__ = ["named_in_errors", "new_folder", "open_regular", "replace_file", "sync_folder", "write_synced"]
 
 _BESIDE = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)\.(?:new|old)")
 
@@ -61,13 +61,29 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def named_in_errors(path: Path, *, beside: Path) -> Iterator[None]:
+    """Let an error of the system, such as a full disk, name `path` and not what is written beside it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or not (error.filename is None or str(error.filename).startswith(str(beside))):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a crash at any moment leaves the old bytes or the new ones."""
+    """Replace `path` by `data` so that a crash at any moment leaves the old bytes or the new ones.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
+    """
     _remove_stale(path)
     beside = _beside(path, "new")
     try:
-        write_synced(beside, data)
-        os.replace(beside, path)
+        with named_in_errors(path, beside=beside):
+            write_synced(beside, data)
+            os.replace(beside, path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
@@ -85,6 +101,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         InputError: `path` is in the way, or its parent is not a folder.
+        OSError: it cannot be written; names `path`.
     """
     path = Path(os.path.abspath(path))
     if not path.parent.is_dir():
@@ -94,18 +111,19 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: it exists already; name another folder or remove it first")
     _remove_stale(path)
     beside, aside = _beside(path, "new"), _beside(path, "old")
-    beside.mkdir()
     try:
-        yield beside
-        sync_folder(beside)
-        if in_the_way:
-            os.rename(path, aside)
-        try:
-            os.rename(beside, path)
-        except OSError:
+        with named_in_errors(path, beside=beside):
+            beside.mkdir()
+            yield beside
+            sync_folder(beside)
             if in_the_way:
-                os.rename(aside, path)
-            raise
+                os.rename(path, aside)
+            try:
+                os.rename(beside, path)
+            except OSError:
+                if in_the_way:
+                    os.rename(aside, path)
+                raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     sync_folder(path.parent)

@@ -104,8 +104,12 @@ class BundleFolder:
             raise InputError(f"there is no folder {folder}; give the path of a bundle")
         listing = read_bounded(folder, CHECKSUMS_FILE, limit=MAX_CHECKSUMS_BYTES)
         digests = parse_checksums(listing, where=str(folder / CHECKSUMS_FILE))
+        if MANIFEST_FILE not in digests:
+            raise BundleError(
+                f"{folder / CHECKSUMS_FILE} does not name {MANIFEST_FILE}; copy the bundle again"
+            )
         data = read_bounded(folder, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
-        if digests.get(MANIFEST_FILE) != hashlib.sha256(data).hexdigest():
+        if digests[MANIFEST_FILE] != hashlib.sha256(data).hexdigest():
             raise _altered(folder, MANIFEST_FILE)
         manifest = Manifest.parse(data, where=str(folder / MANIFEST_FILE))
         if set(digests) != {MANIFEST_FILE, *manifest.files}:

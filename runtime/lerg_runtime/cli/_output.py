@@ -12,6 +12,8 @@ from typing import Any, Protocol, TextIO
 
 import click
 
+from lerg_runtime.bundle._files import named_in_errors
+
 __all__ = ["Progress", "note", "print_json", "print_table", "progress", "whole_file"]
 
 _LOG_LINES = 10
@@ -91,10 +93,11 @@ def whole_file(path: Path) -> Iterator[TextIO]:
         raise click.UsageError(f"--output {path}: there is no folder {path.resolve().parent}")
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with open(beside, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
+        with named_in_errors(path, beside=beside):
+            with open(beside, "w", encoding="utf-8", newline="") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

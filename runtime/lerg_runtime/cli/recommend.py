@@ -90,7 +90,8 @@ def recommend(
                 with whole_file(output) as stream:
                     rows = _write_csv(stream, rankings)
                 report = {"output": str(output), "users": total, "rows": rows, "k": k}
-                print_json(report) if as_json else note(f"{rows} rows for {total} users written to {output}")
+                said = f"{rows} rows for {total} user{'s' * (total != 1)} written to {output}"
+                print_json(report) if as_json else note(said)
             elif as_json:
                 _stream_json(rankings, k=k)
             elif all_users:
