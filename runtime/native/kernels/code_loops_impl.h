@@ -163,6 +163,11 @@ uint64_t score_codes_rows(const ScoreCodesOneArgs& args) {
   const Vector threshold = broadcast(args.threshold), user_scale = broadcast(args.user_scale);
   int32_t extra = 0;
   for (int64_t k = 0; kOffset != 0 && k < dim; ++k) extra += kOffset * args.user[k];
+  // A row's last bytes come with those before them, which meet zeros: nothing past the row is read, nor byte by byte.
+  const bool wide = dim >= kStep;
+  const int64_t last = wide ? dim - kStep : 0;
+  Bytes end = Bytes{};  // of the user
+  for (int64_t k = whole; k < dim; ++k) end[k - last] = args.user[k];
   for (int32_t first = 0; first < args.items; first += LERG_LANES) {
     Slots block(args.slots, first, args.items);
     float scales[LERG_LANES];
@@ -180,11 +185,9 @@ uint64_t score_codes_rows(const ScoreCodesOneArgs& args) {
         const Bytes user = load_bytes(args.user + k);
         for (int j = 0; j < 4; ++j) sums[j] = dot_bytes(offset(load_bytes(rows[j] + k)), user, sums[j]);
       }
-      if (whole < dim) {
-        const Bytes user = load_bytes(args.user + whole);
+      if (whole < dim)
         for (int j = 0; j < 4; ++j)
-          sums[j] = dot_bytes(offset(load_end(rows[j] + whole, dim - whole)), user, sums[j]);
-      }
+          sums[j] = dot_bytes(offset(wide ? load_bytes(rows[j] + last) : load_end(rows[j], dim)), end, sums[j]);
       quads[four] = add_quads(sums);
     }
     const Vector scores = to_floats(add_lanes(quads) - extra) * load(scales) * user_scale;
@@ -197,6 +200,8 @@ uint64_t score_codes_one(const ScoreCodesOneArgs& args) {
   switch (args.dim) {
     case 64:
       return score_codes_rows<64>(args);
+    case 112:  // the default of an export
+      return score_codes_rows<112>(args);
     case 128:
       return score_codes_rows<128>(args);
     default:

@@ -159,6 +159,23 @@ struct Slots {
   }
 };
 
+// The first `count` lanes, zeros in the others; nothing that belongs to them is read.
+inline Vector load_first(const float* from, int64_t count) {
+  if (count >= LERG_LANES) return load(from);
+#if LERG_LANES == 16
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(count > 0 ? (1 << count) - 1 : 0), from);
+#elif LERG_LANES == 8
+  static const int32_t kLanes[2 * LERG_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  const int32_t* lanes = kLanes + LERG_LANES - (count > 0 ? count : 0);
+  return _mm256_maskload_ps(from, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes)));
+#else
+  Vector values = Vector{};
+  for (int j = 0; j < LERG_LANES; ++j)
+    if (j < count) values[j] = from[j];
+  return values;
+#endif
+}
+
 // Four rows at a time, a lane for each remainder of the dimensions by sixteen. kDim is the table's width, or 0 for any.
 template <int64_t kDim>
 uint64_t score_rows(const ScoreOneArgs& args) {
@@ -197,14 +214,10 @@ uint64_t score_rows(const ScoreOneArgs& args) {
       else
         for (int64_t k = 0; k < whole; k += 16)
           for (int j = 0; j < 4; ++j) add(j, k);
-      if (whole < dim) {
-        float ends[4][16] = {};
-        for (int j = 0; j < 4; ++j)
-          for (int64_t k = whole; k < dim; ++k) ends[j][k - whole] = rows[j][k];
-        for (int v = 0; v < kVectors; ++v) {
-          const Vector user = load(args.user + whole + v * LERG_LANES);
-          for (int j = 0; j < 4; ++j) sums[v][j] = fused(load(ends[j] + v * LERG_LANES), user, sums[v][j]);
-        }
+      for (int v = 0; v < kVectors && whole < dim; ++v) {
+        const int64_t at = whole + v * LERG_LANES;
+        const Vector user = load(args.user + at);
+        for (int j = 0; j < 4; ++j) sums[v][j] = fused(load_first(rows[j] + at, dim - at), user, sums[v][j]);
       }
       for (int v = 0; v < kVectors; ++v) {
         transpose_quads(sums[v]);
@@ -220,6 +233,8 @@ uint64_t score_rows(const ScoreOneArgs& args) {
   switch (args.dim) {
     case 64:
       return score_rows<64>(args);
+    case 112:  // the default of an export
+      return score_rows<112>(args);
     case 128:
       return score_rows<128>(args);
     default:
