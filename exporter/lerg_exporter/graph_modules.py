@@ -121,7 +121,8 @@ class FineTune(torch.nn.Module):
             for slots, side in sides
         )
         batch = users.shape[0]
-        margin = (user_rows * (item_rows[batch:] - item_rows[:batch])).sum(1)
+        positive, negative = item_rows.split([batch, batch])
+        margin = (user_rows * (negative - positive)).sum(1)
         loss = functional.softplus(margin).mean()
         if self.l2:
             x_users, x_items = (

@@ -200,7 +200,8 @@ class FineTune(torch.nn.Module):
         items = torch.cat([positives, negatives])
         rows, first = self.propagation.picked(layers, (users, items))
         batch = users.shape[0]
-        margin = (rows[:batch] * (rows[2 * batch :] - rows[batch : 2 * batch])).sum(1)
+        user, positive, negative = rows.split([batch, batch, batch])
+        margin = (user * (negative - positive)).sum(1)
         loss = functional.softplus(margin).mean()
         if self.l2:
             # A triple has three rows.

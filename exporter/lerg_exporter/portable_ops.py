@@ -27,7 +27,7 @@ from torch.nn import functional
 from lerg_exporter.portable_fold import added, fold, unfold, weighted_sums
 from lerg_exporter.portable_quantiser import quantise, quantise_gradients
 
-__all__ = ["DECOMPOSITIONS", "drop_expansions", "share_puts", "widened"]
+__all__ = ["DECOMPOSITIONS", "share_puts", "widened"]
 
 _PLAN = "Tensor[] {0}chunks, int {0}offset, int[] {0}parts, int {0}empty, Tensor? {0}place"
 _PLAN_ARGUMENTS = 5
@@ -222,24 +222,6 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Tensor]] = {
     torch.ops.lerg_portable.put.default: put,
     torch.ops.lerg_portable.quantise.default: quantise,
 }
-
-
-def drop_expansions(graph: Graph) -> None:
-    """Let products broadcast what they are given expanded: the stock `expand` copies an element at a time."""
-    aten = torch.ops.aten
-    for node in list(graph.nodes):
-        if node.target != aten.expand.default:
-            continue
-        for user in list(node.users):
-            factors = [factor for factor in user.all_input_nodes if factor is not node]
-            if user.target == aten.mul.Tensor and any(_same_shape(node, factor) for factor in factors):
-                user.replace_input_with(node, node.args[0])
-        if not node.users:
-            graph.erase_node(node)
-
-
-def _same_shape(one: Node, other: Node) -> bool:
-    return bool(one.meta["val"].shape == other.meta["val"].shape)
 
 
 def share_puts(graph: Graph) -> None:

@@ -8,11 +8,13 @@ gives its own memory for them, and `parameter_data` writes them for a runtime th
 from __future__ import annotations
 
 import hashlib
+import operator
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from executorch.exir import (
     EdgeCompileConfig,
     EdgeProgramManager,
@@ -26,7 +28,8 @@ from executorch.exir.schema import ExecutionPlan, ScalarType, TensorDataLocation
 from executorch.exir.schema import Tensor as PlannedTensor
 from torch.export import ExportedProgram, export
 from torch.export.experimental import _export_forward_backward
-from torch.fx import GraphModule
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.fx.passes.infra.pass_base import PassResult
 
 from lerg_exporter.methods import Method
@@ -138,12 +141,31 @@ def _export(method: Method) -> ExportedProgram:
     if method.trains:
         exported = _export_forward_backward(exported)
     if method.stock:
-        from lerg_exporter.portable_ops import DECOMPOSITIONS, drop_expansions, share_puts
+        from lerg_exporter.portable_ops import DECOMPOSITIONS, share_puts
 
         share_puts(exported.graph)
         exported = exported.run_decompositions(dict(DECOMPOSITIONS))
-        drop_expansions(exported.graph)
+    _drop_expansions(exported.graph)
     return exported
+
+
+def _drop_expansions(graph: Graph) -> None:
+    """Let products broadcast what they are given expanded: the stock `expand` copies an element at a time."""
+    aten = torch.ops.aten
+    for node in list(graph.nodes):
+        if node.target != aten.expand.default:
+            continue
+        for user in list(node.users):
+            factors = [factor for factor in user.all_input_nodes if factor is not node]
+            if user.target == aten.mul.Tensor and any(_same_shape(node, factor) for factor in factors):
+                user.replace_input_with(node, node.args[0])
+        if not node.users:
+            graph.erase_node(node)
+
+
+def _same_shape(one: Node, other: Node) -> bool:
+    sizes, others = one.meta["val"].shape, other.meta["val"].shape
+    return len(sizes) == len(others) and all(map(statically_known_true, map(operator.eq, sizes, others)))
 
 
 def _expand_sums(module: GraphModule) -> PassResult:
