@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-portable_fold = pytest.importorskip("lerg_exporter.portable_fold")
-pytest.importorskip("lerg_exporter.portable_ops")  # defines what they are made of
+from lerg_exporter import portable_fold
+from lerg_exporter import portable_ops as _operators  # noqa: F401  defines what they are made of
 
 # Rows, entries a row, codes, and how many rows have code 1 for their first entries.
 SIZES = {
