@@ -20,7 +20,8 @@ from _operators import (
     make,
 )
 
-ops = pytest.importorskip("lerg_exporter.ops")
+from lerg_edge import quantiser
+from lerg_exporter import ops
 
 LERG = torch.ops.lerg
 
@@ -165,7 +166,6 @@ def test_quantiser_gradients_agree_with_finite_differences(bits: int, steps: int
 
 
 def test_quantiser_equals_the_one_that_trains() -> None:
-    quantiser = pytest.importorskip("lerg_edge.quantiser")
     codebook, step, grad = quantiser_inputs(8, 4)
     results = []
     for function in (

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from operator_programs import Call, run_with_isa, write_program
 
-pytest.importorskip("lerg_exporter.ops")
-native = pytest.importorskip("lerg_runtime._native")
-
-from operator_programs import Call, write_program  # noqa: E402
-
-from lerg_exporter import reference  # noqa: E402
-from lerg_runtime.errors import LergRuntimeError  # noqa: E402
+from lerg_exporter import reference
+from lerg_runtime import _native as native
+from lerg_runtime.errors import LergRuntimeError
 
 pytestmark = pytest.mark.native
 
@@ -254,32 +248,12 @@ def test_results_do_not_depend_on_the_number_of_threads(large: tuple[Path, dict[
             assert np.array_equal(results[0][name], other[name]), name
 
 
-RUN_ELSEWHERE = """
-import sys, numpy as np
-from lerg_runtime import _native
-program = _native.Program(sys.argv[1], _native.Budget(0))
-inputs = np.load(sys.argv[2])
-results = {}
-for name in sorted({key.rsplit("/", 1)[0] for key in inputs}):
-    count = sum(key.rsplit("/", 1)[0] == name for key in inputs)
-    results[name] = program.load(name).execute(*[inputs[f"{name}/{i}"] for i in range(count)])[0]
-np.savez(sys.argv[3], isa=_native.build_info()["isa"], **results)
-"""
-
-
 @pytest.mark.parametrize("isa", ["generic", "avx2"])
 def test_every_instruction_set_gives_the_same(
     isa: str, folder: Path, large: tuple[Path, dict[str, Call]]
 ) -> None:
     path, calls = large
-    inputs = {f"{name}/{i}": array for name, call in calls.items() for i, array in enumerate(call.arrays())}
-    np.savez(folder / "inputs.npz", **inputs)
-    files = [str(path), str(folder / "inputs.npz"), str(folder / f"{isa}.npz")]
-    environment = {**os.environ, "LERG_ISA": isa}
-    subprocess.run([sys.executable, "-c", RUN_ELSEWHERE, *files], check=True, env=environment)
-    results = np.load(files[2])
-    if results["isa"] != isa:
-        pytest.skip(f"this processor runs {results['isa']} when asked for {isa}")
+    results = run_with_isa(isa, path, calls, folder)
     here = native.Program(str(path), native.Budget(0))
     for name, call in calls.items():
         assert_close(results[name], call)

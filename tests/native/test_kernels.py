@@ -10,13 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from operator_programs import Call, GraphSpec, Runner, run_with_isa, write_program
 
-pytest.importorskip("lerg_exporter.ops")
-native = pytest.importorskip("lerg_runtime._native")
-
-from operator_programs import Call, GraphSpec, Runner, run_with_isa, write_program  # noqa: E402
-
-from lerg_runtime.errors import BudgetError, LergRuntimeError  # noqa: E402
+from lerg_runtime import _native as native
+from lerg_runtime.errors import BudgetError, LergRuntimeError
 
 pytestmark = pytest.mark.native
 
