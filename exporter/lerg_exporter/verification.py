@@ -39,6 +39,7 @@ def verify_bundle(path: str | os.PathLike[str]) -> Verification:
     folder = BundleFolder.open(path)
     entities = folder.read_entities()
     interactions = folder.read_interactions()
+    folder.read_seen_only(interactions)
     folder.read_state()
     found = check_golden(path)
     wrong = [sentence for sentences in found.values() for sentence in sentences]

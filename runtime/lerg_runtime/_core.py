@@ -14,6 +14,7 @@ from lerg_runtime._plan import MemoryPlan, Workload, check_phase, plan_memory
 from lerg_runtime._serving import Serving
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
+from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State, state_stamp
 from lerg_runtime.errors import BundleError
 
@@ -35,7 +36,8 @@ class OpenBundle:
         engine: programs and the allocator.
         sizes: of the bundle's arrays.
         entities: ids and slots.
-        interactions: everything that users have seen, local interactions included.
+        interactions: what is learned from and histories are made of, local interactions included.
+        seen_only: what users have seen beside them.
         state: weights and local interactions as they are now.
         stamp: of the saved state that `state` goes on from.
 
@@ -57,7 +59,10 @@ class OpenBundle:
         self.engine = Engine(folder, budget_bytes=budget_bytes)
         empty = self.engine.budget.empty
         self.entities: Entities = folder.read_entities(allocate=empty)
-        self.interactions: Interactions = self._with_local(folder.read_interactions(allocate=empty))
+        stored = folder.read_interactions(allocate=empty)
+        self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
+        self.interactions: Interactions = self._with_local(stored)
+        del stored
         self.state = replace(self.state, codebook=_held(self.state.codebook, empty))
         self._serving: Serving | None = None
 
@@ -84,6 +89,7 @@ class OpenBundle:
                 self.folder.manifest.model,
                 self.entities,
                 self.interactions,
+                self.seen_only,
                 pruned_users=self.folder.manifest.pruned_users,
                 codebook=self.state.codebook,
                 step=self.state.step,

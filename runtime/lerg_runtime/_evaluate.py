@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._metrics import Metrics, RankingSums
 from lerg_runtime._pairs import ResolvedPairs
+from lerg_runtime.errors import InputError
 
 __all__ = ["evaluate"]
 
@@ -22,19 +24,46 @@ def evaluate(
 ) -> Metrics:
     """Rank the whole catalogue, seen items left out, for each user with test items.
 
+    Pairs that the bundle has learned from, and those that were rated low, are never recommended: they are
+    counted and not measured. A pair that the export held out is a candidate where it is in `test`, and
+    nowhere else.
+
     Args:
         bundle: an open bundle.
         test: held-out interactions; they take 16 bytes each on top of the budget.
         k: length of a ranking.
         on_progress: called with users done and users in all.
+
+    Raises:
+        InputError: nothing is left to measure.
     """
+    seen = bundle.interactions.find(test.users, test.items) >= 0
+    if bundle.seen_only.disliked is not None:
+        seen |= bundle.seen_only.disliked.find(test.users, test.items) >= 0
+    left_users, left_items = test.users[~seen], test.items[~seen]
+    if len(left_users) == 0:
+        raise InputError(
+            f"nothing is left to measure: of {test.rows + test.below_threshold} rows {int(seen.sum())} are "
+            f"pairs that the bundle has seen already, {test.duplicates} repeat one, {test.unknown} are "
+            f"unknown and {test.below_threshold} rated below the threshold; give pairs that it was not "
+            "trained on"
+        )
     serving = bundle.serving()
-    sums = RankingSums(test.users, test.items, item_count=bundle.folder.manifest.model.items, k=k)
-    users = np.unique(test.users)
+    sums = RankingSums(left_users, left_items, item_count=bundle.folder.manifest.model.items, k=k)
+    users, starts = np.unique(left_users, return_index=True)
+    ends = np.append(starts[1:], len(left_users))
+    of_user = {user: slice(*ends) for user, *ends in zip(users.tolist(), starts, ends, strict=True)}
     for start in range(0, len(users), serving.users_at_once):
         batch = users[start : start + serving.users_at_once]
-        top, _ = serving.rank(batch, k=k)
+        top, _ = serving.rank(batch, k=k, measured=lambda user: left_items[of_user[user]])
         sums.add(batch, top)
         if on_progress is not None:
             on_progress(start + len(batch), len(users))
-    return sums.averages()
+    return replace(
+        sums.averages(),
+        rows=test.rows + test.below_threshold,
+        unknown=test.unknown,
+        below_threshold=test.below_threshold,
+        duplicates=test.duplicates,
+        already_seen=int(seen.sum()),
+    )

@@ -15,22 +15,42 @@ __all__ = ["Metrics", "RankingSums"]
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Averages over users.
+    """Averages over users, and what became of the rows that were given.
+
+    `rows` is the sum of `pairs`, `unknown`, `below_threshold`, `duplicates` and `already_seen`.
 
     Attributes:
         recall, ndcg: at k.
-        users: that have test items.
+        users: that have a measured pair.
         k: length of a ranking.
+        pairs: distinct pairs that were measured.
+        rows: rows, or pairs of a sequence, that could be read.
+        unknown: of them, skipped because the user or the item is unknown.
+        below_threshold: of them, left out because of their rating.
+        duplicates: of them, repeats of a pair.
+        already_seen: pairs that were not measured, as they can't be recommended: the bundle learned from
+            them, or the user rated them low.
     """
 
     recall: float
     ndcg: float
     users: int
     k: int
+    pairs: int = 0
+    rows: int = 0
+    unknown: int = 0
+    below_threshold: int = 0
+    duplicates: int = 0
+    already_seen: int = 0
 
     def as_dict(self) -> dict[str, float | int]:
-        """`recall@K`, `ndcg@K` and `users`."""
-        return {f"recall@{self.k}": self.recall, f"ndcg@{self.k}": self.ndcg, "users": self.users}
+        """`recall@K`, `ndcg@K`, and the counts by their names."""
+        counts = ("users", "pairs", "rows", "unknown", "below_threshold", "duplicates", "already_seen")
+        return {
+            f"recall@{self.k}": self.recall,
+            f"ndcg@{self.k}": self.ndcg,
+            **{name: getattr(self, name) for name in counts},
+        }
 
 
 class RankingSums:
@@ -73,4 +93,5 @@ class RankingSums:
     def averages(self) -> Metrics:
         """The metrics of all rankings so far."""
         count = max(1, self._users)
-        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k)
+        pairs = len(self._keys)
+        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k, pairs)

@@ -39,6 +39,7 @@ class ResolvedPairs:
         rows: pairs that were given.
         duplicates: given more than once.
         unknown: left out because the user or the item is unknown.
+        below_threshold: rows of a file that were left out because of their rating; not among `rows`.
     """
 
     users: np.ndarray
@@ -46,6 +47,7 @@ class ResolvedPairs:
     rows: int
     duplicates: int
     unknown: int
+    below_threshold: int = 0
 
     def __len__(self) -> int:
         return len(self.users)
@@ -95,6 +97,7 @@ def resolve_pairs(pairs: Pairs, entities: Entities, *, on_unknown: OnUnknown) ->
         rows=rows,
         duplicates=rows - unknown - len(unique),
         unknown=unknown,
+        below_threshold=pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0,
     )
 
 

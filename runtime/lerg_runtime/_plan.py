@@ -224,6 +224,11 @@ def _resident(manifest: Manifest, sizes: StoredSizes, local: int) -> tuple[PlanI
         PlanItem("item ids", sizes.item_id_bytes + 2 * _ALIGNMENT),
         PlanItem("slots", _blocks(4 * shape.users, 4 * shape.items)),
         PlanItem("interactions", _rows_bytes(manifest, sizes.pairs + local)),
+        *(
+            PlanItem(f"{name} pairs", _rows_bytes(manifest, pairs))
+            for name, pairs in (("held-out", sizes.held_out), ("disliked", sizes.disliked))
+            if pairs
+        ),
         PlanItem("codebook", _packed_bytes(manifest)),
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lerg_runtime._engine import Engine
 from lerg_runtime._user_rows import UserRows
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
+from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
 
 __all__ = ["Serving"]
@@ -20,7 +23,8 @@ class Serving:
         engine: where programs and memory come from.
         shape: of the model.
         entities: slots of both sides.
-        interactions: what each user has seen.
+        interactions: what each user has seen and is ranked by.
+        seen_only: what each user has seen beside it.
         pruned_users: `history` or `placeholder`, what users who are not retained are ranked by.
         codebook: packed integers, as `encode` takes them.
         step: float32 [1] or [c].
@@ -36,6 +40,7 @@ class Serving:
         shape: ModelShape,
         entities: Entities,
         interactions: Interactions,
+        seen_only: SeenOnly,
         *,
         pruned_users: str,
         codebook: np.ndarray,
@@ -46,6 +51,7 @@ class Serving:
         self._shape = shape
         self._entities = entities
         self._interactions = interactions
+        self._seen_only = seen_only
         self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
         self.item_arrays: tuple[np.ndarray, ...] = tuple(
             empty(size, dtype) for dtype, size in shape.item_arrays
@@ -69,13 +75,22 @@ class Serving:
         self._ranks: np.ndarray = empty((shape.max_k,), "int64")
         self._ranks[:] = np.arange(shape.max_k)
 
-    def rank(self, users: np.ndarray, *, k: int, include_seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self,
+        users: np.ndarray,
+        *,
+        k: int,
+        include_seen: bool = False,
+        measured: Callable[[int], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The best items of each user, by descending score and then ascending item index.
 
         Args:
             users: integer [B] user indices.
             k: 1 .. I.
             include_seen: do not leave out what each user has seen.
+            measured: gives the item indices that a user is measured on; of what was held out they alone are
+                candidates.
 
         Returns:
             int64 [B, k] item indices, -1 where there are no more, and float32 [B, k] scores, -inf there.
@@ -86,7 +101,7 @@ class Serving:
             batch = users[start : start + self.users_at_once]
             rows = slice(start, start + len(batch))
             self._user_rows.of_users(batch, self._rows[: len(batch)])
-            seen = None if include_seen else [self._interactions.of_user(user) for user in batch.tolist()]
+            seen = None if include_seen else [self._seen_by(user, measured) for user in batch.tolist()]
             self._fill(items[rows], scores[rows], seen=seen)
         return items, scores
 
@@ -108,6 +123,10 @@ class Serving:
         self._user_rows.of_history(history, self._rows[0])
         self._fill(items, scores, seen=None if include_seen else [history])
         return items, scores
+
+    def _seen_by(self, user: int, measured: Callable[[int], np.ndarray] | None) -> np.ndarray:
+        others = self._seen_only.of_user(user, candidates=None if measured is None else measured(user))
+        return np.concatenate((self._interactions.of_user(user), others))
 
     def _fill(self, items: np.ndarray, scores: np.ndarray, *, seen: list[np.ndarray] | None) -> None:
         """Rank for the first of `self._rows`, as many as `items` and `scores` have.

@@ -64,7 +64,7 @@ class InteractionsFile:
         on_bad_row: called with one sentence for each row that is skipped.
 
     Attributes:
-        bad_rows_skipped: count of the last pass.
+        bad_rows_skipped, below_threshold: counts of the last pass.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class InteractionsFile:
         if rating_threshold is not None and not math.isfinite(rating_threshold):
             raise InputError(f"rating_threshold is {rating_threshold}; it must be a finite number")
         self.path = Path(path)
-        self.bad_rows_skipped = 0
+        self.bad_rows_skipped = self.below_threshold = 0
         self._threshold = rating_threshold
         self._skip = skip_bad_rows
         self._on_bad_row = on_bad_row
@@ -93,7 +93,7 @@ class InteractionsFile:
         Raises:
             InputError: no such file, no such columns, a bad row, or no pair in the whole file.
         """
-        self.bad_rows_skipped = 0
+        self.bad_rows_skipped = self.below_threshold = 0
         source = f"{self.path}, line"
         chunk = PairChunk([], [], [], source)
         found = False
@@ -111,6 +111,11 @@ class InteractionsFile:
             raise InputError(f"cannot read {self.path}: {error.strerror}") from None
         if chunk.places:
             yield chunk
+        elif not found and self.below_threshold:
+            raise InputError(
+                f"{self.path}: all {self.below_threshold} rows are rated below {self._threshold:g}; "
+                "give others or a lower rating threshold"
+            )
         elif not found:
             raise InputError(
                 f"{self.path} has no interactions; give a table separated by commas or tabs, with columns "
@@ -185,6 +190,8 @@ class InteractionsFile:
                 continue
             if keep:
                 yield line, user, item
+            else:
+                self.below_threshold += 1
 
     def _lines(self, stream: BinaryIO) -> Iterator[tuple[int, str]]:
         """Numbered lines; bytes that are not UTF-8 come as lone surrogates, which `_check_text` finds."""

@@ -130,7 +130,8 @@ class Recommender:
         Args:
             users: one raw id, or several.
             k: 1 .. number of items.
-            include_seen: items that the user has touched may come too.
+            include_seen: items that the user has seen may come too: those of the bundle's interactions and
+                local ones, those that the export held out, and those that were rated low.
             on_unknown: `skip` gives an unknown user no items instead of raising.
 
         Returns:
@@ -276,6 +277,9 @@ class Recommender:
     ) -> Metrics:
         """Recall and NDCG at k over the whole catalogue, seen items left out.
 
+        Pairs that the bundle has learned from or that were rated low are counted and not measured; what the
+        export held out is a candidate where `test` has it.
+
         Args:
             test: held-out (user, item) raw ids, or an `InteractionsFile`.
             k: 1 .. number of items.
@@ -284,7 +288,7 @@ class Recommender:
 
         Raises:
             UnknownIdError: an id is unknown.
-            InputError: k is out of range, or there is no interaction.
+            InputError: k is out of range, or no interaction is left to measure.
         """
         self._check_k(k, most=len(self.item_ids), of="items")
         pairs = resolve_pairs(test, self._open.entities, on_unknown=on_unknown)

@@ -224,6 +224,7 @@ def write_tiny(
     *,
     ids: str = "text",
     item_ids: list[Any] | None = None,
+    seen_only: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
     **manifest: Any,
 ) -> Path:
     """Write a bundle whose program `_fake_native` runs."""
@@ -246,8 +247,23 @@ def write_tiny(
         user_placeholder=model.user_placeholder,
         item_placeholder=model.item_placeholder,
         interactions=model.pairs,
+        seen_only=seen_only,
         codebook=pack(model.codebook, bits=model.bits),
         step=model.step,
         golden={"finetune.in.users": np.arange(3, dtype=np.int64)},
     )
     return folder
+
+
+def others(model: TinyModel, *names: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each name a set of pairs that `model.pairs` does not have: one or two of most users."""
+    free = ~model.seen()
+    sets = {}
+    for place, name in enumerate(names):
+        chosen = np.zeros_like(free)
+        for user in range(model.users):
+            if user % (5 + place):
+                chosen[user, np.flatnonzero(free[user])[1 + place : 2 + place + user % 2]] = True
+        free &= ~chosen
+        sets[name] = tuple(part.astype(np.int32) for part in np.nonzero(chosen))
+    return sets  # type: ignore[return-value]

@@ -153,18 +153,25 @@ def test_rows_to_skip(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
         f"user,item,rating\n{USERS[0]},{ITEMS[1]},5\nbob,{ITEMS[1]},5\n{USERS[0]}\n{USERS[1]},{ITEMS[2]},1\n"
     )
     options = ("--skip-unknown", "--skip-bad-rows", "--rating-threshold", 3)
+    told = shell.json("evaluate", tiny_bundle, "--test", path, *options)
+    assert [told[name] for name in ("users", "rows", "unknown", "below_threshold", "bad_rows")] == [
+        1,
+        3,
+        1,
+        1,
+        1,
+    ]
     told = shell.json("finetune", tiny_bundle, "--interactions", path, "--epochs", 1, *options)
     assert (told["new_interactions"] + told["known_interactions"], told["unknown"], told["bad_rows"]) == (
         1,
         1,
         1,
     )
-    assert shell.json("evaluate", tiny_bundle, "--test", path, *options)["users"] == 1
 
 
 def test_evaluate(shell: Shell, tiny_bundle: Path, new: Path) -> None:
     told = shell.json("evaluate", tiny_bundle, "--test", new)
-    assert set(told) == {"recall@20", "ndcg@20", "users"}
+    assert {"recall@20", "ndcg@20", "users"} <= set(told)
     assert told["users"] == 2
     status, out, _ = shell("evaluate", tiny_bundle, "--test", new, "-k", 5)
     assert status == 0

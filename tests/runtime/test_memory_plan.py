@@ -7,7 +7,7 @@ from typing import Any
 
 import _fake_native
 import pytest
-from _tiny import TinyModel, raw_ids, tiny_model, write_tiny
+from _tiny import TinyModel, others, raw_ids, tiny_model, write_tiny
 
 from lerg_runtime import BudgetError, Recommender
 from lerg_runtime._plan import Phase, PlanItem, check_phase
@@ -21,10 +21,12 @@ def needed(folder: Path, phase: str, **workload: Any) -> int:
     return bundle.plan(bundle.workload(**workload)).phase(phase).total_bytes
 
 
-@pytest.fixture(params=["text", "integer", "local interactions", "4 bits a row"])
+@pytest.fixture(params=["text", "integer", "local interactions", "4 bits a row", "pairs seen only"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, fake_native: None) -> Path:
     model = tiny_model(bits=4, per_row=True) if request.param == "4 bits a row" else tiny_model()
-    path = write_tiny(tmp_path / "b", model, ids="integer" if request.param == "integer" else "text")
+    seen_only = others(model, "held_out", "disliked") if request.param == "pairs seen only" else None
+    ids = "integer" if request.param == "integer" else "text"
+    path = write_tiny(tmp_path / "b", model, ids=ids, seen_only=seen_only)
     if request.param == "local interactions":
         rec = Recommender.open(path)
         rec.finetune([(USERS[3], ITEMS[4]), (USERS[3], ITEMS[6])], epochs=1)

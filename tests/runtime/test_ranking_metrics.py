@@ -25,7 +25,8 @@ def test_as_defined(k: int) -> None:
     expected = by_definition(top.tolist(), [set(np.flatnonzero(row).tolist()) for row in wanted], k)
     assert (found.recall, found.ndcg) == pytest.approx(expected, abs=1e-12)
     assert found.users == users
-    assert set(found.as_dict()) == {f"recall@{k}", f"ndcg@{k}", "users"}
+    assert found.pairs == len(pairs[0])
+    assert {f"recall@{k}", f"ndcg@{k}", "users", "pairs"} <= set(found.as_dict())
 
 
 def test_a_perfect_ranking_has_one() -> None:

@@ -129,14 +129,18 @@ def test_evaluate_ranks_all_but_what_was_seen(rec: Recommender, model: TinyModel
     random = np.random.default_rng(5)
     users, items = raw_ids("text", model.users, prefix="user"), raw_ids("text", model.items, prefix="item")
     wanted = {
-        user: set(random.choice(model.items, 3, replace=False).tolist()) for user in range(0, model.users, 2)
+        user: set(random.choice(np.flatnonzero(~model.seen()[user]), 3, replace=False).tolist())
+        for user in range(0, model.users, 2)
     }
     test = [(users[user], items[item]) for user, those in wanted.items() for item in those]
     top = [[item for item, _ in oracle(model, user, k)] for user in wanted]
     found = rec.evaluate([*test, test[0]], k=k)
     assert (found.recall, found.ndcg) == pytest.approx(by_definition(top, list(wanted.values()), k), abs=1e-6)
     assert found.users == len(wanted)
-    assert rec.evaluate([*test, ("bob", items[0])], k=k, on_unknown="skip") == found
+    assert (found.pairs, found.duplicates, found.rows) == (len(test), 1, len(test) + 1)
+    skipped = rec.evaluate([*test, ("bob", items[0])], k=k, on_unknown="skip")
+    assert (skipped.recall, skipped.ndcg, skipped.users) == (found.recall, found.ndcg, found.users)
+    assert (skipped.unknown, skipped.duplicates) == (1, 0)
     with pytest.raises(UnknownIdError, match="interaction 2: there is no item 'nothing'"):
         rec.evaluate([test[0], (users[0], "nothing")])
     with pytest.raises(InputError, match="none of the 1 interactions"):

@@ -19,6 +19,7 @@ from lerg_runtime.bundle._ids import IntegerIds, TextIds
 from lerg_runtime.bundle._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._npz import Allocate, NpzReader
+from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
 from lerg_runtime.bundle._state import STATE_FILE, State, read_state
 from lerg_runtime.errors import BundleError, InputError
 
@@ -68,13 +69,16 @@ class StoredSizes:
     Attributes:
         user_id_bytes, item_id_bytes: of the id maps in memory.
         pairs: interactions of the bundle.
-        gap_bytes: of the stored gaps, which are in memory while interactions are decoded.
+        gap_bytes: of the largest set of stored gaps, which are in memory while it is decoded.
+        held_out, disliked: pairs that count as seen and that nothing is learned from.
     """
 
     user_id_bytes: int
     item_id_bytes: int
     pairs: int
     gap_bytes: int
+    held_out: int = 0
+    disliked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +141,24 @@ class BundleFolder:
             BundleError: an array file is not what the manifest says.
         """
         with self._arrays(ENTITIES_FILE) as entities:
-            id_bytes = [
+            user_id_bytes, item_id_bytes = (
                 _id_bytes(entities, side, count)
                 for side, count in (("user", self.manifest.model.users), ("item", self.manifest.model.items))
-            ]
+            )
         with self._arrays(INTERACTIONS_FILE) as interactions:
-            dtype, shape = interactions.header("gaps")
-        count = shape[0] if len(shape) == 1 else 0
-        return StoredSizes(id_bytes[0], id_bytes[1], count, count * np.dtype(dtype).itemsize)
+            pairs, gap_bytes = _gap_sizes(interactions, "gaps")
+            others = {
+                name: _gap_sizes(interactions, f"{name}_gaps")
+                for name in SEEN_ONLY
+                if f"{name}_gaps" in interactions.names
+            }
+        return StoredSizes(
+            user_id_bytes,
+            item_id_bytes,
+            pairs,
+            max(gap_bytes, *(size for _, size in others.values()), 0),
+            **{name: count for name, (count, _) in others.items()},
+        )
 
     def read_entities(self, *, allocate: Allocate = np.empty) -> Entities:
         """Ids and slots, checked against the manifest.
@@ -173,11 +187,37 @@ class BundleFolder:
         Raises:
             BundleError: an array is absent or does not fit.
         """
-        shape = self.manifest.model
         with self._arrays(INTERACTIONS_FILE) as arrays:
-            degrees = arrays.read("degrees", dtypes=_UNSIGNED, shape=(shape.users,), allocate=allocate)
-            gaps = arrays.read("gaps", dtypes=_UNSIGNED, shape=(None,), allocate=allocate)
+            return self._read_pairs(arrays, "", allocate)
+
+    def read_seen_only(self, interactions: Interactions, *, allocate: Allocate = np.empty) -> SeenOnly:
+        """What counts as seen beside the interactions.
+
+        Args:
+            interactions: those of `read_interactions`, which must hold none of these pairs.
+
+        Raises:
+            BundleError: half of a set is absent, an array does not fit, or two sets share a pair.
+        """
         where = str(self.path / INTERACTIONS_FILE)
+        found: dict[str, Interactions] = {}
+        with self._arrays(INTERACTIONS_FILE) as arrays:
+            for name in SEEN_ONLY:
+                there = [f"{name}_{part}" in arrays.names for part in ("degrees", "gaps")]
+                if any(there) and not all(there):
+                    raise BundleError(
+                        f"{where}: of {name}_degrees and {name}_gaps one is absent; export the bundle again"
+                    )
+                if all(there):
+                    found[name] = self._read_pairs(arrays, f"{name}_", allocate)
+        check_disjoint({"interactions": interactions, **found}, where=where)
+        return SeenOnly(**found)
+
+    def _read_pairs(self, arrays: NpzReader, prefix: str, allocate: Allocate) -> Interactions:
+        shape = self.manifest.model
+        degrees = arrays.read(f"{prefix}degrees", dtypes=_UNSIGNED, shape=(shape.users,), allocate=allocate)
+        gaps = arrays.read(f"{prefix}gaps", dtypes=_UNSIGNED, shape=(None,), allocate=allocate)
+        where = f"{self.path / INTERACTIONS_FILE}{', ' if prefix else ''}{prefix.rstrip('_')}"
         return decode_interactions(degrees, gaps, item_count=shape.items, where=where, allocate=allocate)
 
     def read_state(self) -> State:
@@ -222,6 +262,13 @@ def _id_bytes(arrays: NpzReader, side: str, count: int) -> int:
     if blob > count * MAX_ID_BYTES:
         raise BundleError(f"the {side} ids take {blob} bytes, more than {count} ids may")
     return blob + 8 * (count + 1)
+
+
+def _gap_sizes(arrays: NpzReader, name: str) -> tuple[int, int]:
+    """Number of pairs and bytes of their gaps."""
+    dtype, shape = arrays.header(name)
+    count = shape[0] if len(shape) == 1 else 0
+    return count, count * np.dtype(dtype).itemsize
 
 
 def _read_ids(arrays: NpzReader, side: str, count: int, allocate: Allocate) -> IntegerIds | TextIds:

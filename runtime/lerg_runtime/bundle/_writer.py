@@ -28,6 +28,7 @@ from lerg_runtime.bundle._reader import (
     MANIFEST_FILE,
     BundleFolder,
 )
+from lerg_runtime.bundle._seen_only import Pairs, encode_seen_only
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
 from lerg_runtime.errors import BundleError, InputError
@@ -49,7 +50,8 @@ def write_bundle(
     retained_items: np.ndarray,
     user_placeholder: np.ndarray,
     item_placeholder: np.ndarray,
-    interactions: tuple[np.ndarray, np.ndarray],
+    interactions: Pairs,
+    seen_only: Mapping[str, Pairs] | None = None,
     codebook: np.ndarray,
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
@@ -67,6 +69,8 @@ def write_bundle(
         retained_users: bool [U]; retained_items: bool [I].
         user_placeholder: integers, one per pruned user in index order; item_placeholder likewise.
         interactions: users and items, integers [n], sorted by (user, item), unique.
+        seen_only: likewise `held_out` and `disliked`: pairs that count as seen and that nothing is learned
+            from; none of them in another set.
         codebook: packed integers as `encode` takes them.
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
@@ -99,7 +103,10 @@ def write_bundle(
         ),
         "golden.npz": npz_bytes(golden),
         "interactions.npz": npz_bytes(
-            encode_interactions(users, items, user_count=shape.users, item_count=shape.items)
+            {
+                **encode_interactions(users, items, user_count=shape.users, item_count=shape.items),
+                **encode_seen_only(seen_only or {}, user_count=shape.users, item_count=shape.items),
+            }
         ),
         PROGRAM_FILE: program,
         **({} if parameters is None else {PARAMETER_FILE: parameters}),
@@ -126,7 +133,7 @@ def write_bundle(
             write_synced(beside / name, content)
         written = BundleFolder.open(beside)
         written.read_entities()
-        written.read_interactions()
+        written.read_seen_only(written.read_interactions())
         written.read_state()
     return written.manifest
 

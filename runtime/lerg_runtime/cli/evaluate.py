@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lerg_runtime._metrics import Metrics
 from lerg_runtime.cli._options import (
     bundle_argument,
     input_file,
@@ -41,6 +42,9 @@ def evaluate(
 ) -> None:
     """Rank all items of BUNDLE for each user of the file, seen ones left out, and measure.
 
+    Pairs that the bundle has learned from, and pairs rated low at the export, can't be recommended: they are
+    counted and not measured. What the export held out is a candidate where the file asks for it.
+
     \b
     lerg-edge evaluate bundle --test test.txt
     lerg-edge evaluate bundle --test test.csv -k 10 --json
@@ -54,6 +58,24 @@ def evaluate(
             test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show
         )
     if as_json:
-        print_json(metrics.as_dict())
+        print_json({**metrics.as_dict(), "bad_rows": test.bad_rows_skipped})
     else:
-        click.echo(f"NDCG@{k} {metrics.ndcg:.4f}, Recall@{k} {metrics.recall:.4f}, {metrics.users} users")
+        click.echo(
+            f"NDCG@{k} {metrics.ndcg:.4f}, Recall@{k} {metrics.recall:.4f}, "
+            f"{_counted(metrics.users, 'user')}, {_counted(metrics.pairs, 'pair')}"
+        )
+        click.echo(_dropped(metrics, bad_rows=test.bad_rows_skipped))
+
+
+def _dropped(metrics: Metrics, *, bad_rows: int) -> str:
+    """What became of the rows that were not measured."""
+    return (
+        f"Of {_counted(metrics.rows, 'row')} not measured: {metrics.already_seen} already seen, "
+        f"{metrics.unknown} unknown, {metrics.duplicates} repeated, "
+        f"{metrics.below_threshold} rated below the threshold"
+        + (f"; {bad_rows} more could not be read." if bad_rows else ".")
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -9,6 +9,7 @@ import click
 
 from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime.bundle import BundleFolder, State
+from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.cli._options import bundle_argument, json_option
 from lerg_runtime.cli._output import print_json, print_table
 from lerg_runtime.sizes import format_size
@@ -31,27 +32,28 @@ def info(bundle: Path, as_json: bool) -> None:
     workload = Workload.usual(folder.manifest)
     sizes = folder.stored_sizes()
     plan = plan_memory(folder.manifest, sizes, local=len(state.users), workload=workload)
-    description = _describe(folder, state, plan, pairs=sizes.pairs)
+    description = _describe(folder, state, plan, sizes=sizes)
     if as_json:
         print_json(description)
     else:
         _print(description)
 
 
-def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, pairs: int) -> dict[str, Any]:
+def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: StoredSizes) -> dict[str, Any]:
     document = folder.manifest.document
-    sizes = folder.file_sizes()
+    files = folder.file_sizes()
     return {
         "bundle": str(folder.path),
         **{name: document[name] for name in ("format", "version", "created_with", "requires", "model")},
         "lowering": document["lowering"],
         "propagation": document["propagation"],
-        "interactions": pairs,
+        "interactions": sizes.pairs,
+        "seen_only": {"held_out": sizes.held_out, "disliked": sizes.disliked},
         "state": {"saves": state.generation, "local_interactions": len(state.users)},
         "serving": {"pruned_users": folder.manifest.pruned_users},
         "metrics": document["metrics"],
-        "files": sizes,
-        "bundle_bytes": sum(sizes.values()),
+        "files": files,
+        "bundle_bytes": sum(files.values()),
         "storage": document["storage"],
         "programs": document["programs"],
         "finetune": document["finetune"],
@@ -89,6 +91,10 @@ def _print(description: dict[str, Any]) -> None:
             (
                 "interactions",
                 f"{description['interactions']} + {description['state']['local_interactions']} local",
+            ),
+            (
+                "seen beside them",
+                "{held_out} held out, {disliked} rated low".format(**description["seen_only"]),
             ),
             ("codebook", _codebook(model)),
             ("propagation", _propagation(description["propagation"], model)),
