@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,11 +117,30 @@ class IdMap:
             InputError: an id is not in the map.
         """
         raws = values.tolist() if isinstance(values, np.ndarray) else list(values)
-        table = {value: index for index, value in enumerate(self.values.tolist())}
+        expected = int if self.integral else str
+        # A table finds what is equal, and 1.0 and True are equal to 1: they are left to index_of, as is an id
+        # of the other type or one that is not there.
+        if all(type(raw) is expected for raw in raws):
+            table = {value: index for index, value in enumerate(self.values.tolist())}
+            try:
+                return np.fromiter(map(table.__getitem__, raws), dtype=np.int32, count=len(raws))
+            except KeyError:
+                pass
+        return np.array([self.index_of(raw) for raw in raws], dtype=np.int32)
+
+    def __iter__(self) -> Iterator[int | str]:
+        return iter(self.values.tolist())
+
+    def __contains__(self, raw: object) -> bool:
         try:
-            return np.fromiter(map(table.__getitem__, raws), dtype=np.int32, count=len(raws))
-        except (KeyError, TypeError):  # an id of the other type, or one that is not there: index_of tells
-            return np.array([self.index_of(raw) for raw in raws], dtype=np.int32)
+            self.index_of(raw)  # type: ignore[arg-type]
+        except InputError:
+            return False
+        return True
+
+    def __getitem__(self, at: int) -> int | str:
+        found = self.values[operator.index(at)]
+        return found if isinstance(found, str) else int(found)
 
 
 def _checked_id(value: Any) -> int | str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from lerg_runtime._given_pairs import pair_blocks
+from lerg_runtime._pair_keys import PairKeys
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.interactions_file import InteractionsFile, PairChunk
+from lerg_runtime.reading._columns import ColumnNames
 
 __all__ = [
     "OnUnknown",
@@ -25,9 +27,12 @@ __all__ = [
 ]
 
 OnUnknown = Literal["raise", "skip"]
-Pairs = InteractionsFile | Iterable[tuple[RawId, RawId]]
+Pairs = InteractionsFile | Iterable[tuple[RawId, RawId]] | np.ndarray | Mapping[str, Any]
+"""Also a pandas or polars frame or an Arrow table, read by the names of its columns."""
 
-_CHUNK_PAIRS = 1 << 15
+Allocate = Callable[..., np.ndarray]
+
+_NO_NAMES = ColumnNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +58,34 @@ class ResolvedPairs:
         return len(self.users)
 
 
-def resolve_pairs(pairs: Pairs, entities: Entities, *, on_unknown: OnUnknown) -> ResolvedPairs:
+def resolve_pairs(
+    pairs: Pairs,
+    entities: Entities,
+    *,
+    on_unknown: OnUnknown,
+    usual: ColumnNames = _NO_NAMES,
+    allocate: Allocate = np.empty,
+) -> ResolvedPairs:
     """Look up every pair.
 
     Args:
-        pairs: (user, item) raw ids, or a file of them.
+        pairs: (user, item) raw ids, a table of them with named columns, or a file.
         entities: the ids that there are.
         on_unknown: `skip` leaves out pairs with an unknown id.
+        usual: names of a table's columns to prefer.
+        allocate: makes the arrays, so that a budget counts them: 8 bytes a distinct pair, and about 24 while
+            they are collected.
 
     Raises:
         UnknownIdError: a user or an item is unknown and `on_unknown` is `raise`.
         InputError: something is not a pair, there is none, or none is known.
+        BudgetError: the distinct pairs do not fit.
     """
     check_on_unknown(on_unknown)
     width = len(entities.item_ids)
     rows = unknown = 0
-    keys: list[np.ndarray] = []
-    chunks = pairs.chunks() if isinstance(pairs, InteractionsFile) else _chunks(pairs)
+    collected = PairKeys(allocate)
+    chunks = pairs.chunks() if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
     for chunk in chunks:
         users = entities.user_ids.find_many(chunk.users)
         items = entities.item_ids.find_many(chunk.items)
@@ -82,20 +98,21 @@ def resolve_pairs(pairs: Pairs, entities: Entities, *, on_unknown: OnUnknown) ->
                 chunk.users[at] if user_unknown else chunk.items[at],
                 kind="user" if user_unknown else "item",
                 place=f"{chunk.source} {chunk.places[at]}: ",
+                advice="pass on_unknown='skip' to leave out pairs with an unknown id",
             )
-        keys.append(users[known].astype(np.int64) * width + items[known])
         rows += len(known)
         unknown += int(len(known) - known.sum())
+        collected.add(users[known].astype(np.int64) * width + items[known])
     if rows == 0:
         raise InputError("there are no interactions; give at least one (user, item) pair")
     if rows == unknown:
         raise InputError(f"none of the {rows} interactions has a user and an item that this bundle knows")
-    unique = np.unique(np.concatenate(keys))
+    resolved_users, resolved_items = collected.pairs(width)
     return ResolvedPairs(
-        users=(unique // width).astype(np.int32),
-        items=(unique % width).astype(np.int32),
+        users=resolved_users,
+        items=resolved_items,
         rows=rows,
-        duplicates=rows - unknown - len(unique),
+        duplicates=rows - unknown - len(resolved_users),
         unknown=unknown,
         below_threshold=pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0,
     )
@@ -113,13 +130,23 @@ def index_of(ids: IdMap, raw: object, *, kind: str) -> int:
     return index
 
 
-def unknown_id(ids: IdMap, raw: object, *, kind: str, place: str = "") -> UnknownIdError:
-    """The error for an id that is not among `ids`."""
-    shown = repr(raw)
-    example = repr(ids.take(np.array([0])).tolist()[0]) if len(ids) else "none"
+def unknown_id(ids: IdMap, raw: object, *, kind: str, place: str = "", advice: str = "") -> UnknownIdError:
+    """The error for an id that is not among `ids`.
+
+    Args:
+        kind: `user` or `item`.
+        place: where it stands, to begin with.
+        advice: what to do about it.
+    """
+    plain = raw.item() if isinstance(raw, np.generic) else raw
+    shown = repr(plain)
+    example = repr(ids[0]) if len(ids) else "none"
+    typed = isinstance(plain, (str, int)) and not isinstance(plain, bool)
     return UnknownIdError(
         f"{place}there is no {kind} {shown if len(shown) <= 80 else shown[:77] + '...'} in this bundle; "
         f"it knows {len(ids)} {kind}s, such as {example}"
+        + ("" if typed else f", and ids are texts or integers, never a {type(plain).__name__}"),
+        advice=advice,
     )
 
 
@@ -129,25 +156,8 @@ def check_on_unknown(value: str) -> None:
         raise InputError(f"on_unknown is {value!r}; it must be 'raise' or 'skip'")
 
 
-def _chunks(pairs: Iterable[tuple[RawId, RawId]]) -> Iterator[PairChunk]:
-    if isinstance(pairs, (str, bytes)):
-        raise InputError("interactions are (user, item) pairs; for a file pass InteractionsFile(path)")
-    try:
-        iterator = iter(pairs)
-    except TypeError:
-        raise InputError(f"interactions are (user, item) pairs, not {type(pairs).__name__}") from None
-    position = 0
-    while block := list(islice(iterator, _CHUNK_PAIRS)):
-        chunk = PairChunk([], [], [], "interaction")
-        for pair in block:
-            position += 1
-            try:
-                user, item = pair if not isinstance(pair, str) else ()
-            except (TypeError, ValueError):
-                raise InputError(
-                    f"interaction {position} is {str(pair)[:60]!r}; give (user, item) pairs"
-                ) from None
-            chunk.users.append(user)
-            chunk.items.append(item)
-            chunk.places.append(position)
-        yield chunk
+def _chunks(pairs: object, usual: ColumnNames) -> Iterator[PairChunk]:
+    position = 1
+    for users, items in pair_blocks(pairs, usual=usual):
+        yield PairChunk(users, items, range(position, position + len(users)), "interaction")
+        position += len(users)

@@ -281,6 +281,6 @@ def _training(manifest: Manifest, sizes: StoredSizes, local: int, workload: Work
     if moments:
         items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))
     if workload.new_interactions:
-        new = _blocks(4 * workload.new_interactions) * 3
+        new = _blocks(4 * workload.new_interactions) * 5
         items.append(PlanItem("new interactions", new + _rows_bytes(manifest, pairs)))
     return tuple(items)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from lerg_runtime._core import OpenBundle
+from lerg_runtime._given_pairs import id_list
 from lerg_runtime._pairs import OnUnknown, check_on_unknown, unknown_id
 from lerg_runtime.bundle._ids import IdMap, RawId
-from lerg_runtime.errors import InputError
+from lerg_runtime.errors import InputError, UnknownIdError
 
 __all__ = ["for_history", "for_users", "raw_items"]
 
@@ -29,17 +29,23 @@ def for_users(
 
     Raises:
         UnknownIdError: a user is unknown.
-        InputError: neither an id nor several.
+        InputError: the users are a set or a table.
     """
     check_on_unknown(on_unknown)
     ids = bundle.entities.user_ids
-    single = isinstance(users, (str, int, np.integer))
-    if not single and (isinstance(users, bytes) or not isinstance(users, Iterable)):
-        raise InputError(f"the users are {users!r}; give an id, a text or an integer, or several")
-    wanted: Sequence[Any] = [users] if single else list(users)  # type: ignore[arg-type]
+    wanted, single = id_list(users, what="users")
     indices = ids.find_many(wanted)
     if on_unknown == "raise" and bool((indices < 0).any()):
-        raise unknown_id(ids, wanted[int(np.argmax(indices < 0))], kind="user")
+        unknown = wanted[int(np.argmax(indices < 0))]
+        if single and not isinstance(unknown, (str, int, np.integer)):
+            raise UnknownIdError(f"the users are {users!r}; give an id, a text or an integer, or several")
+        raise unknown_id(
+            ids,
+            unknown,
+            kind="user",
+            advice="use recommend_from_history for somebody whom the bundle does not know, or pass "
+            "on_unknown='skip'",
+        )
     known = indices >= 0
     items = np.full((len(wanted), k), -1, dtype=np.int64)
     scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
@@ -66,14 +72,19 @@ def for_history(
     """
     check_on_unknown(on_unknown)
     ids = bundle.entities.item_ids
-    if isinstance(history, (str, bytes)) or not isinstance(history, Iterable):
+    wanted, single = id_list(history, what="items of the history", ordered=False)
+    if single:
         raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
-    wanted: list[Any] = list(history)
-    if not wanted:
+    if not len(wanted):
         raise InputError("the history is empty; give at least one item")
     indices = ids.find_many(wanted)
     if on_unknown == "raise" and bool((indices < 0).any()):
-        raise unknown_id(ids, wanted[int(np.argmax(indices < 0))], kind="item")
+        raise unknown_id(
+            ids,
+            wanted[int(np.argmax(indices < 0))],
+            kind="item",
+            advice="pass on_unknown='skip' to leave such items out",
+        )
     known = np.unique(indices[indices >= 0])
     if len(known) == 0:
         raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")

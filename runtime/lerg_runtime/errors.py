@@ -23,7 +23,15 @@ class InputError(LergRuntimeError):
 
 
 class UnknownIdError(InputError):
-    """A user or an item that the bundle has never seen."""
+    """A user or an item that the bundle has never seen.
+
+    Attributes:
+        sentence: the message without the advice, for a caller that knows a better one.
+    """
+
+    def __init__(self, sentence: str, *, advice: str = "") -> None:
+        super().__init__(f"{sentence}; {advice}" if advice else sentence)
+        self.sentence = sentence
 
 
 class BudgetError(LergRuntimeError):

@@ -10,7 +10,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -44,9 +44,9 @@ class PairChunk:
         source: such as `new.csv, line`, to put before a place.
     """
 
-    users: list[object]
-    items: list[object]
-    places: list[int]
+    users: Sequence[object]
+    items: Sequence[object]
+    places: Sequence[int]
     source: str
 
 
@@ -95,22 +95,24 @@ class InteractionsFile:
         """
         self.bad_rows_skipped = self.below_threshold = 0
         source = f"{self.path}, line"
-        chunk = PairChunk([], [], [], source)
+        users: list[object] = []
+        items: list[object] = []
+        places: list[int] = []
         found = False
         try:
             with open(self.path, "rb") as stream:
                 for line, user, item in self._pairs(stream):
-                    chunk.users.append(user)
-                    chunk.items.append(item)
-                    chunk.places.append(line)
-                    if len(chunk.places) >= _CHUNK_PAIRS:
+                    users.append(user)
+                    items.append(item)
+                    places.append(line)
+                    if len(places) >= _CHUNK_PAIRS:
                         found = True
-                        yield chunk
-                        chunk = PairChunk([], [], [], source)
+                        yield PairChunk(users, items, places, source)
+                        users, items, places = [], [], []
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror}") from None
-        if chunk.places:
-            yield chunk
+        if places:
+            yield PairChunk(users, items, places, source)
         elif not found and self.below_threshold:
             raise InputError(
                 f"{self.path}: all {self.below_threshold} rows are rated below {self._threshold:g}; "

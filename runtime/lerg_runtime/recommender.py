@@ -18,7 +18,14 @@ from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime._memory import resident_bytes
 from lerg_runtime._metrics import Metrics
 from lerg_runtime._optimiser import OptimiserOptions
-from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of, resolve_pairs
+from lerg_runtime._pairs import (
+    OnUnknown,
+    Pairs,
+    ResolvedPairs,
+    check_on_unknown,
+    index_of,
+    resolve_pairs,
+)
 from lerg_runtime._plan import MemoryPlan
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
 from lerg_runtime.bundle._ids import RawId
@@ -256,11 +263,7 @@ class Recommender:
         check_on_unknown(on_unknown)
         if self._busy:
             raise LergRuntimeError("this Recommender is being fine-tuned; wait until that has returned")
-        pairs = (
-            None
-            if interactions is None
-            else resolve_pairs(interactions, bundle.entities, on_unknown=on_unknown)
-        )
+        pairs = None if interactions is None else self._resolved(interactions, on_unknown=on_unknown)
         self._busy = True
         try:
             return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
@@ -291,7 +294,7 @@ class Recommender:
             InputError: k is out of range, or no interaction is left to measure.
         """
         self._check_k(k, most=len(self.item_ids), of="items")
-        pairs = resolve_pairs(test, self._open.entities, on_unknown=on_unknown)
+        pairs = self._resolved(test, on_unknown=on_unknown)
         return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
 
     def profile(
@@ -352,6 +355,16 @@ class Recommender:
         if self._bundle is None:
             raise LergRuntimeError("this Recommender is closed; open the bundle again")
         return self._bundle
+
+    def _resolved(self, pairs: Pairs, *, on_unknown: OnUnknown) -> ResolvedPairs:
+        bundle = self._open
+        return resolve_pairs(
+            pairs,
+            bundle.entities,
+            on_unknown=on_unknown,
+            usual=self.manifest.columns,
+            allocate=bundle.engine.budget.empty,
+        )
 
     def _batch(self, batch: int | None) -> int:
         largest = self.manifest.model.max_batch

@@ -211,3 +211,16 @@ def test_importing_interactions_loads_nothing_heavy() -> None:
     ).stdout.split()
     assert "numpy" in loaded
     assert not {"torch", "scipy", "polars", "pyarrow"} & set(loaded)
+
+
+@pytest.mark.parametrize("ids", [IdMap.from_values([1, 2, 7]), IdMap.from_values(["1", "2", "x"])])
+def test_ids_are_found_by_type_and_never_by_equality(ids: IdMap) -> None:
+    assert list(ids) == ids.values.tolist()
+    assert (ids[0], ids[-1]) == (ids.values.tolist()[0], ids.values.tolist()[-1])
+    assert ids.indices_of(["1", 2, np.int64(1)]).tolist() == [0, 1, 0]
+    assert "1" in ids
+    assert 2 in ids
+    for raw in (1.0, True, None, np.float64(2), b"1"):
+        assert raw not in ids
+        with pytest.raises(InputError):
+            ids.indices_of([1, raw])

@@ -2,14 +2,18 @@
 
 Index order is the sorted order of the raw ids of a side: numerically if all of them are integers, otherwise
 by code point, which is also the order of their UTF-8 bytes.
+
+Lookup goes by type and text. An id is a text or an integer, numpy's included; an integer and its decimal text
+are the same id, in maps of either kind. Everything else is unknown whatever it equals: 1.0, True, None, b"1".
 """
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 
@@ -22,12 +26,34 @@ RawId = int | str
 
 _CANONICAL = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _INT64 = np.iinfo(np.int64)
+_TAKEN_AT_ONCE = 4096
 
 
 class IdMap(Protocol):
-    """The raw ids of one side."""
+    """The raw ids of one side: a sequence of Python integers or texts in index order.
+
+    `raw in ids` and `ids.index(raw)` look up as `find` does; a slice is a list.
+    """
 
     def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[RawId]: ...
+
+    def __reversed__(self) -> Iterator[RawId]: ...
+
+    def __contains__(self, raw: object) -> bool: ...
+
+    @overload
+    def __getitem__(self, at: int) -> RawId: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[RawId]: ...
+
+    def index(self, raw: object) -> int:
+        """Index of a raw id; raises ValueError for one that is not there."""
+
+    def count(self, raw: object) -> int:
+        """1 for an id that is there, else 0."""
 
     @property
     def nbytes(self) -> int:
@@ -36,15 +62,52 @@ class IdMap(Protocol):
     def find(self, raw: object) -> int:
         """Index of a raw id, or -1."""
 
-    def find_many(self, raw: Sequence[object]) -> np.ndarray:
+    def find_many(self, raw: Sequence[object] | np.ndarray) -> np.ndarray:
         """int32 [n] indices of raw ids, -1 where unknown."""
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Raw ids of `indices`: int64, or an object array of str, of the same shape."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntegerIds:
+class _Listed:
+    """What makes a sequence of a map, by its `__len__`, `find` and `take`."""
+
+    __slots__ = ()
+
+    def __iter__(self: Any) -> Iterator[RawId]:
+        for start in range(0, len(self), _TAKEN_AT_ONCE):
+            yield from self.take(np.arange(start, min(start + _TAKEN_AT_ONCE, len(self)))).tolist()
+
+    def __reversed__(self: Any) -> Iterator[RawId]:
+        return (self[at] for at in range(len(self) - 1, -1, -1))
+
+    def __contains__(self: Any, raw: object) -> bool:
+        return bool(self.find(raw) >= 0)
+
+    def __getitem__(self: Any, at: Any) -> Any:
+        if isinstance(at, slice):
+            return self.take(np.arange(*at.indices(len(self)))).tolist()
+        index = operator.index(at)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no id number {index}; there are {len(self)}")
+        return self.take(np.array([index % len(self)])).tolist()[0]
+
+    def index(self: Any, raw: object) -> int:
+        found: int = self.find(raw)
+        if found < 0:
+            raise ValueError(f"{raw!r} is not among these {len(self)} ids")
+        return found
+
+    def count(self: Any, raw: object) -> int:
+        return int(self.find(raw) >= 0)
+
+    def __repr__(self: Any) -> str:
+        shown = [*map(repr, self[:3]), *(["..."] if len(self) > 3 else [])]
+        return f"<{len(self)} ids: {', '.join(shown)}>" if shown else "<no ids>"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class IntegerIds(_Listed):
     """Ids that are integers. Lookup also takes their decimal text, as a command line has it.
 
     Attributes:
@@ -68,7 +131,7 @@ class IntegerIds:
         value = _integer(raw)
         return -1 if value is None else int(self._search(np.array([value], dtype=np.int64))[0])
 
-    def find_many(self, raw: Sequence[object]) -> np.ndarray:
+    def find_many(self, raw: Sequence[object] | np.ndarray) -> np.ndarray:
         if isinstance(raw, np.ndarray) and raw.dtype == np.int64:
             return self._search(raw)
         values = [_integer(value) for value in raw]
@@ -86,8 +149,8 @@ class IntegerIds:
         return np.where(self.values[at] == values, at, -1).astype(np.int32)
 
 
-@dataclass(frozen=True, slots=True)
-class TextIds:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class TextIds(_Listed):
     """Ids that are text: one blob of UTF-8 and where each id starts. Looking up 12 finds "12".
 
     Attributes:
@@ -138,12 +201,35 @@ class TextIds:
         return self.blob.nbytes + self.offsets.nbytes
 
     def find(self, raw: object) -> int:
-        if isinstance(raw, (int, np.integer)) and not isinstance(raw, (bool, np.bool_)):
-            raw = str(raw)
-        if not isinstance(raw, str):
-            return -1
+        text = _text(raw)
+        return -1 if text is None else self._search(text)
+
+    def find_many(self, raw: Sequence[object] | np.ndarray) -> np.ndarray:
+        # Lines of one user follow each other: a short memory, by text alone, saves most of the searches.
+        seen: dict[str, int] = {}
+        found = np.full(len(raw), -1, dtype=np.int32)
+        for position, value in enumerate(raw):
+            text = _text(value)
+            if text is None:
+                continue
+            index = seen.get(text)
+            if index is None:
+                if len(seen) >= 4096:
+                    seen.clear()
+                index = seen[text] = self._search(text)
+            found[position] = index
+        return found
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices)
+        texts = np.empty(indices.size, dtype=object)
+        for position, index in enumerate(indices.reshape(-1)):
+            texts[position] = self._bytes(int(index)).decode()
+        return texts.reshape(indices.shape)
+
+    def _search(self, text: str) -> int:
         try:
-            wanted = raw.encode()
+            wanted = text.encode()
         except UnicodeEncodeError:
             return -1
         low, high = 0, len(self)
@@ -154,26 +240,6 @@ class TextIds:
             else:
                 high = middle
         return low if low < len(self) and self._bytes(low) == wanted else -1
-
-    def find_many(self, raw: Sequence[object]) -> np.ndarray:
-        # Lines of one user follow each other: a short memory saves most of the searches.
-        seen: dict[object, int] = {}
-        found = np.empty(len(raw), dtype=np.int32)
-        for position, value in enumerate(raw):
-            index = seen.get(value)
-            if index is None:
-                if len(seen) >= 4096:
-                    seen.clear()
-                index = seen[value] = self.find(value)
-            found[position] = index
-        return found
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        indices = np.asarray(indices)
-        texts = np.empty(indices.size, dtype=object)
-        for position, index in enumerate(indices.reshape(-1)):
-            texts[position] = self._bytes(int(index)).decode()
-        return texts.reshape(indices.shape)
 
     def _bytes(self, index: int) -> bytes:
         return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
@@ -197,14 +263,30 @@ def ids_from_values(values: Iterable[RawId] | np.ndarray) -> IntegerIds | TextId
     return TextIds.from_lengths(np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths)
 
 
+def _text(raw: object) -> str | None:
+    """`raw` as plain text if it is a text or an integer."""
+    if isinstance(raw, str):
+        return str.__str__(raw)  # plain, whatever a class of texts makes of it
+    if _is_integer(raw):
+        # What no bundle can hold need not be written out: Python refuses integers of many digits.
+        value = int(raw)  # type: ignore[call-overload]
+        return str(value) if value.bit_length() <= 4096 else None
+    return None
+
+
+def _is_integer(raw: object) -> bool:
+    # numpy counts spans of time as integers.
+    return isinstance(raw, (int, np.integer)) and not isinstance(raw, (bool, np.bool_, np.timedelta64))
+
+
 def _integer(raw: object) -> int | None:
     """`raw` as an int64 if it is an integer or the canonical decimal text of one."""
     if isinstance(raw, str):
         if not _CANONICAL.fullmatch(raw):
             return None
         value = int(raw)
-    elif isinstance(raw, (int, np.integer)) and not isinstance(raw, (bool, np.bool_)):
-        value = int(raw)
+    elif _is_integer(raw):
+        value = int(raw)  # type: ignore[call-overload]
     else:
         return None
     return value if _INT64.min <= value <= _INT64.max else None

@@ -12,6 +12,7 @@ from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
+from lerg_runtime.reading._columns import ColumnNames
 
 __all__ = ["FORMAT", "PRUNED_USERS", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
 
@@ -23,6 +24,7 @@ DATA_FILES = {
 }
 """By lowering, the files that a manifest names."""
 
+_NO_NAMES = ColumnNames()
 PRUNED_USERS = ("placeholder", "history")  # what a manifest without the key means comes first
 
 
@@ -88,6 +90,7 @@ class Manifest:
         finetune: defaults of fine-tuning.
         pruned_users: `history` ranks for users who are not retained by one hop from what they have touched,
             `placeholder` by what stands for them.
+        columns: names that the export's file gave to users, items and ratings, where it had a header.
         document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
     """
 
@@ -98,6 +101,7 @@ class Manifest:
     finetune: FineTuneDefaults
     document: Mapping[str, Any]
     pruned_users: str = PRUNED_USERS[0]
+    columns: ColumnNames = _NO_NAMES
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "manifest.json") -> Manifest:
@@ -135,6 +139,7 @@ class Manifest:
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,
             pruned_users=_pruned_users(fields),
+            columns=_columns(fields),
         )
 
     def program(self, method: str) -> ProgramSpec:
@@ -153,6 +158,18 @@ def _pruned_users(fields: Fields) -> str:
     if serving is None or "pruned_users" not in serving:
         return PRUNED_USERS[0]
     return serving.text("pruned_users", among=PRUNED_USERS)
+
+
+def _columns(fields: Fields) -> ColumnNames:
+    data = fields.inner("data") if "data" in fields else None
+    if data is None or "columns" not in data:
+        return _NO_NAMES
+    columns = data.inner("columns")
+    named = {role: name for role, name in columns.values.items() if name is not None}
+    texts = Fields(named, columns.where)
+    return ColumnNames(
+        **{role: texts.text(role) for role in ("user", "item", "rating", "timestamp") if role in texts}
+    )
 
 
 def _series(fields: Fields) -> str:

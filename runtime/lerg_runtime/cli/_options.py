@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lerg_runtime.errors import InputError
+from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import parse_size
 
 __all__ = [
+    "SKIP_UNKNOWN",
     "bundle_argument",
     "input_file",
     "json_option",
@@ -19,9 +22,11 @@ __all__ = [
     "memory_budget_option",
     "ranking_length",
     "skip_options",
+    "unknown_ids",
 ]
 
 _USUAL_LENGTH = 20
+SKIP_UNKNOWN = "give --skip-unknown to leave out rows with an unknown id"
 
 
 class _Size(click.ParamType):
@@ -90,3 +95,12 @@ def skip_options(command: Any) -> Any:
     return click.option(
         "--rating-threshold", type=float, metavar="RATING", help="Leave out rows of a table rated below this."
     )(command)
+
+
+@contextmanager
+def unknown_ids(advice: str) -> Iterator[None]:
+    """Errors about unknown ids say what to do in this command's own words."""
+    try:
+        yield
+    except UnknownIdError as error:
+        raise UnknownIdError(error.sentence, advice=advice) from None

@@ -8,6 +8,7 @@ import click
 
 from lerg_runtime._metrics import Metrics
 from lerg_runtime.cli._options import (
+    SKIP_UNKNOWN,
     bundle_argument,
     input_file,
     json_option,
@@ -15,6 +16,7 @@ from lerg_runtime.cli._options import (
     memory_budget_option,
     ranking_length,
     skip_options,
+    unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
 from lerg_runtime.interactions_file import InteractionsFile
@@ -52,7 +54,11 @@ def evaluate(
     test = InteractionsFile(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
-    with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("evaluate") as show:
+    with (
+        Recommender.open(bundle, memory_budget=memory_budget) as recommender,
+        progress("evaluate") as show,
+        unknown_ids(SKIP_UNKNOWN),
+    ):
         k = ranking_length(k, recommender)
         metrics = recommender.evaluate(
             test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show

@@ -12,11 +12,13 @@ from lerg_runtime._finetune import FineTuneProgress, FineTuneReport
 from lerg_runtime._optimiser import OPTIMISERS
 from lerg_runtime.bundle._limits import MAX_CANDIDATES
 from lerg_runtime.cli._options import (
+    SKIP_UNKNOWN,
     bundle_argument,
     input_file,
     json_option,
     memory_budget_option,
     skip_options,
+    unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
 from lerg_runtime.interactions_file import InteractionsFile
@@ -86,7 +88,11 @@ def finetune(
     interactions = InteractionsFile(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
-    with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("fine-tune") as show:
+    with (
+        Recommender.open(bundle, memory_budget=memory_budget) as recommender,
+        progress("fine-tune") as show,
+        unknown_ids(SKIP_UNKNOWN),
+    ):
 
         def on_progress(event: FineTuneProgress) -> None:
             done = (event.epoch - 1) * event.steps + event.step

@@ -12,15 +12,18 @@ from typing import Any, TextIO
 import click
 import numpy as np
 
-from lerg_runtime._pairs import index_of
+from lerg_runtime._pairs import index_of, unknown_id
+from lerg_runtime.bundle import IdMap
 from lerg_runtime.cli._options import (
     bundle_argument,
     json_option,
     k_option,
     memory_budget_option,
     ranking_length,
+    unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
+from lerg_runtime.errors import UnknownIdError
 from lerg_runtime.recommender import Recommender
 
 __all__ = ["recommend"]
@@ -40,8 +43,8 @@ Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
     "histories",
     multiple=True,
     metavar="ITEM,...",
-    help="What somebody unknown to the bundle has touched; may be given several times. "
-    "An item's id that has commas in it is not cut at them.",
+    help="What somebody unknown to the bundle has touched; may be given several times. A text that is an "
+    "item's id is taken whole, another is cut at its commas: give items that have commas one by one.",
 )
 @k_option
 @click.option("--include-seen", is_flag=True, help="Items that a user has touched may come too.")
@@ -111,7 +114,8 @@ def _rankings(
     count = len(recommender.user_ids) if users is None else len(users)
     if users is not None:
         # Nothing is printed before every id has been found.
-        indices = [index_of(recommender.user_ids, user, kind="user") for user in users]
+        with unknown_ids("for somebody whom the bundle does not know give --history ITEM,..."):
+            indices = [index_of(recommender.user_ids, user, kind="user") for user in users]
     for start in range(0, count, _USERS_AT_ONCE):
         end = min(start + _USERS_AT_ONCE, count)
         block = np.arange(start, end) if users is None else np.array(indices[start:end])
@@ -125,13 +129,29 @@ def _rankings(
 def _from_history(
     recommender: Recommender, histories: tuple[str, ...], *, k: int, include_seen: bool
 ) -> Rankings:
-    known = recommender.item_ids.find_many(histories) >= 0
-    parts = (
-        [text] if whole else text.split(",") for text, whole in zip(histories, known.tolist(), strict=True)
-    )
-    history = [item for part in parts for item in part]
+    history = [item for text in histories for item in _cut(recommender.item_ids, text)]
     items, scores = recommender.recommend_from_history(history, k=k, include_seen=include_seen)
     yield None, _best(items.tolist(), scores)
+
+
+def _cut(ids: IdMap, text: str) -> list[str]:
+    """The items that a `--history` names: the text itself if it is an id, else what stands between commas.
+
+    Raises:
+        UnknownIdError: one of them is unknown.
+    """
+    items = [text] if text in ids or "," not in text else text.split(",")
+    for item in items:
+        if item not in ids:
+            cut = (
+                ""
+                if len(items) == 1
+                else f"{text[:80]!r} is no item's id and was cut at its {len(items) - 1} "
+            )
+            cut += "" if len(items) == 1 else f"comma{'s' * (len(items) > 2)}, blanks beside them kept; "
+            advice = f"{cut}give an item whose id has commas with a --history of its own"
+            raise UnknownIdError(unknown_id(ids, item, kind="item").sentence, advice=advice)
+    return items
 
 
 def _best(items: list[Any], scores: np.ndarray) -> list[tuple[Any, float]]:

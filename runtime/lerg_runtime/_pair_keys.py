@@ -1,0 +1,86 @@
+"""Distinct pairs, collected in memory that grows with them and not with the rows that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lerg_runtime.errors import BudgetError
+
+__all__ = ["PairKeys"]
+
+_FIRST = 1 << 8
+_CHUNK = 1 << 14
+
+
+class PairKeys:
+    """A set of int64 keys in one array: appended to, and sorted and freed of repeats when it is full.
+
+    Args:
+        allocate: makes arrays from a shape and a dtype.
+    """
+
+    def __init__(self, allocate: Callable[..., np.ndarray]) -> None:
+        self._allocate = allocate
+        self._keys = self._array(_FIRST, "int64")
+        self._used = 0
+
+    def add(self, keys: np.ndarray) -> None:
+        """Take keys, int64 [n], in any order and with repeats.
+
+        Raises:
+            BudgetError: there is no room for them.
+        """
+        while len(keys):
+            taken = keys[: len(self._keys) - self._used]
+            self._keys[self._used : self._used + len(taken)] = taken
+            self._used += len(taken)
+            keys = keys[len(taken) :]
+            if self._used == len(self._keys):
+                self._compact()
+
+    def pairs(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Every key as (key // width, key % width): int32 [n] each, ascending.
+
+        Raises:
+            BudgetError: there is no room for them.
+        """
+        self._sort()
+        users, items = self._array(self._used, "int32"), self._array(self._used, "int32")
+        for start in range(0, self._used, _CHUNK):
+            end = min(start + _CHUNK, self._used)
+            users[start:end], items[start:end] = np.divmod(self._keys[start:end], width)
+        return users, items
+
+    def _compact(self) -> None:
+        self._sort()
+        if self._used > len(self._keys) * 3 // 4:
+            larger = self._array(len(self._keys) * 3 // 2, "int64")
+            larger[: self._used] = self._keys[: self._used]
+            self._keys = larger
+
+    def _sort(self) -> None:
+        """Sort in place, and move the first of each run of equal keys to the front, some at a time."""
+        keys = self._keys[: self._used]
+        keys.sort()
+        kept = min(1, self._used)
+        for start in range(1, self._used, _CHUNK):
+            end = min(start + _CHUNK, self._used)
+            # What stands at `start - 1` is still as it was: only places before `kept` have been written.
+            fresh = keys[start:end][keys[start:end] != keys[start - 1 : end - 1]]
+            keys[kept : kept + len(fresh)] = fresh
+            kept += len(fresh)
+        self._used = kept
+
+    def _array(self, size: int, dtype: str) -> np.ndarray:
+        try:
+            return self._allocate((size,), dtype)
+        except BudgetError as error:
+            raise BudgetError(
+                f"{size} interactions take {size * np.dtype(dtype).itemsize} bytes, more than the memory "
+                f"budget leaves ({error}); give a larger budget or fewer interactions at a time",
+                items=error.items,
+                needed_bytes=error.needed_bytes,
+                budget_bytes=error.budget_bytes,
+            ) from None

@@ -1,0 +1,3 @@
+"""Reading interactions on the device; `docs/interactions-files.md` is the specification."""
+
+from __future__ import annotations
