@@ -12,7 +12,7 @@ BUILD_REQUIREMENTS := 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.28' ni
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test lint types bench wheel clean
+.PHONY: .venv help demo test sanitize fuzz lint types bench wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -35,6 +35,51 @@ demo: $(VENV)/.native  ## generate interactions, export, recommend and fine-tune
 
 test: $(VENV)/.native wheel  ## run every test that is neither slow nor in need of a device
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+# A second build of the wheel, in an environment of its own that sees the packages of the first. The wrapper loads the
+# sanitizers' libraries before Python. Leaks are not looked for: an interpreter that ends leaves most of its memory. A
+# request that is too large gives a null pointer, as without a sanitizer. For tsan and other flavours define likewise.
+SANITIZE := build/sanitize
+SANITIZE_ENV := $(CURDIR)/$(SANITIZE)/env
+
+$(SANITIZE)/.built: $(VENV)/.packages $(NATIVE) $(PACKAGES)
+	$(BIN)/python -m venv --without-pip $(SANITIZE_ENV)
+	$(BIN)/python -c 'import sys; print(*(p for p in sys.path if p.endswith("site-packages")), sep="\n")' \
+	  > "$$(echo $(SANITIZE_ENV)/lib/python3.*/site-packages)/packages.pth"
+	$(BIN)/python -m pip --python $(SANITIZE_ENV)/bin/python install -q --no-build-isolation --no-deps --force-reinstall \
+	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LERG_SANITIZE=ON -C install.strip=false .
+	printf '%s\n' '#!/bin/sh' \
+	  "export LD_PRELOAD='$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)'" \
+	  'export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1' \
+	  'exec "$(SANITIZE_ENV)/bin/python" "$$@"' > $(SANITIZE)/python
+	chmod +x $(SANITIZE)/python
+	touch $@
+
+SANITIZED_TESTS := tests/native/test_session.py tests/native/test_damaged_programs.py tests/native/test_kernels.py \
+  tests/native/test_folded_kernels.py tests/native/test_retrieval.py tests/native/test_budget.py tests/native/test_numeric.py
+
+sanitize: $(VENV)/.native $(SANITIZE)/.built  ## native tests and mutants under the address and undefined behaviour sanitizers
+	$(SANITIZE)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(SANITIZED_TESTS)
+	PYTHONPATH=tests $(BIN)/python -m fuzzing --corpus --count 25 --sanitized $(SANITIZE)/python
+
+# The coverage-guided fuzzer is libFuzzer, which comes with clang (Debian: apt-get install clang).
+FUZZ_SECONDS ?= 60
+FUZZ_SHARE = $(shell echo $$(($(FUZZ_SECONDS) / 3)))
+FUZZ_CXX ?= clang++
+FUZZ_BUILD := build/fuzz-native
+
+$(FUZZ_BUILD)/.built: $(VENV)/.packages $(NATIVE) $(wildcard tests/fuzzing/native/*)
+	@command -v $(FUZZ_CXX) >/dev/null || { echo "make fuzz needs clang: apt-get install clang, or FUZZ_CXX=…"; exit 1; }
+	$(BIN)/cmake -S . -B $(FUZZ_BUILD) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) \
+	  -DLERG_FUZZ=ON -DPython_EXECUTABLE=$(BIN)/python >/dev/null
+	$(BIN)/cmake --build $(FUZZ_BUILD)
+	touch $@
+
+fuzz: export PYTHONPATH := tests
+fuzz: $(VENV)/.native $(SANITIZE)/.built $(FUZZ_BUILD)/.built  ## mutants and a coverage-guided fuzzer for FUZZ_SECONDS
+	$(BIN)/python -m fuzzing --new --seconds $(FUZZ_SHARE)
+	$(BIN)/python -m fuzzing --new --seconds $(FUZZ_SHARE) --sanitized $(SANITIZE)/python
+	$(BIN)/python -m fuzzing.coverage_guided $(FUZZ_BUILD)/fuzz_program --seconds $(FUZZ_SHARE)
 
 lint: $(VENV)/.native  ## ruff: style and imports
 	$(BIN)/ruff check .

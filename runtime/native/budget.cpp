@@ -11,8 +11,12 @@ namespace lerg {
 namespace {
 
 // Blocks from this size on are mapped by themselves. malloc keeps what is freed in the middle of its heap, and resident
-// memory that the budget no longer counts would be a lie.
+// memory that the budget no longer counts would be a lie. A sanitizer watches what malloc gives and no mapping.
+#ifdef LERG_SANITIZE
+constexpr size_t kMapFrom = SIZE_MAX;
+#else
 constexpr size_t kMapFrom = 256 * 1024;
+#endif
 
 // In blocks from this size on rows are read out of order, and pages of 4 KB are too many for a processor to keep in
 // mind. Asking for large ones makes nothing resident outside of the block.
