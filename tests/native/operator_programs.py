@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from executorch.exir import schema
+from executorch.exir._serialize._program import PTEFile, serialize_pte_binary
+from executorch.exir.tensor import scalar_type_enum
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import lerg_exporter.ops  # noqa: F401 - defines torch.ops.lerg
 
@@ -38,6 +42,52 @@ Runner = Callable[[dict[str, Call]], dict[str, np.ndarray]]
 """Runs calls, each a program of its own, and gives their results by name."""
 
 
+MOST = (70_000, 128)
+
+
+def write_program(
+    path: Path, calls: Mapping[str, Call], *, dynamic: bool = False, most: tuple[int, int] = MOST
+) -> Path:
+    """One method for each call, memory of inputs and outputs the caller's.
+
+    With `dynamic` every dimension of every input may have another size when the program runs, up to `most`.
+
+    A program of one operator is written down rather than traced, which takes a thousandth of the time;
+    `test_written_programs_are_those_that_tracing_gives` holds the two to be the same.
+    """
+    program = schema.Program(
+        version=0,
+        execution_plan=[_plan(name, call, most if dynamic else None) for name, call in calls.items()],
+        constant_buffer=[],
+        backend_delegate_data=[],
+        segments=[schema.DataSegment(offset=0, size=0)],
+        constant_segment=schema.SubsegmentOffsets(segment_index=0, offsets=[0]),
+    )
+    path.write_bytes(bytes(serialize_pte_binary(PTEFile(program=program))))
+    return path
+
+
+def trace_program(
+    path: Path, calls: Mapping[str, Call], *, dynamic: bool = False, most: tuple[int, int] = MOST
+) -> Path:
+    """The same program as `write_program`, by the exporter's way: torch.export and ExecuTorch's emitter."""
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
+    from executorch.exir.passes import MemoryPlanningPass
+
+    methods = {}
+    for name, call in calls.items():
+        sizes = tuple(
+            {axis: torch.export.Dim(f"s{i}_{axis}", min=1, max=most[axis]) for axis in range(tensor.dim())}
+            for i, tensor in enumerate(call.tensors)
+        )
+        shapes = (sizes,) if dynamic else None
+        methods[name] = torch.export.export(_Apply(call), call.tensors, dynamic_shapes=shapes, strict=False)
+    edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+    planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
+    path.write_bytes(edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning)).buffer)
+    return path
+
+
 class _Apply(torch.nn.Module):
     def __init__(self, call: Call) -> None:
         super().__init__()
@@ -48,34 +98,56 @@ class _Apply(torch.nn.Module):
         return self.operator(*tensors, *self.numbers)
 
 
-MOST = (70_000, 128)
+def _plan(name: str, call: Call, most: tuple[int, int] | None) -> schema.ExecutionPlan:
+    """A method that calls the operator's `.out` form: inputs, the output, then the numbers."""
+    operator = getattr(torch.ops.lerg, call.operator).default
+    shapes = [tuple(tensor.shape) if most is None else most[: tensor.dim()] for tensor in call.tensors]
+    with FakeTensorMode():
+        inputs = [torch.empty(shape, dtype=t.dtype) for shape, t in zip(shapes, call.tensors, strict=True)]
+        output = operator(*inputs, *call.numbers)
+    arguments = operator._schema.arguments[len(inputs) :]
+    given = [*call.numbers, *(argument.default_value for argument in arguments[len(call.numbers) :])]
+    numbers = [_number(value, argument.type) for value, argument in zip(given, arguments, strict=True)]
+    count = len(inputs)
+    read = [*range(count), *range(count + 1, count + 1 + len(numbers))]
+    return schema.ExecutionPlan(
+        name=name,
+        container_meta_type=schema.ContainerMetadata("", ""),
+        values=[schema.EValue(value) for value in (*(_tensor(t, most) for t in (*inputs, output)), *numbers)],
+        inputs=list(range(count)),
+        outputs=[count],
+        chains=[
+            schema.Chain(
+                inputs=[],
+                outputs=[],
+                instructions=[schema.Instruction(schema.KernelCall(0, [*read, count, count]))],
+                stacktrace=None,
+            )
+        ],
+        operators=[schema.Operator(f"lerg::{call.operator}", "out")],
+        delegates=[],
+        non_const_buffer_sizes=[0, 0],
+    )
 
 
-def write_program(
-    path: Path, calls: Mapping[str, Call], *, dynamic: bool = False, most: tuple[int, int] = MOST
-) -> Path:
-    """One method for each call, memory of inputs and outputs the caller's.
-
-    With `dynamic` every dimension of every input may have another size when the program runs, up to `most`.
-    """
-    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
-    from executorch.exir.passes import MemoryPlanningPass
-
-    methods = {}
-    for name, call in calls.items():
-        sizes = tuple(_any_size(i, tensor, most) for i, tensor in enumerate(call.tensors))
-        shapes = (sizes,) if dynamic else None
-        methods[name] = torch.export.export(_Apply(call), call.tensors, dynamic_shapes=shapes, strict=False)
-    edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
-    planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
-    path.write_bytes(edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning)).buffer)
-    return path
+def _tensor(like: torch.Tensor, most: tuple[int, int] | None) -> schema.Tensor:
+    return schema.Tensor(
+        scalar_type=scalar_type_enum(like.dtype),
+        storage_offset=0,
+        sizes=list(like.shape),
+        dim_order=list(range(like.dim())),
+        requires_grad=False,
+        layout=0,
+        data_buffer_idx=0,
+        allocation_info=None,
+        shape_dynamism=schema.TensorShapeDynamism(int(most is not None)),
+    )
 
 
-def _any_size(place: int, tensor: torch.Tensor, most: tuple[int, int]) -> dict[int, Any]:
-    return {
-        axis: torch.export.Dim(f"size_{place}_{axis}", min=1, max=most[axis]) for axis in range(tensor.dim())
-    }
+def _number(value: float, kind: torch.Type) -> schema.Bool | schema.Double | schema.Int:
+    if kind.kind() == "BoolType":
+        return schema.Bool(bool(value))
+    return schema.Double(float(value)) if kind.kind() == "FloatType" else schema.Int(int(value))
 
 
 _RUN_ELSEWHERE = """
