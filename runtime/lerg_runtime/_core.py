@@ -1,59 +1,66 @@
-"""One open bundle: its arrays, its weights as they are now, and the tables made from them."""
+"""One open bundle: its arrays, its programs, and who may use them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from lerg_runtime._desk import Desk
 from lerg_runtime._engine import Engine
-from lerg_runtime._plan import MemoryPlan, Workload, check_phase, plan_memory
+from lerg_runtime._lanes import Lane, Lanes
+from lerg_runtime._plan import MemoryPlan, Share, Workload, check_phase, plan_memory, share_out
 from lerg_runtime._serving import Serving
+from lerg_runtime._snapshot import Snapshot
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State, state_stamp
-from lerg_runtime.errors import BundleError
+from lerg_runtime.errors import BudgetError, BundleError
 
 __all__ = ["OpenBundle"]
 
 
 class OpenBundle:
-    """What every operation of a Recommender works on.
+    """What every operation of a Recommender works on, in any number of threads.
 
-    Tables are made when they are first needed and dropped when the weights move, so that training and
-    tables are in memory at the same time only if the caller asks for both.
+    Tables are made when they are first needed and dropped when the weights have moved. Where the budget does
+    not hold them beside training, calls of other threads are refused while that goes on.
 
     Args:
         folder: whose files have been hashed.
         budget_bytes: most memory to take, None for no limit.
+        threads: that are answered at the same time, at most.
 
     Attributes:
-        folder, budget_bytes: as given.
+        folder, budget_bytes, threads: as given.
         engine: programs and the allocator.
         sizes: of the bundle's arrays.
         entities: ids and slots.
-        interactions: what is learned from and histories are made of, local interactions included.
-        seen_only: what users have seen beside them.
-        state: weights and local interactions as they are now.
-        stamp: of the saved state that `state` goes on from.
+        seen_only: what users have seen beside the interactions.
+        saving: held while a state is saved; `stamp` and `generation` belong to it.
+        stamp: of the saved state that this one goes on from.
+        generation: how often the state has been saved.
 
     Raises:
         BudgetError: opening and recommending for one user do not fit; nothing large has been allocated.
         BundleError: something in the bundle does not fit the rest.
     """
 
-    def __init__(self, folder: BundleFolder, *, budget_bytes: int | None) -> None:
+    def __init__(self, folder: BundleFolder, *, budget_bytes: int | None, threads: int = 1) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
+        self.threads = threads
+        self.saving = threading.Lock()
         self.sizes: StoredSizes = folder.stored_sizes()
         # Before it is read: what is saved in between is then found out.
         self.stamp = state_stamp(folder.path)
-        self.state: State = folder.read_state()
-        plan = self.plan(self.workload(users_at_once=1))
+        state = folder.read_state()
+        self.generation = state.generation
+        plan = self._plan(self.workload(users_at_once=1), local=len(state.users))
         for phase in ("open", "encode", "recommend"):
             check_phase(plan.phase(phase), budget_bytes, doing="opening this bundle")
         self.engine = Engine(folder, budget_bytes=budget_bytes)
@@ -61,10 +68,22 @@ class OpenBundle:
         self.entities: Entities = folder.read_entities(allocate=empty)
         stored = folder.read_interactions(allocate=empty)
         self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
-        self.interactions: Interactions = self._with_local(stored)
+        interactions = self._with_local(state, stored)
         del stored
-        self.state = replace(self.state, codebook=_held(self.state.codebook, empty))
-        self._serving: Serving | None = None
+        state = replace(state, codebook=_held(state.codebook, empty))
+        self.desk = Desk(
+            Snapshot(state, interactions), make_serving=self._make_serving, make_lanes=self._usual_lanes
+        )
+
+    @property
+    def state(self) -> State:
+        """Weights and local interactions as the thread that asks sees them."""
+        return replace(self.desk.snapshot().state, generation=self.generation)
+
+    @property
+    def interactions(self) -> Interactions:
+        """Everything that users have seen, as the thread that asks sees it."""
+        return self.desk.snapshot().interactions
 
     def workload(self, *, users_at_once: int | None = None, **changes: Any) -> Workload:
         """The manifest's defaults with some fields of `Workload` changed."""
@@ -75,56 +94,95 @@ class OpenBundle:
 
     def plan(self, workload: Workload) -> MemoryPlan:
         """What a workload needs."""
-        return plan_memory(self.folder.manifest, self.sizes, local=len(self.state.users), workload=workload)
+        return self._plan(workload, local=len(self.desk.snapshot().state.users))
 
-    def serving(self) -> Serving:
-        """Tables of the weights as they are now, and the program that ranks.
+    def serving(self) -> AbstractContextManager[Serving]:
+        """Tables of one snapshot and lanes to rank in, which stay as they are while the block lasts.
 
         Raises:
-            BudgetError: they do not fit beside what is in memory.
+            BudgetError: they do not fit beside what is in memory, or beside the learning that goes on.
         """
-        if self._serving is None:
-            self._serving = Serving(
-                self.engine,
-                self.folder.manifest.model,
-                self.entities,
-                self.interactions,
-                self.seen_only,
-                pruned_users=self.folder.manifest.pruned_users,
-                codebook=self.state.codebook,
-                step=self.state.step,
-                users_at_once=self._users_at_once(),
-            )
-        return self._serving
+        return self.desk.serving()
 
-    def drop_serving(self) -> None:
-        """Free tables and program; they are made again when needed."""
-        self._serving = None
+    def share(self, *, beside_bytes: int | None = None) -> Share | None:
+        """How wide lanes are and how many there are.
 
-    @contextmanager
-    def restored_on_failure(self) -> Iterator[None]:
-        """Weights and interactions are put back if the block fails, Ctrl-C included."""
-        before = self.state, self.interactions
-        try:
-            yield
-        except BaseException:
-            self.state, self.interactions = before
-            self.drop_serving()
-            raise
+        Args:
+            beside_bytes: in use by something else, the resident arrays included; None for these alone.
 
-    def _users_at_once(self) -> int:
-        users = self.folder.manifest.model.max_users
+        Returns:
+            None if not even one lane fits.
+        """
+        return share_out(
+            self.folder.manifest,
+            self.sizes,
+            local=len(self.desk.snapshot().state.users),
+            budget_bytes=self.budget_bytes,
+            threads=self.threads,
+            beside_bytes=beside_bytes,
+        )
+
+    def make_room(self, total_bytes: int, *, doing: str) -> None:
+        """In a turn at the desk, before its memory is taken: see that calls and learning fit together.
+
+        Without a budget calls go on as before. With one, those under way are waited for; then others are
+        answered in as many lanes as fit beside the learning, and refused until it is over if none does.
+
+        Args:
+            total_bytes: of the plan for what is about to start.
+            doing: how to call it, such as `fine-tuned`.
+        """
         if self.budget_bytes is None:
-            return users
-        while users > 1:
-            needed = self.plan(self.workload(users_at_once=users)).phase("recommend").total_bytes
-            if needed <= self.budget_bytes:
-                break
-            users //= 2
-        return users
+            self.desk.make_room(None, wait=False)
+            return
+        share = self.share(beside_bytes=total_bytes)
+        if share is not None:
+            self.desk.make_room(self._lanes(share), wait=True)
+            return
+        budget_bytes, needed = self.budget_bytes, total_bytes + self._least_serving_bytes()
 
-    def _with_local(self, stored: Interactions) -> Interactions:
-        users, items = self.state.users, self.state.items
+        def refusal() -> BudgetError:
+            return BudgetError(
+                f"this Recommender is being {doing} and its memory budget of {budget_bytes} bytes does not "
+                f"hold that and answers at the same time; ask again when it has returned, or give at least "
+                f"{needed} bytes",
+                items=((doing, total_bytes), ("answers meanwhile", needed - total_bytes)),
+                needed_bytes=needed,
+                budget_bytes=budget_bytes,
+            )
+
+        self.desk.make_room(None, wait=True, refusal=refusal)
+
+    def _plan(self, workload: Workload, *, local: int) -> MemoryPlan:
+        return plan_memory(self.folder.manifest, self.sizes, local=local, workload=workload)
+
+    def _least_serving_bytes(self) -> int:
+        plan = self.plan(self.workload(users_at_once=1))
+        resident = sum(item.size_bytes for item in plan.resident)
+        return max(plan.phase(name).total_bytes for name in ("encode", "recommend")) - resident
+
+    def _make_serving(self, snapshot: Snapshot, lanes: Lanes) -> Serving:
+        return Serving(
+            self.engine,
+            self.folder.manifest.model,
+            self.entities,
+            snapshot,
+            self.seen_only,
+            pruned_users=self.folder.manifest.pruned_users,
+            lanes=lanes,
+        )
+
+    def _usual_lanes(self) -> Lanes:
+        return self._lanes(self.share() or Share(users_at_once=1, lanes=1))
+
+    def _lanes(self, share: Share) -> Lanes:
+        def make() -> Lane:
+            return Lane(self.engine, self.folder.manifest.model, users=share.users_at_once)
+
+        return Lanes(make, most=share.lanes, users=share.users_at_once)
+
+    def _with_local(self, state: State, stored: Interactions) -> Interactions:
+        users, items = state.users, state.items
         if len(users) == 0:
             return stored
         if bool((stored.find(users, items) >= 0).any()):

@@ -14,6 +14,8 @@ from lerg_runtime.errors import InputError
 
 __all__ = ["evaluate"]
 
+_PLACES_AT_ONCE = 1 << 16  # of rankings in memory, beside the budget
+
 
 def evaluate(
     bundle: OpenBundle,
@@ -37,28 +39,31 @@ def evaluate(
     Raises:
         InputError: nothing is left to measure.
     """
-    seen = bundle.interactions.find(test.users, test.items) >= 0
-    if bundle.seen_only.disliked is not None:
-        seen |= bundle.seen_only.disliked.find(test.users, test.items) >= 0
-    left_users, left_items = test.users[~seen], test.items[~seen]
-    if len(left_users) == 0:
-        raise InputError(
-            f"nothing is left to measure: of {test.rows + test.below_threshold} rows {int(seen.sum())} are "
-            f"pairs that the bundle has seen already, {test.duplicates} repeat one, {test.unknown} are "
-            f"unknown and {test.below_threshold} rated below the threshold; give pairs that it was not "
-            "trained on"
-        )
-    serving = bundle.serving()
-    sums = RankingSums(left_users, left_items, item_count=bundle.folder.manifest.model.items, k=k)
-    users, starts = np.unique(left_users, return_index=True)
-    ends = np.append(starts[1:], len(left_users))
-    of_user = {user: slice(*ends) for user, *ends in zip(users.tolist(), starts, ends, strict=True)}
-    for start in range(0, len(users), serving.users_at_once):
-        batch = users[start : start + serving.users_at_once]
-        top, _ = serving.rank(batch, k=k, measured=lambda user: left_items[of_user[user]])
-        sums.add(batch, top)
-        if on_progress is not None:
-            on_progress(start + len(batch), len(users))
+    with bundle.serving() as serving:
+        seen = serving.interactions.find(test.users, test.items) >= 0
+        if bundle.seen_only.disliked is not None:
+            seen |= bundle.seen_only.disliked.find(test.users, test.items) >= 0
+        left_users, left_items = test.users[~seen], test.items[~seen]
+        if len(left_users) == 0:
+            raise InputError(
+                f"nothing is left to measure: of {test.rows + test.below_threshold} rows {int(seen.sum())} "
+                f"are pairs that the bundle has seen already, {test.duplicates} repeat one, {test.unknown} "
+                f"are unknown and {test.below_threshold} rated below the threshold; give pairs that it was "
+                "not trained on"
+            )
+        sums = RankingSums(left_users, left_items, item_count=bundle.folder.manifest.model.items, k=k)
+        users, starts = np.unique(left_users, return_index=True)
+        ends = np.append(starts[1:], len(left_users))
+        of_user = {user: slice(*ends) for user, *ends in zip(users.tolist(), starts, ends, strict=True)}
+        at_once = max(1, min(serving.users_at_once, _PLACES_AT_ONCE // k))
+        top = np.empty((at_once, k), dtype=np.int64)
+        for start in range(0, len(users), at_once):
+            batch = users[start : start + at_once]
+            for piece in serving.rank(batch, k=k, measured=lambda user: left_items[of_user[user]]):
+                top[piece.users, piece.ranks] = piece.items
+            sums.add(batch, top[: len(batch)])
+            if on_progress is not None:
+                on_progress(start + len(batch), len(users))
     return replace(
         sums.averages(),
         rows=test.rows + test.below_threshold,

@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lerg_runtime._core import OpenBundle
-from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress, train
+from lerg_runtime._finetune import (
+    EpochReport,
+    FineTuneProgress,
+    FineTuneReport,
+    OnEpoch,
+    OnProgress,
+    train,
+)
 from lerg_runtime._negatives import Negatives
 from lerg_runtime._optimiser import OptimiserOptions
 from lerg_runtime._pairs import ResolvedPairs
 from lerg_runtime._plan import check_phase, finetune_changes
+from lerg_runtime._snapshot import Snapshot
 from lerg_runtime._training_set import TrainingSet
 from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._state import State
@@ -50,7 +58,7 @@ def finetune(
     on_progress: OnProgress | None,
     on_epoch: OnEpoch | None,
 ) -> FineTuneReport:
-    """Train on new pairs beside earlier ones, or with None on all earlier ones.
+    """Train on new pairs beside earlier ones, or with None on all earlier ones; the caller has the turn.
 
     Raises:
         InputError: too many local interactions.
@@ -59,59 +67,69 @@ def finetune(
     """
     began = time.monotonic()
     users, items = (np.empty(0, np.int32),) * 2 if pairs is None else (pairs.users, pairs.items)
-    added = bundle.interactions.find(users, items) < 0
+    desk = bundle.desk
+    before = desk.snapshot()
+    added = before.interactions.find(users, items) < 0
     replay = _replay(options, len(users), everything=pairs is None)
-    total = len(bundle.state.users) + int(added.sum())
+    total = len(before.state.users) + int(added.sum())
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
             f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
             "export a new one"
         )
-    _check_budget(bundle, options, new=len(users), replay=replay)
+    needed = _check_budget(bundle, options, new=len(users), replay=replay)
+    bundle.make_room(needed, doing="fine-tuned")
     shape = bundle.folder.manifest.model
     empty = bundle.engine.budget.empty
-    with bundle.restored_on_failure():
-        bundle.drop_serving()
-        if added.any():
-            bundle.interactions = bundle.interactions.with_pairs(users[added], items[added], allocate=empty)
-            bundle.state = _with_pairs(bundle.state, users[added], items[added], item_count=shape.items)
-        new = bundle.interactions.find(users, items)
-        training_set = TrainingSet(
-            bundle.interactions, bundle.entities, shape, new=new, replay=replay, allocate=empty
-        )
-        negatives = Negatives(
-            bundle.interactions,
-            bundle.entities,
-            shape,
-            batch=options.batch,
-            candidates=options.negative_candidates,
-            allocate=empty,
-        )
+    interactions, state = before.interactions, before.state
+    if added.any():
+        interactions = interactions.with_pairs(users[added], items[added], allocate=empty)
+        state = _with_pairs(state, users[added], items[added], item_count=shape.items)
+    new = interactions.find(users, items)
+    training_set = TrainingSet(interactions, bundle.entities, shape, new=new, replay=replay, allocate=empty)
+    negatives = Negatives(
+        interactions,
+        bundle.entities,
+        shape,
+        batch=options.batch,
+        candidates=options.negative_candidates,
+        allocate=empty,
+    )
+    learnt = Snapshot(state, interactions)
 
-        def publish(codebook: np.ndarray, step: np.ndarray) -> None:
-            bundle.state = replace(bundle.state, codebook=codebook, step=step.copy())
-            bundle.drop_serving()
+    def publish(codebook: np.ndarray, step: np.ndarray) -> None:
+        nonlocal learnt
+        learnt = Snapshot(replace(state, codebook=codebook, step=step.copy()), interactions)
+        desk.show_draft(learnt)
 
-        def epoch_ended(report: object) -> bool | None:
-            goes_on = None if on_epoch is None else on_epoch(report)  # type: ignore[arg-type]
-            bundle.drop_serving()
-            return goes_on
+    def step_ended(progress: FineTuneProgress) -> None:
+        desk.check_open()
+        if on_progress is not None:
+            on_progress(progress)
+            if bundle.budget_bytes is not None:
+                desk.drop_draft_tables()
 
-        run = train(
-            bundle.engine,
-            shape,
-            training_set,
-            negatives,
-            codebook=bundle.state.codebook,
-            step=bundle.state.step,
-            epochs=options.epochs,
-            batch=options.batch,
-            optimiser=options.optimiser,
-            seed=options.seed,
-            publish=publish,
-            on_progress=on_progress,
-            on_epoch=epoch_ended,
-        )
+    def epoch_ended(report: EpochReport) -> bool | None:
+        goes_on = None if on_epoch is None else on_epoch(report)
+        desk.drop_draft_tables()
+        return goes_on
+
+    run = train(
+        bundle.engine,
+        shape,
+        training_set,
+        negatives,
+        codebook=state.codebook,
+        step=state.step,
+        epochs=options.epochs,
+        batch=options.batch,
+        optimiser=options.optimiser,
+        seed=options.seed,
+        publish=publish,
+        on_progress=step_ended,
+        on_epoch=epoch_ended,
+    )
+    desk.publish(learnt)
     return FineTuneReport(
         epochs=run.epochs,
         new_interactions=int(added.sum()),
@@ -133,9 +151,8 @@ def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | No
     return None if everything else max(4 * new, options.batch)
 
 
-def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, replay: int | None) -> None:
-    if bundle.budget_bytes is None:
-        return
+def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, replay: int | None) -> int:
+    """Bytes that fine-tuning needs by the plan, the resident arrays included."""
     workload = bundle.workload(
         batch=options.batch,
         optimiser=options.optimiser.name,
@@ -144,15 +161,17 @@ def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, rep
         replayed=replay,
         negative_candidates=options.negative_candidates,
     )
-    changes = finetune_changes(
-        bundle.folder.manifest,
-        bundle.sizes,
-        local=len(bundle.state.users),
-        workload=workload,
-        budget_bytes=bundle.budget_bytes,
-    )
     phase = bundle.plan(workload).phase("finetune")
-    check_phase(phase, bundle.budget_bytes, doing="fine-tuning", changes=changes)
+    if bundle.budget_bytes is not None:
+        changes = finetune_changes(
+            bundle.folder.manifest,
+            bundle.sizes,
+            local=len(bundle.state.users),
+            workload=workload,
+            budget_bytes=bundle.budget_bytes,
+        )
+        check_phase(phase, bundle.budget_bytes, doing="fine-tuning", changes=changes)
+    return phase.total_bytes
 
 
 def _with_pairs(state: State, users: np.ndarray, items: np.ndarray, *, item_count: int) -> State:

@@ -192,4 +192,11 @@ def build_info() -> BuildInfo:
     """ExecuTorch's version, the instruction set ("avx512", "avx2", "neon", "generic") and the threads."""
 
 def set_threads(count: int) -> None:
-    """Number of threads that kernels run on, for the whole process; waits until no method is running."""
+    """Number of threads that kernels run on, for the whole process; waits until no method is running.
+
+    Methods that run at the same time share them: one has them all, the others keep to the thread that called.
+    A process that was forked from one that had run a method keeps to one thread whatever is set.
+    """
+
+def threads_were_set() -> bool:
+    """Whether `set_threads` has been called in this process."""

@@ -19,8 +19,18 @@ from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.errors import BudgetError
 from lerg_runtime.sizes import format_size
 
-__all__ = ["MemoryPlan", "Phase", "PlanItem", "Workload", "check_phase", "plan_memory"]
+__all__ = [
+    "MemoryPlan",
+    "Phase",
+    "PlanItem",
+    "Share",
+    "Workload",
+    "check_phase",
+    "plan_memory",
+    "share_out",
+]
 
+_FEW_USERS = 16  # at once: from here on a wider lane is worth less than another one
 _ALIGNMENT = 64  # the native allocator counts every block in units of this
 
 
@@ -51,9 +61,13 @@ class MemoryPlan:
 
     Attributes:
         phases: `open`, `encode`, `recommend`, `finetune`; one is in progress at a time.
+        resident: in memory as long as the bundle is open; every phase has them.
+        lane_bytes: what each further thread takes that asks at the same time.
     """
 
     phases: tuple[Phase, ...]
+    resident: tuple[PlanItem, ...]
+    lane_bytes: int
 
     def phase(self, name: str) -> Phase:
         """One phase by name; raises KeyError if there is none."""
@@ -74,6 +88,7 @@ class Workload:
 
     Attributes:
         users_at_once: users ranked by one call of the program.
+        lanes: threads that ask at the same time.
         batch: triples in one step of fine-tuning.
         optimiser: `adam` or `sgd`.
         momentum: SGD keeps a velocity.
@@ -89,6 +104,7 @@ class Workload:
     new_interactions: int = 0
     replayed: int | None = None
     negative_candidates: int = 1
+    lanes: int = 1
 
     @classmethod
     def usual(cls, manifest: Manifest) -> Workload:
@@ -121,7 +137,9 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
     ranking = PlanItem(
         f"{workload.users_at_once} users at once", _ranking_bytes(manifest, workload.users_at_once)
     )
-    histories = PlanItem("rows from histories", _history_bytes(manifest))
+    histories = PlanItem("rows from histories", _degree_bytes(manifest) + _gathered_bytes(manifest))
+    lane = _lane_bytes(manifest, workload.users_at_once)
+    more = (PlanItem(f"{workload.lanes - 1} more threads", (workload.lanes - 1) * lane),)
     training: tuple[PlanItem, ...] = (finetune,)
     if workload.negative_candidates > 1:
         # The tables are made anew for each epoch, when the program that trains is not loaded.
@@ -130,10 +148,62 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
         (
             Phase("open", (*resident, reading)),
             Phase("encode", (*resident, *tables, encode)),
-            Phase("recommend", (*resident, *tables, recommend, histories, ranking)),
+            Phase(
+                "recommend",
+                (*resident, *tables, recommend, histories, ranking, *more[: workload.lanes - 1]),
+            ),
             Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), *training)),
-        )
+        ),
+        resident,
+        lane,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How memory is shared out among threads that ask: users in one call of the program, and lanes."""
+
+    users_at_once: int
+    lanes: int
+
+
+def share_out(
+    manifest: Manifest,
+    sizes: StoredSizes,
+    *,
+    local: int,
+    budget_bytes: int | None,
+    threads: int,
+    beside_bytes: int | None = None,
+) -> Share | None:
+    """As many lanes as are wanted and fit, and as wide ones; they are narrowed to have more of them.
+
+    Args:
+        manifest: of the bundle.
+        sizes: of its arrays.
+        local: interactions in its state.
+        budget_bytes: the budget, None for none.
+        threads: lanes that are wanted.
+        beside_bytes: in use by something else, the resident arrays included; None for these alone.
+
+    Returns:
+        None if not even one lane for one user fits.
+    """
+    widest = manifest.model.max_users
+    if budget_bytes is None:
+        return Share(widest, threads)
+    resident = sum(item.size_bytes for item in _resident(manifest, sizes, local))
+    tables = sum(item.size_bytes for item in _tables(manifest))
+    spare = budget_bytes - (resident if beside_bytes is None else beside_bytes) - tables
+    found: list[Share] = []
+    users = widest
+    while users > 0 and spare >= _program_bytes(manifest, "encode"):
+        lanes = (spare - _degree_bytes(manifest)) // _lane_bytes(manifest, users)
+        if lanes > 0:
+            found.append(Share(users, min(lanes, threads)))
+        users //= 2
+    wide = [share for share in found if share.users_at_once >= _FEW_USERS] or found
+    return max(wide, key=lambda share: (share.lanes, share.users_at_once), default=None)
 
 
 def check_phase(
@@ -251,11 +321,20 @@ def _tables(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
     )
 
 
-def _history_bytes(manifest: Manifest) -> int:
-    """Degrees of items, and some rows of them."""
+def _degree_bytes(manifest: Manifest) -> int:
+    return _blocks(4 * manifest.model.items)
+
+
+def _gathered_bytes(manifest: Manifest) -> int:
+    """Some rows of items."""
     shape = manifest.model
     dtype, _ = shape.item_arrays[0]
-    return _blocks(4 * shape.items, _array_bytes(dtype, gathered_shape(shape)))
+    return _blocks(_array_bytes(dtype, gathered_shape(shape)))
+
+
+def _lane_bytes(manifest: Manifest, users: int) -> int:
+    """The program `recommend` and all that one thread needs to rank so many users at once."""
+    return _program_bytes(manifest, "recommend") + _gathered_bytes(manifest) + _ranking_bytes(manifest, users)
 
 
 def _ranking_bytes(manifest: Manifest, users: int) -> int:

@@ -13,7 +13,7 @@ from lerg_runtime._core import OpenBundle
 from lerg_runtime._engine import native
 from lerg_runtime._memory import peak_resident_bytes
 from lerg_runtime._plan import check_phase
-from lerg_runtime._user_rows import UserRows
+from lerg_runtime._user_rows import UserRows, gathered_shape
 
 __all__ = ["Latency", "MethodProfile", "Profile", "profile"]
 
@@ -83,7 +83,7 @@ def profile(
     """Time each program; weights and interactions stay as they are.
 
     Args:
-        bundle: an open bundle; its tables are dropped.
+        bundle: an open bundle; its tables are dropped if no call is on them.
         baseline_rss_bytes: resident memory before it was opened.
         k: items asked for in `recommend`, for one user.
         runs: timed runs of a program at most.
@@ -92,11 +92,32 @@ def profile(
 
     Raises:
         BudgetError: a program does not fit the budget.
+        LergRuntimeError: somebody learns or profiles.
     """
+    with bundle.desk.turn("profiled"):
+        return _profile(
+            bundle,
+            baseline_rss_bytes=baseline_rss_bytes,
+            k=k,
+            runs=runs,
+            seconds=seconds,
+            on_progress=on_progress,
+        )
+
+
+def _profile(
+    bundle: OpenBundle,
+    *,
+    baseline_rss_bytes: int,
+    k: int,
+    runs: int,
+    seconds: float,
+    on_progress: Callable[[int, int], object] | None,
+) -> Profile:
     plan = bundle.plan(bundle.workload(users_at_once=1, momentum=False, optimiser="sgd", replayed=0))
     for phase in plan.phases:
         check_phase(phase, bundle.budget_bytes, doing="profiling")
-    bundle.drop_serving()
+    bundle.make_room(plan.peak_bytes, doing="profiled")
     work: list[tuple[str, Callable[[OpenBundle], _Call], str]] = [
         ("encode", _encode_inputs, "both tables"),
         ("recommend", lambda of: _recommend_inputs(of, k), f"1 user, {k} items"),
@@ -171,7 +192,7 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     encode.execute(bundle.state.codebook, bundle.state.step, outputs=[user_table, *item_arrays])
     del encode  # its arenas must be free before those of recommend are taken
     row = empty((1, shape.dim), "float32")
-    UserRows(
+    rows = UserRows(
         shape,
         bundle.entities,
         bundle.interactions,
@@ -179,7 +200,9 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
         item_arrays=tuple(item_arrays),
         pruned_users=bundle.folder.manifest.pruned_users,
         allocate=empty,
-    ).of_users(np.zeros(1, np.int64), row)
+    )
+    gathered = empty(gathered_shape(shape), str(item_arrays[0].dtype))
+    rows.of_users(np.zeros(1, np.int64), row, gathered=gathered)
     seen = empty((1, shape.items), "bool")
     seen[:] = False
     seen[0, bundle.interactions.of_user(0)] = True

@@ -9,6 +9,7 @@ import numpy as np
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._given_pairs import id_list
 from lerg_runtime._pairs import OnUnknown, check_on_unknown, unknown_id
+from lerg_runtime._serving import Piece
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.errors import InputError, UnknownIdError
 
@@ -46,14 +47,13 @@ def for_users(
             advice="use recommend_from_history for somebody whom the bundle does not know, or pass "
             "on_unknown='skip'",
         )
-    known = indices >= 0
-    items = np.full((len(wanted), k), -1, dtype=np.int64)
-    scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
-    if known.any():
-        items[known], scores[known] = bundle.serving().rank(indices[known], k=k, include_seen=include_seen)
-    if single:
-        return _of_one(bundle, items, scores)
-    return raw_items(bundle.entities.item_ids, items), scores
+    known = np.flatnonzero(indices >= 0)
+    answer = _Answer(bundle.entities.item_ids, len(wanted), k)
+    if len(known):
+        with bundle.serving() as serving:
+            for piece in serving.rank(indices[known], k=k, include_seen=include_seen):
+                answer.put(known[piece.users], piece)
+    return answer.of_one() if single else answer.of_all()
 
 
 def for_history(
@@ -88,7 +88,11 @@ def for_history(
     known = np.unique(indices[indices >= 0])
     if len(known) == 0:
         raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")
-    return _of_one(bundle, *bundle.serving().rank_history(known, k=k, include_seen=include_seen))
+    answer = _Answer(ids, 1, k)
+    with bundle.serving() as serving:
+        for piece in serving.rank_history(known, k=k, include_seen=include_seen):
+            answer.put(np.zeros(1, np.intp), piece)
+    return answer.of_one()
 
 
 def raw_items(ids: IdMap, items: np.ndarray) -> np.ndarray:
@@ -98,7 +102,42 @@ def raw_items(ids: IdMap, items: np.ndarray) -> np.ndarray:
     return raw
 
 
-def _of_one(bundle: OpenBundle, items: np.ndarray, scores: np.ndarray) -> Ranking:
-    """The first row, without the places after the last item."""
-    there = items[0] >= 0
-    return raw_items(bundle.entities.item_ids, items[0][there]), scores[0][there]
+class _Answer:
+    """The two arrays that a caller gets, filled part by part: beside them nothing grows with their size.
+
+    Args:
+        ids: raw ids of the items.
+        users: rows.
+        k: columns.
+    """
+
+    def __init__(self, ids: IdMap, users: int, k: int) -> None:
+        self._ids = ids
+        nothing = raw_items(ids, np.full(1, -1)) if len(ids) else np.full(1, -1)
+        self._items = np.full((users, k), nothing[0], dtype=nothing.dtype)
+        self._scores = np.full((users, k), -np.inf, dtype=np.float32)
+        self._texts: dict[int, object] = {}  # one object an item, however often it is recommended
+
+    def put(self, rows: np.ndarray, piece: Piece) -> None:
+        """Write a part of a ranking to these rows."""
+        self._items[rows, piece.ranks] = self._raw(piece.items)
+        self._scores[rows, piece.ranks] = piece.scores
+
+    def of_all(self) -> Ranking:
+        """Both arrays, [users, k]."""
+        return self._items, self._scores
+
+    def of_one(self) -> Ranking:
+        """The first row, without the places after the last item."""
+        there = self._scores[0] > -np.inf
+        return self._items[0][there], self._scores[0][there]
+
+    def _raw(self, items: np.ndarray) -> np.ndarray:
+        if self._items.dtype != object:
+            return raw_items(self._ids, items)
+        distinct, places = np.unique(items, return_inverse=True)
+        new = np.array([item for item in distinct.tolist() if item not in self._texts], dtype=np.int64)
+        self._texts.update(zip(new.tolist(), raw_items(self._ids, new).tolist(), strict=True))
+        texts = np.empty(len(distinct), dtype=object)
+        texts[:] = [self._texts[item] for item in distinct.tolist()]
+        return texts[places.reshape(items.shape)]

@@ -1,37 +1,61 @@
-"""Entity tables and the program `recommend`: what answers requests while weights stand still."""
+"""Entity tables of one snapshot, and ranking over them by any number of threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from lerg_runtime._engine import Engine
+from lerg_runtime._lanes import Lanes
+from lerg_runtime._snapshot import Snapshot
 from lerg_runtime._user_rows import UserRows
-from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
 
-__all__ = ["Serving"]
+__all__ = ["Piece", "Serving"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a ranking. Its arrays are the program's own and are written again for the next part.
+
+    Attributes:
+        users: which of the users asked for.
+        ranks: which places of their rankings.
+        items: int64 [users, ranks] item indices, -1 where there are no more.
+        scores: float32 [users, ranks], -inf where there are no more.
+    """
+
+    users: slice
+    ranks: slice
+    items: np.ndarray
+    scores: np.ndarray
 
 
 class Serving:
-    """Ranks items for users, and items by likeness, over tables that `encode` made.
+    """Ranks items for users, and items by likeness, over tables that `encode` made of one snapshot.
+
+    Any number of threads may call it: tables are only read, and each call ranks in a lane of its own.
 
     Args:
         engine: where programs and memory come from.
         shape: of the model.
         entities: slots of both sides.
-        interactions: what each user has seen and is ranked by.
-        seen_only: what each user has seen beside it.
+        snapshot: weights, and the interactions that each user is ranked by.
+        seen_only: what each user has seen beside them.
         pruned_users: `history` or `placeholder`, what users who are not retained are ranked by.
-        codebook: packed integers, as `encode` takes them.
-        step: float32 [1] or [c].
-        users_at_once: most users in one call of the program.
+        lanes: where calls are ranked.
+
+    Attributes:
+        interactions: of the snapshot.
+        user_table, item_arrays: what `encode` has made.
+        lanes: as given.
 
     Raises:
-        BudgetError: tables or program do not fit the budget.
+        BudgetError: tables or the first lane do not fit the budget.
     """
 
     def __init__(
@@ -39,41 +63,41 @@ class Serving:
         engine: Engine,
         shape: ModelShape,
         entities: Entities,
-        interactions: Interactions,
+        snapshot: Snapshot,
         seen_only: SeenOnly,
         *,
         pruned_users: str,
-        codebook: np.ndarray,
-        step: np.ndarray,
-        users_at_once: int,
+        lanes: Lanes,
     ) -> None:
         empty = engine.budget.empty
-        self._shape = shape
         self._entities = entities
-        self._interactions = interactions
+        self.interactions = snapshot.interactions
         self._seen_only = seen_only
         self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
         self.item_arrays: tuple[np.ndarray, ...] = tuple(
             empty(size, dtype) for dtype, size in shape.item_arrays
         )
         encode = engine.load("encode")
-        encode.execute(codebook, step, outputs=[self.user_table, *self.item_arrays])
+        encode.execute(
+            snapshot.state.codebook, snapshot.state.step, outputs=[self.user_table, *self.item_arrays]
+        )
         del encode  # its arenas must be free before those of recommend are taken
-        self._method = engine.load("recommend")
-        self.users_at_once = users_at_once
+        self.lanes = lanes
+        lanes.make_first()
         self._user_rows = UserRows(
             shape,
             entities,
-            interactions,
+            snapshot.interactions,
             user_table=self.user_table,
             item_arrays=self.item_arrays,
             pruned_users=pruned_users,
             allocate=empty,
         )
-        self._rows: np.ndarray = empty((users_at_once, shape.dim), "float32")
-        self._seen: np.ndarray = empty((users_at_once, shape.items), "bool")
-        self._ranks: np.ndarray = empty((shape.max_k,), "int64")
-        self._ranks[:] = np.arange(shape.max_k)
+
+    @property
+    def users_at_once(self) -> int:
+        """Most users in one call of the program."""
+        return self.lanes.users
 
     def rank(
         self,
@@ -82,7 +106,7 @@ class Serving:
         k: int,
         include_seen: bool = False,
         measured: Callable[[int], np.ndarray] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Iterator[Piece]:
         """The best items of each user, by descending score and then ascending item index.
 
         Args:
@@ -92,22 +116,18 @@ class Serving:
             measured: gives the item indices that a user is measured on; of what was held out they alone are
                 candidates.
 
-        Returns:
-            int64 [B, k] item indices, -1 where there are no more, and float32 [B, k] scores, -inf there.
+        Yields:
+            Part after part: of some users all places, then of the next ones.
         """
-        items = np.empty((len(users), k), dtype=np.int64)
-        scores = np.empty((len(users), k), dtype=np.float32)
         for start in range(0, len(users), self.users_at_once):
             batch = users[start : start + self.users_at_once]
-            rows = slice(start, start + len(batch))
-            self._user_rows.of_users(batch, self._rows[: len(batch)])
             seen = None if include_seen else [self._seen_by(user, measured) for user in batch.tolist()]
-            self._fill(items[rows], scores[rows], seen=seen)
-        return items, scores
+            with self.lanes.lane() as lane:
+                self._user_rows.of_users(batch, lane.rows[: len(batch)], gathered=lane.gathered)
+                for ranks, items, scores in lane.rank(len(batch), *self._tables, k=k, seen=seen):
+                    yield Piece(slice(start, start + len(batch)), ranks, items, scores)
 
-    def rank_history(
-        self, history: np.ndarray, *, k: int, include_seen: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def rank_history(self, history: np.ndarray, *, k: int, include_seen: bool = False) -> Iterator[Piece]:
         """The best items of somebody unknown to the bundle who has touched these.
 
         Args:
@@ -115,42 +135,22 @@ class Serving:
             k: 1 .. I.
             include_seen: do not leave out the history.
 
-        Returns:
-            As `rank` of one user: int64 [1, k] and float32 [1, k].
+        Yields:
+            As `rank` for one user.
         """
-        items = np.empty((1, k), dtype=np.int64)
-        scores = np.empty((1, k), dtype=np.float32)
-        self._user_rows.of_history(history, self._rows[0])
-        self._fill(items, scores, seen=None if include_seen else [history])
-        return items, scores
+        with self.lanes.lane() as lane:
+            self._user_rows.of_history(history, lane.rows[0], gathered=lane.gathered)
+            seen = None if include_seen else [history]
+            for ranks, items, scores in lane.rank(1, *self._tables, k=k, seen=seen):
+                yield Piece(slice(0, 1), ranks, items, scores)
 
     def _seen_by(self, user: int, measured: Callable[[int], np.ndarray] | None) -> np.ndarray:
         others = self._seen_only.of_user(user, candidates=None if measured is None else measured(user))
-        return np.concatenate((self._interactions.of_user(user), others))
+        return np.concatenate((self.interactions.of_user(user), others))
 
-    def _fill(self, items: np.ndarray, scores: np.ndarray, *, seen: list[np.ndarray] | None) -> None:
-        """Rank for the first of `self._rows`, as many as `items` and `scores` have.
-
-        Args:
-            seen: item indices that are left out, one array a row; None leaves out nothing.
-        """
-        count, k = items.shape
-        rows, left_out = self._rows[:count], self._seen[:count]
-        left_out[:] = False
-        for row, indices in enumerate(seen or ()):
-            left_out[row, indices] = True
-        for start in range(0, k, self._shape.max_k):
-            ranks = self._ranks[: min(self._shape.max_k, k - start)]
-            found, points = self._method.execute(
-                rows, *self.item_arrays, self._entities.item_slots, left_out, ranks
-            )
-            end = start + len(ranks)
-            items[:, start:end], scores[:, start:end] = found, points
-            if end < k:
-                # More than the program gives at once: what it gave counts as seen for the next call.
-                given = np.nonzero(found >= 0)
-                left_out[given[0], found[given]] = True
-            del found, points  # counted memory, which the next call takes again
+    @property
+    def _tables(self) -> tuple[np.ndarray, ...]:
+        return (*self.item_arrays, self._entities.item_slots)
 
     def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The items nearest to `item` by cosine of their embeddings, itself left out.

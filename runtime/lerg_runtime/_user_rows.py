@@ -38,7 +38,10 @@ class UserRows:
         item_arrays: item table [m_i + r_i, d], and its scales if it is int8.
         pruned_users: `history` makes the rows of pruned users from what they have touched; those who have
             touched nothing, and all of them with `placeholder`, get their placeholder.
-        allocate: memory of the items' degrees and of gathered rows.
+        allocate: memory of the items' degrees.
+
+    It is only read once it is made: `gathered` of each call, of `gathered_shape` and the item table's dtype,
+    is the caller's own.
     """
 
     def __init__(
@@ -58,18 +61,18 @@ class UserRows:
         self._item_table, self._scales = item_arrays[0], item_arrays[1] if len(item_arrays) > 1 else None
         self._from_history = shape.retained_users if pruned_users == "history" else shape.user_slots
         self._degrees: np.ndarray = allocate((shape.items,), "int32")
-        self._gathered: np.ndarray = allocate(gathered_shape(shape), str(self._item_table.dtype))
         self._degrees[:] = 0
         for start in range(0, len(interactions), _PAIRS_AT_ONCE):
             touched = interactions.items[start : start + _PAIRS_AT_ONCE]
             self._degrees += np.bincount(touched, minlength=shape.items).astype(np.int32)
 
-    def of_users(self, users: np.ndarray, out: np.ndarray) -> None:
+    def of_users(self, users: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
         """The rows of users of the bundle.
 
         Args:
             users: integer [B] user indices.
             out: float32 [B, d] to write to.
+            gathered: where rows of items stand while they are added up.
         """
         slots = self._entities.user_slots[users]
         np.take(self._user_table, slots, axis=0, out=out, mode="clip")
@@ -77,44 +80,54 @@ class UserRows:
         starts = self._interactions.indptr[users[rows]]
         counts = self._interactions.indptr[users[rows] + 1] - starts
         rows, starts, counts = (of_row[counts > 0] for of_row in (rows, starts, counts))
-        for part in _together(counts, most=len(self._gathered)):
-            self._sum_up(rows[part], starts[part], counts[part], out)
+        for part in _together(counts, most=len(gathered)):
+            self._sum_up(rows[part], starts[part], counts[part], out, gathered)
 
-    def of_history(self, items: np.ndarray, out: np.ndarray) -> None:
+    def of_history(self, items: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
         """The row of somebody unknown to the bundle, who counts among the users of each item as well.
 
         Args:
             items: integer [n] item indices, n >= 1, unique.
             out: float32 [d] to write to.
+            gathered: where rows of items stand while they are added up.
         """
-        self._sum_long(items, out, newcomers=1)
+        self._sum_long(items, out, gathered, newcomers=1)
 
-    def _sum_up(self, rows: np.ndarray, starts: np.ndarray, counts: np.ndarray, out: np.ndarray) -> None:
+    def _sum_up(
+        self,
+        rows: np.ndarray,
+        starts: np.ndarray,
+        counts: np.ndarray,
+        out: np.ndarray,
+        gathered: np.ndarray,
+    ) -> None:
         """`out[rows]` from the items at `starts` of the interactions, `counts` of them each."""
         ends = np.cumsum(counts)
-        if ends[-1] > len(self._gathered):
+        if ends[-1] > len(gathered):
             items = self._interactions.items[starts[0] : starts[0] + counts[0]]
-            self._sum_long(items, out[rows[0]], newcomers=0)
+            self._sum_long(items, out[rows[0]], gathered, newcomers=0)
             return
         positions = np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts)
-        gathered, weights = self._gather(self._interactions.items[positions], np.repeat(counts, counts))
+        items = self._interactions.items[positions]
+        found, weights = self._gather(items, np.repeat(counts, counts), gathered)
         begin = 0
         for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
-            _weighted_sum(gathered[begin:end], weights[begin:end], out=out[row])
+            _weighted_sum(found[begin:end], weights[begin:end], out=out[row])
             begin = end
 
-    def _sum_long(self, items: np.ndarray, out: np.ndarray, *, newcomers: int) -> None:
+    def _sum_long(self, items: np.ndarray, out: np.ndarray, gathered: np.ndarray, *, newcomers: int) -> None:
         """One row from any number of items."""
         out[:] = 0
         total = np.empty_like(out)
-        for start in range(0, len(items), len(self._gathered)):
-            part = items[start : start + len(self._gathered)]
-            gathered, weights = self._gather(part, np.full(len(part), len(items)), newcomers=newcomers)
-            _weighted_sum(gathered, weights, out=total)
+        for start in range(0, len(items), len(gathered)):
+            part = items[start : start + len(gathered)]
+            sizes = np.full(len(part), len(items))
+            found, weights = self._gather(part, sizes, gathered, newcomers=newcomers)
+            _weighted_sum(found, weights, out=total)
             out += total
 
     def _gather(
-        self, items: np.ndarray, sizes: np.ndarray, *, newcomers: int = 0
+        self, items: np.ndarray, sizes: np.ndarray, gathered: np.ndarray, *, newcomers: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows of items, and what each counts in a history of so many items: [n, d] and float32 [n]."""
         slots = self._entities.item_slots[items]
@@ -122,9 +135,9 @@ class UserRows:
         weights = (1.0 / np.sqrt(sizes * degrees)).astype(np.float32)
         if self._scales is not None:
             weights *= self._scales[slots]
-        gathered = self._gathered[: len(items)]
-        np.take(self._item_table, slots, axis=0, out=gathered, mode="clip")
-        return gathered, weights
+        found = gathered[: len(items)]
+        np.take(self._item_table, slots, axis=0, out=found, mode="clip")
+        return found, weights
 
 
 def _together(counts: np.ndarray, *, most: int) -> Iterator[slice]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime import _evaluate, _learning, _profile, _recommend
+from lerg_runtime._arguments import batch_size, candidates, check_k, whole
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime._memory import resident_bytes
@@ -27,9 +28,9 @@ from lerg_runtime._pairs import (
     resolve_pairs,
 )
 from lerg_runtime._plan import MemoryPlan
+from lerg_runtime._threads import choose_threads, use_threads
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
 from lerg_runtime.bundle._ids import RawId
-from lerg_runtime.bundle._limits import MAX_CANDIDATES
 from lerg_runtime.errors import InputError, LergRuntimeError
 from lerg_runtime.sizes import parse_size
 
@@ -37,7 +38,26 @@ __all__ = ["Recommender"]
 
 
 class Recommender:
-    """One open bundle. Use it from one thread at a time; several processes may open the same bundle.
+    """One open bundle. Any number of threads may ask it; one at a time learns.
+
+    `recommend`, `recommend_from_history`, `similar_items` and `evaluate` may be called from any threads at
+    the same time. Each call answers from one state of the weights and interactions, from beginning to end. As
+    many calls are worked on at a time as `threads` says and the memory budget holds; the others wait.
+
+    `finetune` and `profile` have one turn between them: a second one is refused at once. What is learned is
+    published when fine-tuning returns, weights and interactions together: until then other threads get
+    the answers of before, and afterwards all threads get the new ones. Where the memory budget does not hold
+    fine-tuning and answers at the same time, `finetune` waits until the calls under way have ended, and calls
+    of other threads raise `BudgetError` until it has returned. Callbacks run on the thread that has called;
+    one of `finetune` may ask too, and sees what has been learned up to the last epoch. A callback of
+    `evaluate` may ask, and gets the answers of the state that is evaluated; it cannot fine-tune.
+
+    `save` stores what the calling thread sees: beside a fine-tune of another thread, the state of before. Of
+    two saves one waits for the other. `close` may be called at any time: calls under way end as they would
+    have, fine-tuning is ended without a change, and new calls are refused.
+
+    Several processes may open the same bundle. A process that was forked from one with an open Recommender
+    opens the bundle itself; kernels of such a process keep to one thread.
 
     Make one with `Recommender.open`. Attributes: `manifest`, and `user_ids` and `item_ids`, the raw ids in
     index order.
@@ -46,29 +66,45 @@ class Recommender:
     def __init__(self, bundle: OpenBundle, *, baseline_rss_bytes: int) -> None:
         self._bundle: OpenBundle | None = bundle
         self._baseline_rss_bytes = baseline_rss_bytes
-        self._busy = False
+        self._process = os.getpid()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, memory_budget: str | int | None = None) -> Recommender:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        memory_budget: str | int | None = None,
+        threads: int | None = None,
+    ) -> Recommender:
         """Open a bundle after checking every byte of it.
 
         Args:
             path: the bundle's folder.
             memory_budget: bytes, or a text such as `64MiB`: the most that opening, recommending and
-                fine-tuning may take together, over what Python and its libraries need.
+                fine-tuning may take together, over what Python and its libraries need. The arrays that a
+                call returns are the caller's and not among it.
+            threads: most calls that are worked on at a time, and threads that the kernels of one call run on
+                where it is alone. The latter are one pool for the process, and what was set last holds. None
+                takes what an earlier opening has set, else the environment's OMP_NUM_THREADS, else as many
+                as there are processors that this process may use. No answer depends on it.
 
         Raises:
-            InputError: no such folder, or the budget is not a size.
+            InputError: no such folder, the budget is not a size, or no such number of threads.
             BundleError: the bundle is damaged, foreign, or too new.
             BudgetError: opening it and recommending for one user need more; nothing has been allocated.
         """
         budget = None if memory_budget is None else parse_size(memory_budget, name="memory budget")
+        choose_threads(threads)  # refused before anything is read
         baseline = resident_bytes()
-        return cls(OpenBundle(BundleFolder.open(path), budget_bytes=budget), baseline_rss_bytes=baseline)
+        folder = BundleFolder.open(path)
+        bundle = OpenBundle(folder, budget_bytes=budget, threads=use_threads(threads))
+        return cls(bundle, baseline_rss_bytes=baseline)
 
     def close(self) -> None:
-        """Give all memory back; the object cannot be used afterwards."""
-        self._bundle = None
+        """Give all memory back, that of calls under way when they end; the object cannot be used any more."""
+        bundle, self._bundle = self._bundle, None
+        if bundle is not None and os.getpid() == self._process:
+            bundle.desk.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -105,8 +141,20 @@ class Recommender:
         budget = self._open.engine.budget
         return int(budget.used), int(budget.peak)
 
+    @property
+    def threads(self) -> int:
+        """Calls that are worked on at a time: as many as `open` was told, or as the budget holds."""
+        bundle = self._open
+        share = bundle.share()
+        return share.lanes if share is not None else 1
+
     def plan(
-        self, *, batch: int | None = None, optimiser: str = "adam", new_interactions: int = 0
+        self,
+        *,
+        batch: int | None = None,
+        optimiser: str = "adam",
+        new_interactions: int = 0,
+        threads: int = 1,
     ) -> MemoryPlan:
         """Bytes that opening, encoding, recommending and fine-tuning need, item by item.
 
@@ -114,6 +162,7 @@ class Recommender:
             batch: triples in a step of fine-tuning, None for the bundle's default.
             optimiser: `adam` or `sgd`.
             new_interactions: that fine-tuning would be given.
+            threads: that ask at the same time.
 
         Raises:
             InputError: a value that cannot be.
@@ -121,7 +170,11 @@ class Recommender:
         options = OptimiserOptions.choose(
             optimiser, learning_rate=1.0, momentum=None, defaults=self.manifest.finetune
         )
-        changes: dict[str, Any] = {"optimiser": options.name, "batch": self._batch(batch)}
+        changes: dict[str, Any] = {
+            "optimiser": options.name,
+            "batch": batch_size(self.manifest, batch),
+            "lanes": whole(threads, "threads", least=1),
+        }
         return self._open.plan(self._open.workload(**changes, new_interactions=new_interactions))
 
     def recommend(
@@ -144,13 +197,15 @@ class Recommender:
         Returns:
             Raw item ids (int64, or objects of type str) and scores float32, best first: of one user one
             dimension and as many as there are, at most k; of several [users, k], and where the items run
-            out the score is -inf and the id -1, or None among ids that are text.
+            out the score is -inf and the id -1, or None among ids that are text. They are the caller's: 12
+            bytes a place (and the texts, one object an item) that the memory budget does not count. Nothing
+            else grows with them; for many users and a large k ask for some users at a time.
 
         Raises:
             UnknownIdError: a user is unknown.
             InputError: k is out of range.
         """
-        self._check_k(k, most=len(self.item_ids), of="items")
+        check_k(k, most=len(self.item_ids), of="items")
         return _recommend.for_users(self._open, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
 
     def recommend_from_history(
@@ -180,7 +235,7 @@ class Recommender:
             UnknownIdError: an item is unknown.
             InputError: k is out of range, or there is no item, or none that is known.
         """
-        self._check_k(k, most=len(self.item_ids), of="items")
+        check_k(k, most=len(self.item_ids), of="items")
         return _recommend.for_history(
             self._open, items, k=k, include_seen=include_seen, on_unknown=on_unknown
         )
@@ -199,9 +254,10 @@ class Recommender:
             UnknownIdError: the item is unknown.
             InputError: k is out of range.
         """
-        self._check_k(k, most=len(self.item_ids) - 1, of="other items")
+        check_k(k, most=len(self.item_ids) - 1, of="other items")
         index = index_of(self.item_ids, item, kind="item")
-        items, cosines = self._open.serving().similar(index, k=k)
+        with self._open.serving() as serving:
+            items, cosines = serving.similar(index, k=k)
         return _recommend.raw_items(self.item_ids, items), cosines
 
     def finetune(
@@ -220,10 +276,11 @@ class Recommender:
         on_epoch: OnEpoch | None = None,
         on_unknown: OnUnknown = "raise",
     ) -> FineTuneReport:
-        """Learn from interactions that happened here; they count as seen from now on.
+        """Learn from interactions that happened here; they count as seen from then on.
 
         Only the codebook and its step move. If anything fails, all is as before. What is recommended
-        afterwards is what `save` stores: the quantised weights.
+        afterwards is what `save` stores: the quantised weights. Other threads may ask meanwhile and get the
+        answers of before.
 
         Args:
             interactions: (user, item) raw ids, or an `InteractionsFile`; None trains on all that the
@@ -239,36 +296,31 @@ class Recommender:
                 the bundle's default.
             seed: the same seed gives the same result.
             on_progress: called with a `FineTuneProgress` after each step.
-            on_epoch: called with an `EpochReport` after each epoch, when this object answers with the
-                weights of that epoch; returning False ends the training.
+            on_epoch: called with an `EpochReport` after each epoch, when this object answers this thread with
+                the weights of that epoch; returning False ends the training.
             on_unknown: `skip` leaves out interactions with an unknown id.
 
         Raises:
             UnknownIdError: an id is unknown.
             InputError: an argument or an interaction is not usable.
             BudgetError: it does not fit the memory budget; nothing has been allocated.
-            LergRuntimeError: the loss is no number any more.
+            LergRuntimeError: it is being fine-tuned or profiled already, or the loss is no number any more.
         """
         bundle = self._open
         options = _learning.FineTuneOptions(
-            epochs=_whole(epochs, "epochs", least=1),
-            batch=self._batch(batch),
+            epochs=whole(epochs, "epochs", least=1),
+            batch=batch_size(self.manifest, batch),
             optimiser=OptimiserOptions.choose(
                 optimiser, learning_rate=learning_rate, momentum=momentum, defaults=self.manifest.finetune
             ),
-            replay=None if replay is None else _whole(replay, "replay", least=0),
-            negative_candidates=self._candidates(negative_candidates),
-            seed=_whole(seed, "seed", least=0),
+            replay=None if replay is None else whole(replay, "replay", least=0),
+            negative_candidates=candidates(self.manifest, negative_candidates),
+            seed=whole(seed, "seed", least=0),
         )
         check_on_unknown(on_unknown)
-        if self._busy:
-            raise LergRuntimeError("this Recommender is being fine-tuned; wait until that has returned")
-        pairs = None if interactions is None else self._resolved(interactions, on_unknown=on_unknown)
-        self._busy = True
-        try:
+        with bundle.desk.turn("fine-tuned"):
+            pairs = None if interactions is None else self._resolved(interactions, on_unknown=on_unknown)
             return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
-        finally:
-            self._busy = False
 
     def evaluate(
         self,
@@ -293,7 +345,7 @@ class Recommender:
             UnknownIdError: an id is unknown.
             InputError: k is out of range, or no interaction is left to measure.
         """
-        self._check_k(k, most=len(self.item_ids), of="items")
+        check_k(k, most=len(self.item_ids), of="items")
         pairs = self._resolved(test, on_unknown=on_unknown)
         return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
 
@@ -316,15 +368,16 @@ class Recommender:
         Raises:
             InputError: an argument is out of range.
             BudgetError: a program does not fit the memory budget.
+            LergRuntimeError: it is being fine-tuned or profiled.
         """
-        self._check_k(k, most=len(self.item_ids), of="items")
+        check_k(k, most=len(self.item_ids), of="items")
         if not (math.isfinite(seconds) and seconds > 0):
             raise InputError(f"seconds is {seconds}; it must be above 0")
         return _profile.profile(
             self._open,
             baseline_rss_bytes=self._baseline_rss_bytes,
             k=min(k, self.manifest.model.max_k),
-            runs=_whole(runs, "runs", least=1),
+            runs=whole(runs, "runs", least=1),
             seconds=seconds,
             on_progress=on_progress,
         )
@@ -341,20 +394,26 @@ class Recommender:
             OSError: the disk is full or not writable; what was there stays.
         """
         bundle = self._open
-        saved = replace(bundle.state, generation=bundle.state.generation + 1)
-        if path is None or Path(path).resolve() == bundle.folder.path.resolve():
-            bundle.stamp = save_state(
-                bundle.folder.path, saved, digest=bundle.folder.digest, over=bundle.stamp
-            )
-            bundle.state = saved
-        else:
-            copy_bundle(bundle.folder, path, saved)
+        with bundle.saving:
+            saved = replace(bundle.state, generation=bundle.generation + 1)
+            if path is None or Path(path).resolve() == bundle.folder.path.resolve():
+                bundle.stamp = save_state(
+                    bundle.folder.path, saved, digest=bundle.folder.digest, over=bundle.stamp
+                )
+                bundle.generation = saved.generation
+            else:
+                copy_bundle(bundle.folder, path, saved)
 
     @property
     def _open(self) -> OpenBundle:
-        if self._bundle is None:
+        bundle = self._bundle
+        if bundle is None:
             raise LergRuntimeError("this Recommender is closed; open the bundle again")
-        return self._bundle
+        if os.getpid() != self._process:
+            raise LergRuntimeError(
+                "this Recommender was opened before the process was forked; open the bundle here"
+            )
+        return bundle
 
     def _resolved(self, pairs: Pairs, *, on_unknown: OnUnknown) -> ResolvedPairs:
         bundle = self._open
@@ -365,28 +424,3 @@ class Recommender:
             usual=self.manifest.columns,
             allocate=bundle.engine.budget.empty,
         )
-
-    def _batch(self, batch: int | None) -> int:
-        largest = self.manifest.model.max_batch
-        if batch is None:
-            return self.manifest.finetune.batch
-        if _whole(batch, "batch", least=2) > largest:
-            raise InputError(f"batch is {batch}; this bundle's program takes up to {largest}")
-        return batch
-
-    def _candidates(self, candidates: int | None) -> int:
-        if candidates is None:
-            return self.manifest.finetune.negative_candidates
-        if _whole(candidates, "negative_candidates", least=1) > MAX_CANDIDATES:
-            raise InputError(f"negative_candidates is {candidates}; it must be at most {MAX_CANDIDATES}")
-        return candidates
-
-    def _check_k(self, k: int, *, most: int, of: str) -> None:
-        if _whole(k, "k", least=1) > most:
-            raise InputError(f"k is {k} and there are {most} {of}; ask for at most {most}")
-
-
-def _whole(value: object, name: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
-    return int(value)

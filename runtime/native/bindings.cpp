@@ -41,10 +41,15 @@ void translate(const std::exception_ptr& pointer, void*) {
 }
 
 nb::dict build_info() {
+  size_t threads = 0;
+  {
+    const nb::gil_scoped_release unlocked;
+    threads = thread_count();
+  }
   nb::dict info;
   info["executorch"] = LERG_EXECUTORCH_VERSION;
   info["isa"] = isa_name();
-  info["threads"] = thread_count();
+  info["threads"] = threads;
   return info;
 }
 
@@ -65,4 +70,5 @@ NB_MODULE(_native, module) {
   bind_numeric(module);
   module.def("build_info", &build_info);
   module.def("set_threads", &set_threads, nb::arg("count"));
+  module.def("threads_were_set", &lerg::thread_count_was_set);
 }

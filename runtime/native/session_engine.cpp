@@ -3,6 +3,7 @@
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 
@@ -13,13 +14,15 @@ using executorch::runtime::PalImpl;
 
 thread_local EngineScope* open_scope = nullptr;
 
+// Read on any thread, and written again where somebody registers a platform of theirs after us.
 std::mutex install_mutex;
-PalImpl displaced{};
+std::atomic<decltype(PalImpl::abort)> displaced_abort{nullptr};
+std::atomic<decltype(PalImpl::emit_log_message)> displaced_emit{nullptr};
 
 void emit(et_timestamp_t timestamp, et_pal_log_level_t level, const char* file, const char* function, size_t line,
           const char* message, size_t length) {
   if (open_scope == nullptr) {
-    displaced.emit_log_message(timestamp, level, file, function, line, message, length);
+    displaced_emit.load()(timestamp, level, file, function, line, message, length);
   } else if (level == kError || level == kFatal) {
     open_scope->record(message, length);
   }
@@ -27,7 +30,7 @@ void emit(et_timestamp_t timestamp, et_pal_log_level_t level, const char* file, 
 
 void abort_or_throw() {
   if (open_scope != nullptr) throw EngineAborted();
-  displaced.abort();
+  displaced_abort.load()();
   std::abort();
 }
 
@@ -37,11 +40,11 @@ void install() {
   const std::lock_guard<std::mutex> lock(install_mutex);
   PalImpl* platform = const_cast<PalImpl*>(executorch::runtime::get_pal_impl());
   if (platform->abort != abort_or_throw) {
-    displaced.abort = platform->abort;
+    displaced_abort = platform->abort;
     platform->abort = abort_or_throw;
   }
   if (platform->emit_log_message != emit) {
-    displaced.emit_log_message = platform->emit_log_message;
+    displaced_emit = platform->emit_log_message;
     platform->emit_log_message = emit;
   }
 }

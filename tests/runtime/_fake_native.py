@@ -25,6 +25,7 @@ sample_negatives = _native.sample_negatives
 hardest_candidates = _native.hardest_candidates
 build_info = _native.build_info
 set_threads = _native.set_threads
+threads_were_set = _native.threads_were_set
 
 STRUCTURE_BYTES = 8 * 1024
 

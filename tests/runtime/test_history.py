@@ -171,6 +171,11 @@ def test_pruned_users_are_ranked_by_one_hop(served: Path, lonely: TinyModel) -> 
         check(rec, scores[user], single, seen[user])
 
 
+def rows_of_the_last_call(rec: Recommender) -> np.ndarray:
+    with rec._open.serving() as serving, serving.lanes.lane() as lane:
+        return lane.rows.copy()
+
+
 def test_more_than_is_gathered_at_a_time(tmp_path: Path, fake_native: None) -> None:
     """Eleven histories of some 80 items each and one of 590, in one call of the program."""
     model = tiny_model(users=60, items=600)
@@ -182,12 +187,12 @@ def test_more_than_is_gathered_at_a_time(tmp_path: Path, fake_native: None) -> N
     pruned = np.flatnonzero(~model.retained_users)
     assert seen[pruned].sum() - 590 > 512
     ids, points = rec.recommend(users, k=600)
-    rows = rec._open.serving()._rows.copy()
+    rows = rows_of_the_last_call(rec)
     for user in pruned:
         there = points[user] > -np.inf
         check(rec, scores[user], (ids[user][there], points[user][there]), seen[user])
         rec.recommend(users[user])
-        assert np.array_equal(rec._open.serving()._rows[0], rows[user])
+        assert np.array_equal(rows_of_the_last_call(rec)[0], rows[user])
 
 
 def test_without_the_key_pruned_users_keep_their_placeholder(

@@ -27,8 +27,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[RealBundle, RealBund
 
 
 def test_the_table_is_the_models_within_half_a_step(pair: tuple[RealBundle, RealBundle]) -> None:
-    serving = Recommender.open(pair[1].folder)._open.serving()
-    codes, scales = serving.item_arrays
+    with Recommender.open(pair[1].folder)._open.serving() as serving:
+        codes, scales = serving.item_arrays
     assert (codes.dtype, scales.dtype) == (np.int8, np.float32)
     expected = pair[1].model.tables()[1]
     assert np.allclose(scales, np.abs(expected).max(1) / 127, rtol=1e-4)
@@ -39,9 +39,10 @@ def test_the_table_is_the_models_within_half_a_step(pair: tuple[RealBundle, Real
 def test_recommendations_are_those_of_the_rounded_table(pair: tuple[RealBundle, RealBundle], k: int) -> None:
     rec = Recommender.open(pair[1].folder)
     inner = rec._open
-    serving, slots = inner.serving(), inner.entities
-    codes, scales = serving.item_arrays
-    rows = serving.user_table[slots.user_slots]
+    slots = inner.entities
+    with inner.serving() as serving:
+        codes, scales = serving.item_arrays
+        rows = serving.user_table[slots.user_slots]
     steps = np.abs(rows).max(1) / np.float32(127)
     products = np.rint(rows / steps[:, None]).astype(np.int64) @ codes.astype(np.int64).T
     scores = ((products.astype(np.float32) * scales) * steps[:, None])[:, slots.item_slots]

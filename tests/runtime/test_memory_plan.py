@@ -147,8 +147,8 @@ def test_fewer_users_at_once_when_memory_is_short(
     folder = write_tiny(tmp_path / "b", model, max_users=64)
     wide = Recommender.open(folder)
     narrow = Recommender.open(folder, memory_budget=needed(folder, "recommend", users_at_once=9))
-    assert wide._open.serving().users_at_once == 64
-    assert narrow._open.serving().users_at_once == 8
+    with wide._open.serving() as one, narrow._open.serving() as other:
+        assert (one.users_at_once, other.users_at_once) == (64, 8)
     for one, other in zip(wide.recommend(USERS, k=9), narrow.recommend(USERS, k=9), strict=True):
         assert one.shape == other.shape
     assert wide.recommend(USERS, k=9)[0].tolist() == narrow.recommend(USERS, k=9)[0].tolist()

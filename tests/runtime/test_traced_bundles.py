@@ -38,9 +38,11 @@ def own_community(real: RealBundle, count: int) -> list[tuple[str, int]]:
 
 
 def test_tables_are_those_of_the_plain_definition(real: RealBundle) -> None:
-    serving = Recommender.open(real.folder)._open.serving()
-    for table, expected in zip((serving.user_table, *serving.item_arrays), real.model.tables(), strict=True):
-        assert np.allclose(table, expected, rtol=1e-4, atol=1e-6)
+    with Recommender.open(real.folder)._open.serving() as serving:
+        for table, expected in zip(
+            (serving.user_table, *serving.item_arrays), real.model.tables(), strict=True
+        ):
+            assert np.allclose(table, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("k", [1, 20, 32, 33, 90])

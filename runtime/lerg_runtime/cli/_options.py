@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lerg_runtime._threads import MAX_THREADS
 from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import parse_size
@@ -22,6 +23,7 @@ __all__ = [
     "memory_budget_option",
     "ranking_length",
     "skip_options",
+    "threads_option",
     "unknown_ids",
 ]
 
@@ -63,6 +65,14 @@ def ranking_length(k: int | None, recommender: Recommender) -> int:
         raise InputError(f"-k is {k} and there are {items} items; ask for at most {items}")
     return min(_USUAL_LENGTH, items) if k is None else k
 
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=MAX_THREADS),
+    metavar="N",
+    help="Threads to work on. Default: OMP_NUM_THREADS, else as many as there are processors to use. "
+    "No answer depends on it.",
+)
 
 memory_budget_option = click.option(
     "--memory-budget",

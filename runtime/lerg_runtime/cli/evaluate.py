@@ -16,6 +16,7 @@ from lerg_runtime.cli._options import (
     memory_budget_option,
     ranking_length,
     skip_options,
+    threads_option,
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
@@ -30,6 +31,7 @@ __all__ = ["evaluate"]
 @input_file("--test", "Held-out interactions")
 @k_option
 @memory_budget_option
+@threads_option
 @skip_options
 @json_option
 def evaluate(
@@ -37,6 +39,7 @@ def evaluate(
     file: Path,
     k: int | None,
     memory_budget: int | None,
+    threads: int | None,
     skip_unknown: bool,
     skip_bad_rows: bool,
     rating_threshold: float | None,
@@ -55,7 +58,7 @@ def evaluate(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
     with (
-        Recommender.open(bundle, memory_budget=memory_budget) as recommender,
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
         progress("evaluate") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):

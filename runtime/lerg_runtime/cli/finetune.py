@@ -18,6 +18,7 @@ from lerg_runtime.cli._options import (
     json_option,
     memory_budget_option,
     skip_options,
+    threads_option,
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
@@ -49,6 +50,7 @@ __all__ = ["finetune"]
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @memory_budget_option
+@threads_option
 @click.option(
     "-o",
     "--output",
@@ -70,6 +72,7 @@ def finetune(
     negative_candidates: int | None,
     seed: int,
     memory_budget: int | None,
+    threads: int | None,
     output: Path | None,
     skip_unknown: bool,
     skip_bad_rows: bool,
@@ -89,7 +92,7 @@ def finetune(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
     with (
-        Recommender.open(bundle, memory_budget=memory_budget) as recommender,
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
         progress("fine-tune") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
+from lerg_runtime._threads import choose_threads
 from lerg_runtime.bundle import BundleFolder, State
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.cli._options import bundle_argument, json_option
@@ -57,6 +58,7 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: St
         "storage": document["storage"],
         "programs": document["programs"],
         "finetune": document["finetune"],
+        "threads": {"count": choose_threads(), "lane_bytes": plan.lane_bytes},
         "memory": {
             "peak_bytes": plan.peak_bytes,
             **{
@@ -123,3 +125,8 @@ def _print(description: dict[str, Any]) -> None:
         print_table([(item, format_size(size)) for item, size in phase["items"].items()])
     peak = memory["peak_bytes"]
     click.echo(f"\nA --memory-budget of {peak} bytes ({format_size(peak)}) is enough.")
+    threads = description["threads"]
+    click.echo(
+        f"Threads: {threads['count']}; each but the first that asks at the same time takes "
+        f"{format_size(threads['lane_bytes'])} more, and waits where that does not fit."
+    )

@@ -14,6 +14,7 @@ from lerg_runtime.cli._options import (
     k_option,
     memory_budget_option,
     ranking_length,
+    threads_option,
 )
 from lerg_runtime.cli._output import print_json, print_table, progress
 from lerg_runtime.recommender import Recommender
@@ -36,9 +37,16 @@ __all__ = ["profile"]
     help="For which a program is timed at most, beyond its first few runs.",
 )
 @memory_budget_option
+@threads_option
 @json_option
 def profile(
-    bundle: Path, k: int | None, runs: int, seconds: float, memory_budget: int | None, as_json: bool
+    bundle: Path,
+    k: int | None,
+    runs: int,
+    seconds: float,
+    memory_budget: int | None,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Run each program of BUNDLE several times; nothing in it is changed.
 
@@ -46,7 +54,10 @@ def profile(
     lerg-edge profile bundle
     lerg-edge profile bundle --runs 20 --json
     """
-    with Recommender.open(bundle, memory_budget=memory_budget) as recommender, progress("profile") as show:
+    with (
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
+        progress("profile") as show,
+    ):
         k = ranking_length(k, recommender)
         result = recommender.profile(k=k, runs=runs, seconds=seconds, on_progress=show)
     if as_json:

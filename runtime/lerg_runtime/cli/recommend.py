@@ -20,6 +20,7 @@ from lerg_runtime.cli._options import (
     k_option,
     memory_budget_option,
     ranking_length,
+    threads_option,
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
@@ -29,6 +30,7 @@ from lerg_runtime.recommender import Recommender
 __all__ = ["recommend"]
 
 _USERS_AT_ONCE = 64
+_PLACES_AT_ONCE = 1 << 13  # of rankings in memory, beside the budget
 
 Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
 """A user's raw id, None for a history, and raw item ids with scores, best first."""
@@ -52,6 +54,7 @@ Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write CSV: user,item,rank,score."
 )
 @memory_budget_option
+@threads_option
 @json_option
 def recommend(
     bundle: Path,
@@ -62,6 +65,7 @@ def recommend(
     include_seen: bool,
     output: Path | None,
     memory_budget: int | None,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Rank the items of BUNDLE for users, leaving out what they have seen.
@@ -75,7 +79,7 @@ def recommend(
     """
     if bool(users) + all_users + bool(histories) != 1:
         raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
-    with Recommender.open(bundle, memory_budget=memory_budget) as recommender:
+    with Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender:
         k = ranking_length(k, recommender)
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
@@ -116,14 +120,15 @@ def _rankings(
         # Nothing is printed before every id has been found.
         with unknown_ids("for somebody whom the bundle does not know give --history ITEM,..."):
             indices = [index_of(recommender.user_ids, user, kind="user") for user in users]
-    for start in range(0, count, _USERS_AT_ONCE):
-        end = min(start + _USERS_AT_ONCE, count)
+    at_once = max(1, min(_USERS_AT_ONCE, _PLACES_AT_ONCE // k))
+    for start in range(0, count, at_once):
+        end = min(start + at_once, count)
         block = np.arange(start, end) if users is None else np.array(indices[start:end])
         raw = recommender.user_ids.take(block).tolist()
         items, scores = recommender.recommend(raw, k=k, include_seen=include_seen)
         on_progress(end)
-        for user, row, points in zip(raw, items.tolist(), scores, strict=True):
-            yield user, _best(row, points)
+        for user, row, points in zip(raw, items, scores, strict=True):
+            yield user, _best(row.tolist(), points)
 
 
 def _from_history(

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <executorch/extension/threadpool/threadpool_guard.h>
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
 namespace lerg {
@@ -26,7 +27,8 @@ void run_lanes(int lanes, int parts, int64_t work, const Body& body) {
     }
   };
   const int64_t tasks = int64_t(lanes) * parts;
-  if (tasks > 1 && work > kSerialWork) {
+  // Where the pool is not to be used, its lock is not waited for either.
+  if (tasks > 1 && work > kSerialWork && !executorch::extension::threadpool::NoThreadPoolGuard::is_enabled()) {
     const int64_t threads = executorch::extension::get_thread_count();
     // A refusal to run in parallel leaves parts over; the drain below does them.
     (void)executorch::extension::parallel_for(0, threads < tasks ? threads : tasks, 1, drain);
