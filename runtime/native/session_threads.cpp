@@ -79,6 +79,7 @@ void set_thread_count(size_t count) {
   const std::lock_guard<std::mutex> first(locks.entrance);
   const std::unique_lock<std::shared_mutex> alone(locks.pool);
   count_set = true;
+  const EngineScope quiet;
   if (pool_lost || count == count_of_pool()) return;
   executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(static_cast<uint32_t>(count));
 }

@@ -42,7 +42,7 @@ def hammer(folder: Path, *, threads: int, rounds: int) -> None:
     histories = [items[at : at + 3] for at in range(0, len(items) - 3, 7)]
     by_history = [quiet.recommend_from_history(history, k=k) for history in histories]
     like = {item: quiet.similar_items(item, k=5) for item in items[::9]}
-    test = [(user, items[at % len(items)]) for at, user in enumerate(users)]
+    test = unseen(folder, len(users))
     quality = quiet.evaluate(test, k=k)
     wrong: list[Any] = []
 

@@ -157,7 +157,7 @@ def test_calls_under_way_end_before_their_memory_is_taken(
     new = unseen(folder, 8)
     enough = max(phase.total_bytes for phase in Recommender.open(folder).plan(new_interactions=8).phases)
     rec = Recommender.open(folder, memory_budget=enough, threads=2)
-    test = [(user, ITEMS[at]) for at, user in enumerate(USERS)]
+    test = unseen(folder, 30)
     quality, begun = rec.evaluate(test, k=9), threading.Event()
     found = []
 
@@ -213,7 +213,7 @@ def test_profiling_and_learning_take_turns(tiny_bundle: Path) -> None:
 
 def test_what_callbacks_of_an_evaluation_may_do(tiny_bundle: Path) -> None:
     rec = Recommender.open(tiny_bundle, threads=1)
-    test = [(user, ITEMS[3]) for user in USERS]
+    test = unseen(tiny_bundle, 30)
     expected, answers = rec.recommend(USERS[1], k=7), []
     rec.evaluate(test, k=9, on_progress=lambda *_: answers.append(rec.recommend(USERS[1], k=7)))
     assert answers
