@@ -5,7 +5,7 @@ Nothing heavier than numpy is imported here, so that tools which only handle dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ class ReadReport:
         below_threshold: rows left out because of their rating.
         users_without: users that have no pair.
         items_without: items that have no pair.
+        form: how the file was read, in words; None for what was read from no file.
+        columns: by role (user, item, rating, timestamp) the name that the file gives to the column, or the
+            role where it has no header; empty for lines.
+        timestamp_unit: ``s``, ``ms``, ``us`` or ``ns`` since 1970; None without timestamps.
     """
 
     rows_read: int = 0
@@ -41,6 +45,9 @@ class ReadReport:
     below_threshold: int = 0
     users_without: int = 0
     items_without: int = 0
+    form: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    timestamp_unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -172,25 +172,21 @@ def _test_file_beside(train_path: Path, *, folder: Path) -> Path | None:
 
 def _read(path: Path, options: _Options) -> PairBuffer:
     """The rows of one file."""
-    form = file_format(path)
+    threshold = options.rating_threshold
+    form = file_format(path, options.names, threshold=threshold is not None)
     log = BadRowLog(
         path,
         skip=options.skip_bad_rows,
         on_bad_row=options.on_bad_row,
         unit="row" if form.layout == "parquet" else "line",
     )
-    threshold = options.rating_threshold
     if form.layout == "lines":
-        if options.names.any_given or threshold is not None:
-            raise InputError(
-                f"{path}: lines of the form 'user item item ...' have neither columns nor ratings; leave the"
-                " column names and the rating threshold out"
-            )
         buffer = read_lines(path, log=log)
     elif form.layout == "parquet":
         buffer = read_parquet(path, options.names, rating_threshold=threshold, log=log)
     else:
         buffer = read_delimited(path, form, options.names, rating_threshold=threshold, log=log)
+    buffer.form = str(form)
     if not buffer.pair_count:
         left_out = f" ({log.count:,} bad rows, {buffer.below_threshold:,} rated below the threshold)"
         raise InputError(
@@ -211,6 +207,9 @@ def _interactions(buffer: PairBuffer, user_ids: IdMap, item_ids: IdMap) -> Inter
             rows_read=buffer.rows_read,
             bad_rows_skipped=buffer.bad_rows_skipped,
             below_threshold=buffer.below_threshold,
+            form=buffer.form,
+            columns=buffer.columns,
+            timestamp_unit=buffer.timestamp_unit,
         ),
     )
 

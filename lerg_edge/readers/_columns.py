@@ -9,18 +9,24 @@ from pathlib import Path
 
 from lerg_edge.errors import InputError
 
-__all__ = ["ColumnNames", "Columns", "find_columns"]
+__all__ = ["BLANKS", "ITEM", "USER", "ColumnNames", "Columns", "MissingColumn", "find_columns", "plain_name"]
+
+BLANKS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""Unicode's White_Space, which Python's ``isspace`` goes beyond."""
 
 # In order of preference; compared in lower case with everything but letters and digits left out.
-_USER = ("user", "userid", "uid", "username", "reviewerid", "customer", "customerid", "visitorid", "memberid")
-_ITEM = (
+USER = ("user", "userid", "uid", "username", "reviewerid", "customer", "customerid", "visitorid", "memberid")
+ITEM = (
     *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "parentasin", "book"),
     *("bookid", "isbn", "track", "trackid", "song", "songid", "artist", "artistid", "business", "businessid"),
     *("location", "locationid", "venue", "venueid", "poi", "poiid", "article", "articleid", "newsid"),
     *("video", "videoid", "game", "gameid", "anime", "animeid"),
 )
 _RATING = ("rating", "ratings", "score", "stars", "overall")
-_TIMESTAMP = ("timestamp", "ts", "time", "unixtime", "unixreviewtime")
+_TIMESTAMP = ("timestamp", "ts", "time", "unixtime", "unixreviewtime", "datetime", "date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,12 @@ class ColumnNames:
 
     @property
     def any_given(self) -> bool:
-        """True if the caller named at least one column."""
-        return any(name is not None for name in (self.user, self.item, self.rating, self.timestamp))
+        """True if the caller named at least one column, and not only some to leave out."""
+        return any(name for name in (self.user, self.item, self.rating, self.timestamp))
+
+
+class MissingColumn(InputError):
+    """There is no column for users or for items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,10 @@ class Columns:
     rating: int | None
     timestamp: int | None
 
-    def positions(self) -> dict[str, int]:
-        """Role to position, for the columns that are there."""
-        roles = {"user": self.user, "item": self.item, "rating": self.rating, "timestamp": self.timestamp}
+    def positions(self, *, rating: bool = True) -> dict[str, int]:
+        """Role to position, for the columns that are there; that of the rating only if it is asked for."""
+        rated = self.rating if rating else None
+        roles = {"user": self.user, "item": self.item, "rating": rated, "timestamp": self.timestamp}
         return {role: position for role, position in roles.items() if position is not None}
 
 
@@ -62,21 +73,28 @@ def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Co
     existing = ", ".join(header)
 
     def locate(role: str, name: str | None, synonyms: Sequence[str]) -> int | None:
-        position = _position(header, name, synonyms)
+        found = _positions(header, name, synonyms)
+        if len(found) > 1:
+            twice = " and ".join(repr(header[at]) for at in found[:2])
+            raise InputError(
+                f"{path}: columns {twice} could both be the {role}; rename one or give {role}_column"
+            )
+        position = found[0] if found else None
         if position is None and name:
-            raise InputError(f"{path}: there is no column {name!r} for the {role}; there are {existing}")
+            wrong = MissingColumn if role in ("user", "item") else InputError
+            raise wrong(f"{path}: there is no column {name!r} for the {role}; there are {existing}")
         return position
 
     def require(role: str, name: str | None, synonyms: Sequence[str]) -> int:
         position = locate(role, name, synonyms)
         if position is None:
-            raise InputError(
+            raise MissingColumn(
                 f"{path}: no column ({existing}) looks like the {role}; name one with {role}_column"
             )
         return position
 
-    user = require("user", names.user, _USER)
-    item = require("item", names.item, _ITEM)
+    user = require("user", names.user, USER)
+    item = require("item", names.item, ITEM)
     if user == item:
         raise InputError(f"{path}: column {header[user]!r} cannot be both user and item; name two columns")
     rating = locate("rating", names.rating, _RATING)
@@ -84,13 +102,23 @@ def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Co
     return Columns(user, item, rating, timestamp)
 
 
-def _position(header: Sequence[str], name: str | None, synonyms: Sequence[str]) -> int | None:
-    """Where the column called ``name`` is or, without a name, the first synonym's."""
+def _positions(header: Sequence[str], name: str | None, synonyms: Sequence[str]) -> list[int]:
+    """Where the columns called ``name`` are or, without a name, those of the first synonym there is."""
     untyped = [column.rpartition(":")[0] or column for column in header]
     if name is not None:
-        for columns in (header, untyped):
-            if name in columns:
-                return list(columns).index(name)
-        return None
-    plain = [re.sub(r"[^a-z0-9]", "", column.lower()) for column in untyped]
-    return next((plain.index(synonym) for synonym in synonyms if synonym in plain), None)
+        return (
+            next((found for columns in (header, untyped) if (found := _all(columns, name))), [])
+            if name
+            else []
+        )
+    plain = [plain_name(column) for column in untyped]
+    return next((found for synonym in synonyms if (found := _all(plain, synonym))), [])
+
+
+def _all(names: Sequence[str], name: str) -> list[int]:
+    return [at for at, other in enumerate(names) if other == name]
+
+
+def plain_name(name: str) -> str:
+    """A column's name without what people write differently: case, blanks, dashes, underscores."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lerg_edge._arrays import distinct_sorted
 from lerg_edge.interactions import IdMap
+from lerg_edge.readers._times import TimeColumn, Times
 
 __all__ = ["EncodedIds", "PairBuffer", "id_map_of"]
 
@@ -61,10 +62,13 @@ class PairBuffer:
 
     users: EncodedIds
     items: EncodedIds
-    timestamps: list[NDArray[np.int64]] = field(default_factory=list)
+    timestamps: Times = field(default_factory=Times)
+    time_column: TimeColumn = field(default_factory=TimeColumn)
     rows_read: int = 0
     below_threshold: int = 0
     bad_rows_skipped: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    form: str = ""
 
     @classmethod
     def of_text(cls) -> PairBuffer:
@@ -79,9 +83,7 @@ class PairBuffer:
             self.below_threshold += int(np.count_nonzero(~keep))
         self.users.add(rows["user"], keep)
         self.items.add(rows["item"], keep)
-        if "timestamp" in rows.columns:
-            times = rows["timestamp"].to_numpy()
-            self.timestamps.append(times if keep is None else times[keep])
+        self.timestamps.add(rows if keep is None else rows.filter(pl.Series(keep)))
         self.rows_read += len(rows)
 
     @property
@@ -91,7 +93,15 @@ class PairBuffer:
 
     def times(self) -> NDArray[np.int64] | None:
         """Timestamps int64 [pair_count], or None if the source has none."""
-        return np.concatenate(self.timestamps) if self.timestamps else None
+        return None if (found := self._times()) is None else found[0]
+
+    @property
+    def timestamp_unit(self) -> str | None:
+        """``s``, ``ms``, ``us`` or ``ns`` since 1970, or None if the source has no timestamps."""
+        return None if (found := self._times()) is None else found[1]
+
+    def _times(self) -> tuple[NDArray[np.int64], str] | None:
+        return self.timestamps.joined(dates=self.time_column.kind == "date")
 
 
 def id_map_of(columns: Sequence[EncodedIds]) -> IdMap:

@@ -1,19 +1,70 @@
-"""Which form a file has, by its name, and how to open it."""
+"""Which form a file has, by its name and its first line. The device has the same in its own package."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
+import csv
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Literal
 
 from lerg_edge.errors import InputError
+from lerg_edge.readers._columns import (
+    BLANKS,
+    ITEM,
+    USER,
+    ColumnNames,
+    MissingColumn,
+    find_columns,
+    plain_name,
+)
+from lerg_edge.readers._text import byte_blocks, first_line
 
-__all__ = ["FileFormat", "byte_lines", "file_format"]
+__all__ = ["BLANKS", "HEADERLESS", "FileFormat", "file_format"]
+
+_OTHER_TEXTS = ('{"', "[{", "<html", "<!doctype", "<?xml")
+HEADERLESS = ("user", "item", "rating", "timestamp")
+"""The order of MovieLens' files."""
+
+_SEPARATORS = (",", "\t", ";", "|", "::")
+_SPOKEN = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "::": "double colons"}
+# By extension: the separator to try first, and whether fields may stand in double quotes.
+_TABLES = {".csv": (",", True), ".tsv": ("\t", True), ".inter": ("\t", False)}
+_BARE = {".data": "\t", ".base": "\t", ".test": "\t", ".dat": "::"}
+_KNOWN = (".txt", ".csv", ".tsv", ".inter", ".data", ".dat", ".parquet")
+FOREIGN = (
+    *(
+        ".xlsx",
+        ".xls",
+        ".ods",
+        ".zip",
+        ".7z",
+        ".tar",
+        ".tgz",
+        ".bz2",
+        ".xz",
+        ".zst",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+    ),
+    *(
+        ".npz",
+        ".npy",
+        ".pkl",
+        ".pickle",
+        ".pt",
+        ".h5",
+        ".hdf5",
+        ".mat",
+        ".feather",
+        ".arrow",
+        ".orc",
+        ".avro",
+    ),
+    *(".db", ".sqlite", ".html", ".xml", ".pdf"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,55 +76,106 @@ class FileFormat:
         separator: between the fields of a delimited file.
         header: whether a delimited file's first row names its columns.
         quoted: whether a delimited file's fields may stand in double quotes.
+        line: of the first row, from 1.
     """
 
     layout: Literal["lines", "delimited", "parquet"]
     separator: str = ","
     header: bool = True
     quoted: bool = False
+    line: int = 1
+
+    def __str__(self) -> str:
+        if self.layout == "lines":
+            return "lines of user item item ..."
+        if self.layout == "parquet":
+            return "Parquet"
+        return f"table separated by {_SPOKEN[self.separator]}" + ("" if self.header else ", without a header")
 
 
-_FORMATS = {
-    ".txt": FileFormat("lines"),
-    ".csv": FileFormat("delimited", quoted=True),
-    ".tsv": FileFormat("delimited", separator="\t", quoted=True),
-    ".inter": FileFormat("delimited", separator="\t"),  # RecBole: the header is user_id:token, ...
-    ".data": FileFormat("delimited", separator="\t", header=False),  # MovieLens 100K: u.data
-    ".dat": FileFormat("delimited", separator="::", header=False),  # MovieLens 1M and 10M: ratings.dat
-    ".parquet": FileFormat("parquet"),
-}
+def file_format(path: Path, names: ColumnNames, *, threshold: bool) -> FileFormat:
+    """The form of the file at ``path``.
 
-
-def file_format(path: Path) -> FileFormat:
-    """The form of the file at ``path``, told by its extension, a final ``.gz`` set aside.
+    Args:
+        names: columns that the caller names.
+        threshold: whether ratings are asked for.
 
     Raises:
-        InputError: the file is not there or the extension is unknown.
+        InputError: the file is not there, is of a kind that is not read, is empty, or lacks a column.
     """
     if not os.path.exists(path):  # unlike Path.exists, false for every path that cannot be looked at
         raise InputError(f"{path}: there is no such file or folder; check the path")
-    compressed = path.suffix.lower() == ".gz"
-    suffix = (path.with_suffix("") if compressed else path).suffix.lower()
-    found = _FORMATS.get(suffix)
-    if found is None or (compressed and found.layout == "parquet"):
-        known = ", ".join(_FORMATS)
+    packed = path.suffix.lower() == ".gz"
+    extension = (path.with_suffix("") if packed else path).suffix.lower()
+    if extension in FOREIGN or (packed and extension == ".parquet"):
+        known = ", ".join(_KNOWN)
         raise InputError(f"{path}: unknown kind of file; use one of {known} (all but .parquet also with .gz)")
-    return found
+    if extension == ".parquet":
+        return FileFormat("parquet")
+    number, first, _ = first_line(byte_blocks(path))
+    if not first.strip(BLANKS):
+        raise InputError(f"{path}: the file is empty and holds no interactions; give one that has some")
+    return _by_first_line(extension, first, names, threshold=threshold, path=path, number=number)
 
 
-def byte_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, ends included, decompressing ``.gz``; a byte-order mark is left out.
+def _by_first_line(
+    extension: str, first: str, names: ColumnNames, *, threshold: bool, path: Path, number: int
+) -> FileFormat:
+    own, quoted = _TABLES.get(extension, (_BARE.get(extension, ","), extension not in _BARE))
+    where = f"{path}: line {number}"
+    if first.lstrip(BLANKS).lower().startswith(_OTHER_TEXTS):
+        raise InputError(f"{where}: looks like JSON or a page; give a table or lines of 'user item item ...'")
+    if len(first) > 7 and "\0" * (len(first) // 2) in (first[::2], first[1::2]):
+        raise InputError(
+            f"{where}: every other byte is NUL, as in UTF-16 without its mark; convert the file to UTF-8"
+        )
+    missing, most = InputError(""), 0
+    for separator in dict.fromkeys((own, *_SEPARATORS)):
+        header = list(_split(first, separator, quoted=quoted))
+        try:
+            find_columns(header, names, path=path)
+        except MissingColumn as error:
+            if len(header) > most:
+                missing, most = error, len(header)
+        else:
+            return FileFormat("delimited", separator, quoted=quoted and len(separator) == 1, line=number)
+    if extension in _BARE:
+        for separator in dict.fromkeys((own, "\t", "::", ",")):
+            if 2 <= len(first.split(separator)) <= len(HEADERLESS):
+                return FileFormat("delimited", separator, header=False, line=number)
+        raise InputError(
+            f"{where}: {len(first.split(own))} fields, where files of this kind have 2 to 4 (user, item,"
+            f" rating, timestamp) with {own!r} between them; or use a .csv with a header"
+        )
+    if extension in _TABLES:
+        if any("\ud800" <= character <= "\udfff" for character in first):
+            raise InputError(f"{where}: the header is not UTF-8 text; convert the file")
+        raise missing
+    if names.any_given or threshold:
+        raise InputError(
+            f"{path}: lines of the form 'user item item ...' have neither columns nor ratings; leave the"
+            " column names and the rating threshold out"
+        )
+    _check_lines(first, where=where)
+    return FileFormat("lines", line=number)
 
-    Raises:
-        InputError: the file cannot be opened or read, or its compressed data is damaged.
-    """
-    try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            first = stream.readline()
-            if first:
-                yield first.removeprefix(codecs.BOM_UTF8)
-            yield from cast(BinaryIO, stream)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: the compressed data is damaged ({error}); fetch the file again") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+
+def _check_lines(first: str, *, where: str) -> None:
+    """Refuse what would make pairs of something else."""
+    tokens = first[:4096].replace("\t", " ").split()[:2]
+    if len(tokens) > 1 and plain_name(tokens[0]) in USER and plain_name(tokens[1]) in ITEM:
+        raise InputError(
+            f"{where}: blanks separate what looks like a header; separate columns by commas or tabs"
+        )
+
+
+def _split(line: str, separator: str, *, quoted: bool) -> Iterator[str]:
+    """The names of a header, as far as its first line has them."""
+    if len(separator) > 1 or not quoted:
+        fields = line.split(separator)
+    else:
+        try:
+            fields = next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:
+            fields = line.split(separator)
+    return (field.strip(BLANKS) for field in fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +27,7 @@ def read_parquet(
             null, a rating or timestamp that is no finite number) that is not to be skipped.
     """
     try:
-        rows = pl.scan_parquet(path, glob=False)
+        rows = pl.scan_parquet(path if _is_utf8(path) else io.BytesIO(path.read_bytes()), glob=False)
         schema = rows.collect_schema()
         header = schema.names()
         columns = find_columns(header, names, path=path)
@@ -35,7 +36,7 @@ def read_parquet(
                 f"{path}: a rating threshold needs a rating column; its columns are {', '.join(header)}"
             )
         selected: dict[str, pl.Expr] = {}
-        for role, position in columns.positions().items():
+        for role, position in columns.positions(rating=rating_threshold is not None).items():
             select = _id if role in ("user", "item") else _number
             selected[role] = select(header[position], schema[header[position]], path=path, role=role)
         # Unsigned ids may pass int64; they come as digits then, and are integers again if all of them fit.
@@ -43,17 +44,27 @@ def read_parquet(
         buffer = PairBuffer(EncodedIds(from_text=user), EncodedIds(from_text=item))
         rows_before = 0
         for batch in rows.select(**selected).collect_batches(chunk_size=_BATCH):
-            numbers = checked(batch)
+            numbers = checked(batch, buffer.time_column)
             good = usable(numbers)
             for index in (~good).arg_true():
-                log.add(rows_before + index + 1, reason_for(batch.row(index, named=True)))
+                log.add(rows_before + index + 1, reason_for(batch.row(index, named=True), buffer.time_column))
             buffer.add(numbers.filter(good), rating_threshold=rating_threshold)
             rows_before += len(batch)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as Parquet ({reason}); write the file again") from error
     buffer.bad_rows_skipped = log.count
+    buffer.columns = {role: header[position] for role, position in columns.positions().items()}
     return buffer
+
+
+def _is_utf8(path: Path) -> bool:
+    """False for a path that polars cannot be given."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id(name: str, dtype: pl.DataType, *, path: Path, role: str) -> pl.Expr:

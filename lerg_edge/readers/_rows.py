@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from lerg_edge.errors import InputError
+from lerg_edge.readers._formats import BLANKS
+from lerg_edge.readers._times import MAX_NUMBER_CHARACTERS, NUMBER, TimeColumn
 
-__all__ = ["BadRow", "BadRowLog", "checked", "reason_for", "usable"]
+__all__ = ["MAX_ID_BYTES", "BadRow", "BadRowLog", "checked", "id_problem", "reason_for", "usable"]
 
-_INT64_LIMIT = 2.0**63
+MAX_ID_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,55 +52,65 @@ class BadRowLog:
             InputError: bad rows are not to be skipped.
         """
         if not self._skip:
-            raise InputError(
-                f"{self._path}: {self._unit} {line}: {reason}; mend the row or set skip_bad_rows"
+            leave_out = ' or leave the column out with timestamp_column=""'
+            advice = (
+                f"mend the row{leave_out if reason.startswith('the timestamp') else ''} or set skip_bad_rows"
             )
+            raise InputError(f"{self._path}: {self._unit} {line}: {reason}; {advice}")
         self.count += 1
         if self._on_bad_row is not None:
             self._on_bad_row(BadRow(self._path, line, reason))
 
 
-def checked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Ratings and timestamps as numbers, null where they are not numbers.
+def checked(rows: pl.DataFrame, times: TimeColumn) -> pl.DataFrame:
+    """Ids, ratings and timestamps, null where they cannot be used.
 
     Args:
-        rows: columns user, item and, if the source has them, rating and timestamp, as read.
+        rows: columns user, item and, if they are asked for, rating and timestamp, as read.
+        times: of the timestamps so far.
 
     Returns:
-        user and item (String or Int64, null where missing), rating (Float64, finite), timestamp (Int64).
+        user and item (String or Int64), rating (Float64, finite), timestamp (Int64), timestamp_part (Int32).
     """
     columns = {name: rows[name] for name in rows.columns}
     for role in ("user", "item"):
-        if columns[role].dtype == pl.String and bool((columns[role].str.strip_chars() == "").any()):
-            blank = columns[role].str.strip_chars() == ""
-            columns[role] = columns[role].set(blank, None)
+        if columns[role].dtype == pl.String:
+            bad = (columns[role].str.strip_chars(BLANKS) == "") | (
+                columns[role].str.len_bytes() > MAX_ID_BYTES
+            )
+            if bad.any():
+                columns[role] = columns[role].set(bad.fill_null(False), None)
     if "rating" in columns:
         columns["rating"] = _finite(columns["rating"])
     if "timestamp" in columns:
-        columns["timestamp"] = _whole(columns["timestamp"])
+        columns["timestamp"], columns["timestamp_part"] = times.read(columns["timestamp"])
     return pl.DataFrame(columns)
 
 
 def _finite(values: pl.Series) -> pl.Series:
     """``values`` as Float64, null for what is no finite number."""
+    if values.dtype == pl.String:
+        values = values.str.strip_chars(BLANKS)
+        good = values.str.contains(NUMBER) & (values.str.len_chars() <= MAX_NUMBER_CHARACTERS)
+        values = values.set(~good.fill_null(False), None)
     numbers = values.cast(pl.Float64, strict=False)
-    if values.dtype == pl.String and numbers.null_count():
-        numbers = values.str.strip_chars().cast(pl.Float64, strict=False)
-    return numbers.set(~numbers.is_finite(), None)
+    return numbers.set(~numbers.is_finite().fill_null(False), None)
 
 
-def _whole(values: pl.Series) -> pl.Series:
-    """``values`` as Int64, fractions rounded down; null for what is no number or does not fit."""
-    if values.dtype.is_integer():
-        return values.cast(pl.Int64, strict=False)
-    # Straight to integers first: a float would round nanoseconds.
-    whole = values.cast(pl.Int64, strict=False) if values.dtype == pl.String else None
-    if whole is not None and not whole.null_count():
-        return whole
-    numbers = _finite(values).floor()
-    numbers = numbers.set((numbers < -_INT64_LIMIT) | (numbers >= _INT64_LIMIT), None)
-    floored = numbers.cast(pl.Int64, strict=False)
-    return floored if whole is None else whole.fill_null(floored)
+def id_problem(text: str, *, role: str, size: int | None = None) -> str | None:
+    """What is wrong with an id of a file, if anything; bytes that were not UTF-8 are lone surrogates in it.
+
+    Args:
+        size: its bytes in the file; None counts them.
+    """
+    if not text.strip(BLANKS):
+        return f"the {role} is missing"
+    if size is None:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    if size > MAX_ID_BYTES:
+        return f"the {role} has more than {MAX_ID_BYTES} bytes; is the separator right?"
+    wide = any("\ud800" <= character <= "\udfff" for character in text)
+    return f"the {role} is not UTF-8 text" if wide else None
 
 
 def usable(rows: pl.DataFrame) -> pl.Series:
@@ -106,16 +118,25 @@ def usable(rows: pl.DataFrame) -> pl.Series:
     return rows.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
 
 
-def reason_for(raw: Mapping[str, Any]) -> str:
-    """Why a row, by role as read, is not usable."""
+def reason_for(raw: Mapping[str, Any], times: TimeColumn) -> str:
+    """Why a row, by role as read, is not usable; ``times`` has read the rows before it."""
     for role, value in raw.items():
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None or (isinstance(value, str) and not value.strip(BLANKS)):
             return f"the {role} is missing"
-    row = checked(pl.DataFrame({role: [value] for role, value in raw.items()}))
-    wrong = next((role for role in ("rating", "timestamp") if role in raw and row[role][0] is None), None)
-    if wrong is None:
+        if role in ("user", "item") and isinstance(value, str):
+            wrong = id_problem(value, role=role)
+            if wrong is not None:
+                return wrong
+    row = checked(pl.DataFrame({role: [value] for role, value in raw.items()}), replace(times))
+    found = next((role for role in ("rating", "timestamp") if role in raw and row[role][0] is None), None)
+    if found is None:
         return "a field cannot be read"
-    return f"the {wrong} {_shortened(raw[wrong])} is not a finite number"
+    what = "a finite number"
+    if found == "timestamp" and times.kind == "date":
+        what = "a date as those before it, such as 2024-05-31T12:00:00Z"
+    elif found == "timestamp":
+        what += " as those before it" if times.kind else " or a date such as 2024-05-31T12:00:00Z"
+    return f"the {found} {_shortened(raw[found])} is not {what}"
 
 
 def _shortened(value: Any) -> str:

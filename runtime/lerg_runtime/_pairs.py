@@ -85,7 +85,7 @@ def resolve_pairs(
     width = len(entities.item_ids)
     rows = unknown = 0
     collected = PairKeys(allocate)
-    chunks = pairs.chunks() if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
+    chunks = pairs.chunks(usual=usual) if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
     for chunk in chunks:
         users = entities.user_ids.find_many(chunk.users)
         items = entities.item_ids.find_many(chunk.items)

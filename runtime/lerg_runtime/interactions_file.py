@@ -1,37 +1,27 @@
-"""Files of interactions on the device, with nothing but the standard library.
+"""Files of interactions on the device, with nothing but the standard library and in little memory.
 
-Two forms are read: a table (comma or tab separated, with a header that names the user, the item and maybe a
-`rating`, by any name that an export finds by itself), and lines of `user item item ...` separated by blanks.
+`docs/interactions-files.md` says which files there are and how they are read; an export reads them alike.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 from lerg_runtime.errors import InputError
+from lerg_runtime.reading._columns import ColumnNames, Columns, find_columns
+from lerg_runtime.reading._layout import BLANKS, HEADERLESS, Layout, choose_layout
+from lerg_runtime.reading._rows import BadRow, checked_id, line_pairs, rating_of, table_rows
+from lerg_runtime.reading._text import byte_blocks, first_line, text_lines
 
-__all__ = ["InteractionsFile", "PairChunk"]
+__all__ = ["FileColumns", "InteractionsFile", "PairChunk"]
 
-_MAX_LINE_BYTES = 1 << 24
-_CHUNK_PAIRS = 1 << 15
-# In order of preference; compared in lower case with everything but letters and digits left out.
-USER_COLUMNS = (
-    *("user", "userid", "uid", "username", "reviewerid", "customer", "customerid", "visitorid", "memberid"),
-)
-ITEM_COLUMNS = (
-    *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "parentasin", "book"),
-    *("bookid", "isbn", "track", "trackid", "song", "songid", "artist", "artistid", "business", "businessid"),
-    *("location", "locationid", "venue", "venueid", "poi", "poiid", "article", "articleid", "newsid"),
-    *("video", "videoid", "game", "gameid", "anime", "animeid"),
-)
-RATING_COLUMNS = ("rating", "ratings", "score", "stars", "overall")
+_CHUNK_PAIRS = 1 << 13
+_CHUNK_CHARACTERS = 1 << 18  # of the ids of a chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +40,25 @@ class PairChunk:
     source: str
 
 
-class _BadRow(Exception):
-    """Why one line is not usable."""
+@dataclass(frozen=True, slots=True)
+class FileColumns:
+    """How a file was read.
+
+    Attributes:
+        layout: in words, such as `table separated by commas`.
+        user, item, rating: names of the columns, as the file has them or by the order of MovieLens' files;
+            None for lines, and for a rating that nothing asked for.
+    """
+
+    layout: str
+    user: str | None = None
+    item: str | None = None
+    rating: str | None = None
+
+    def __str__(self) -> str:
+        named = (("user", self.user), ("item", self.item), ("rating", self.rating))
+        columns = [f"{role} from {name!r}" for role, name in named if name is not None]
+        return ": ".join([self.layout, *([", ".join(columns)] if columns else [])])
 
 
 class InteractionsFile:
@@ -62,9 +69,12 @@ class InteractionsFile:
         rating_threshold: leave out rows of a table whose rating is below; None ignores ratings.
         skip_bad_rows: go on after a row that cannot be used, instead of raising.
         on_bad_row: called with one sentence for each row that is skipped.
+        user_column, item_column, rating_column: names of columns that must be there.
+        usual: names of columns that are preferred where they are there, such as those of a bundle's export.
 
     Attributes:
         bad_rows_skipped, below_threshold: counts of the last pass.
+        columns: how the file was read in the last pass; None before it.
     """
 
     def __init__(
@@ -74,21 +84,31 @@ class InteractionsFile:
         rating_threshold: float | None = None,
         skip_bad_rows: bool = False,
         on_bad_row: Callable[[str], None] | None = None,
+        user_column: str | None = None,
+        item_column: str | None = None,
+        rating_column: str | None = None,
+        usual: ColumnNames | None = None,
     ) -> None:
         if rating_threshold is not None and not math.isfinite(rating_threshold):
             raise InputError(f"rating_threshold is {rating_threshold}; it must be a finite number")
         self.path = Path(path)
         self.bad_rows_skipped = self.below_threshold = 0
+        self.columns: FileColumns | None = None
         self._threshold = rating_threshold
         self._skip = skip_bad_rows
         self._on_bad_row = on_bad_row
+        self._given = ColumnNames(user=user_column, item=item_column, rating=rating_column)
+        self._usual = usual or ColumnNames()
 
     def __iter__(self) -> Iterator[tuple[object, object]]:
         for chunk in self.chunks():
             yield from zip(chunk.users, chunk.items, strict=True)
 
-    def chunks(self) -> Iterator[PairChunk]:
-        """The pairs, some ten thousand at a time.
+    def chunks(self, *, usual: ColumnNames | None = None) -> Iterator[PairChunk]:
+        """The pairs, some thousand at a time.
+
+        Args:
+            usual: in place of the names given before.
 
         Raises:
             InputError: no such file, no such columns, a bad row, or no pair in the whole file.
@@ -98,19 +118,16 @@ class InteractionsFile:
         users: list[object] = []
         items: list[object] = []
         places: list[int] = []
-        found = False
-        try:
-            with open(self.path, "rb") as stream:
-                for line, user, item in self._pairs(stream):
-                    users.append(user)
-                    items.append(item)
-                    places.append(line)
-                    if len(places) >= _CHUNK_PAIRS:
-                        found = True
-                        yield PairChunk(users, items, places, source)
-                        users, items, places = [], [], []
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror}") from None
+        characters, found = 0, False
+        for line, user, item in self._pairs(usual or self._usual):
+            users.append(user)
+            items.append(item)
+            places.append(line)
+            characters += len(user) + len(item)
+            if len(places) >= _CHUNK_PAIRS or characters > _CHUNK_CHARACTERS:
+                found = True
+                yield PairChunk(users, items, places, source)
+                users, items, places, characters = [], [], [], 0
         if places:
             yield PairChunk(users, items, places, source)
         elif not found and self.below_threshold:
@@ -124,70 +141,51 @@ class InteractionsFile:
                 "user and item, or lines of `user item item ...`"
             )
 
-    def _pairs(self, stream: BinaryIO) -> Iterator[tuple[int, str, str]]:
-        lines = self._lines(stream)
-        first = next(((number, text) for number, text in lines if text.strip()), None)
-        if first is None:
+    def _pairs(self, usual: ColumnNames) -> Iterator[tuple[int, str, str]]:
+        blocks = byte_blocks(self.path)
+        number, first, read = first_line(blocks)
+        if not first.strip(BLANKS):
             return
-        number, header = first
-        delimiter = "\t" if "\t" in header else ","
-        names = [name.strip().strip('"') for name in header.rstrip("\n").split(delimiter)]
-        if len(names) > 1 or any(_column(names, known) is not None for known in (USER_COLUMNS, ITEM_COLUMNS)):
-            yield from self._table(names, delimiter, number, lines)
-        else:
-            yield from self._listed(number, header, lines)
-
-    def _listed(
-        self, number: int, first: str, lines: Iterator[tuple[int, str]]
-    ) -> Iterator[tuple[int, str, str]]:
-        for line, text in _chained((number, first), lines):
-            fields = text.split()
-            try:
-                for field in fields:
-                    _check_text(field)
-            except _BadRow as reason:
-                self._bad(line, str(reason))
-                continue
-            for item in fields[1:]:
-                yield line, fields[0], item
+        layout = choose_layout(
+            self.path,
+            first,
+            given=self._given,
+            usual=usual,
+            threshold=self._threshold is not None,
+            where=f"{self.path}, line {number}",
+        )
+        blocks = chain((read,), blocks)
+        if layout.separator:
+            yield from self._table(text_lines(blocks, path=self.path), layout, usual)
+            return
+        self.columns = FileColumns(str(layout))
+        for line, user, item, wrong in line_pairs(blocks, path=self.path):
+            if item is None:
+                self._bad(line, wrong or "")
+            else:
+                yield line, user, item
 
     def _table(
-        self, names: list[str], delimiter: str, header: int, lines: Iterator[tuple[int, str]]
+        self, lines: Iterator[str], layout: Layout, usual: ColumnNames
     ) -> Iterator[tuple[int, str, str]]:
-        user_at, item_at = _column(names, USER_COLUMNS), _column(names, ITEM_COLUMNS)
-        rating_at = _column(names, RATING_COLUMNS)
-        for at, wanted in ((user_at, "user"), (item_at, "item")):
-            if at is None:
-                shown = ", ".join(map(_shown, names[:8]))
-                raise InputError(f"{self.path}, line {header}: there is no column {wanted!r} among {shown}")
-        if self._threshold is not None and rating_at is None:
-            raise InputError(
-                f"{self.path}, line {header}: there is no column 'rating' to compare with the threshold"
-            )
-        rows = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True)
-        while True:
-            start = rows.line_num
-            line = header + start + 1
+        rows = table_rows(lines, layout, path=self.path)
+        line, header = next(rows, (1, "it has no row"))
+        if isinstance(header, str):
+            raise InputError(f"{self.path}, line {line}: {header}; correct the first row")
+        if not layout.header:
+            rows = chain(((line, header),), rows)
+            header = list(HEADERLESS[: len(header)])
+        columns = self._columns(header, usual, layout, line)
+        user_at, item_at, rating_at = columns.user, columns.item, columns.rating
+        for line, fields in rows:
             try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                # What a quote has swallowed cannot be counted as rows, so such a file is refused whole.
-                if rows.line_num > start + 1:
-                    raise InputError(
-                        f"{self.path}, line {line}: a quote that opens here is not closed"
-                    ) from None
-                self._bad(line, f"its quotes are malformed ({error})")
-                continue
-            if not any(field.strip() for field in row):
-                continue
-            try:
-                if len(row) != len(names):
-                    raise _BadRow(f"it has {len(row)} fields and the header has {len(names)}")
-                user, item = _check_text(row[user_at or 0]), _check_text(row[item_at or 0])
-                keep = self._threshold is None or _rating(row[rating_at or 0]) >= self._threshold
-            except _BadRow as reason:
+                if isinstance(fields, str):
+                    raise BadRow(fields)
+                if len(fields) != len(header):
+                    raise BadRow(f"it has {len(fields)} fields and the header has {len(header)}")
+                user, item = checked_id(fields[user_at]), checked_id(fields[item_at])
+                keep = rating_at is None or rating_of(fields[rating_at]) >= (self._threshold or 0.0)
+            except BadRow as reason:
                 self._bad(line, str(reason))
                 continue
             if keep:
@@ -195,16 +193,18 @@ class InteractionsFile:
             else:
                 self.below_threshold += 1
 
-    def _lines(self, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-        """Numbered lines; bytes that are not UTF-8 come as lone surrogates, which `_check_text` finds."""
-        number = 0
-        while data := stream.readline(_MAX_LINE_BYTES + 1):
-            number += 1
-            if len(data) > _MAX_LINE_BYTES:
-                raise InputError(f"{self.path}, line {number}: it is longer than {_MAX_LINE_BYTES} bytes")
-            text = data.decode("utf-8", errors="surrogateescape")
-            text = text.removesuffix("\n").removesuffix("\r") + "\n"
-            yield number, text.removeprefix("\ufeff") if number == 1 else text
+    def _columns(self, header: list[str], usual: ColumnNames, layout: Layout, line: int) -> Columns:
+        names = [name.strip(BLANKS) for name in header]
+        where = f"{self.path}, line {line}"
+        if any("\ud800" <= character <= "\udfff" for name in names for character in name):
+            raise InputError(f"{where}: the header is not UTF-8; convert the file")
+        wanted = self._threshold is not None
+        found = find_columns(names, given=self._given, usual=usual, rating=wanted, where=where)
+        if isinstance(found, str):
+            raise InputError(f"{where}: {found}; name the column by option")
+        rating = None if found.rating is None else names[found.rating]
+        self.columns = FileColumns(str(layout), names[found.user], names[found.item], rating)
+        return found
 
     def _bad(self, line: int, reason: str) -> None:
         sentence = f"{self.path}, line {line}: {reason}"
@@ -213,39 +213,3 @@ class InteractionsFile:
         self.bad_rows_skipped += 1
         if self._on_bad_row is not None:
             self._on_bad_row(sentence)
-
-
-def _column(names: list[str], accepted: tuple[str, ...]) -> int | None:
-    # RecBole writes the type behind a colon: `user_id:token`.
-    plain = [re.sub(r"[^a-z0-9]", "", name.split(":")[0].lower()) for name in names]
-    return next((plain.index(name) for name in accepted if name in plain), None)
-
-
-def _check_text(text: str) -> str:
-    if not text:
-        raise _BadRow("an id is empty")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise _BadRow("it is not UTF-8") from None
-    return text
-
-
-def _rating(text: str) -> float:
-    try:
-        rating = float(text)
-    except ValueError:
-        raise _BadRow(f"the rating {_shown(text)} is not a number") from None
-    if not math.isfinite(rating):
-        raise _BadRow(f"the rating {_shown(text)} is not finite")
-    return rating
-
-
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 40 else f"{text[:37]}...")
-
-
-def _chained(first: tuple[int, str], rest: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield first
-    yield from rest

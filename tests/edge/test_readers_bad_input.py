@@ -51,7 +51,7 @@ def test_bad_rows_are_named_or_skipped(tmp_path: Path, case: str, name: str) -> 
     text = f"user,item,rating,timestamp\nu0,i0,1,1\n{row}\nu2,i2,2,2\n,,,\n"
     path = write_text(tmp_path / name, text)
     with pytest.raises(InputError) as raised:
-        read_interactions(path)
+        read_interactions(path, rating_threshold=0)
     message = str(raised.value)
     assert message.startswith(f"{path}: line {line}: ")
     assert reason in message
@@ -59,8 +59,8 @@ def test_bad_rows_are_named_or_skipped(tmp_path: Path, case: str, name: str) -> 
     message.encode()  # can be printed
 
     skipped: list[BadRow] = []
-    read = read_interactions(path, skip_bad_rows=True, on_bad_row=skipped.append)
-    assert read.report.bad_rows_skipped == len(skipped) == 2
+    read = read_interactions(path, rating_threshold=0, skip_bad_rows=True, on_bad_row=skipped.append)
+    assert read.report.bad_rows_skipped == len(skipped) == 1, "a row of empty fields is a blank line"
     assert (skipped[0].path, skipped[0].line) == (path, line)
     assert reason in skipped[0].reason
     assert {("u0", "i0"), ("u2", "i2")} <= pairs_of(read)
@@ -72,9 +72,9 @@ def test_bad_rows_of_parquet_are_counted_by_row(tmp_path: Path) -> None:
     ratings = [1.0, float("nan"), 2.0, None]
     pl.DataFrame({"user": [1, 2, None, 4], "item": list("abcd"), "rating": ratings}).write_parquet(path)
     with pytest.raises(InputError, match="row 2: the rating nan is not a finite number"):
-        read_interactions(path)
+        read_interactions(path, rating_threshold=0)
     skipped: list[BadRow] = []
-    read = read_interactions(path, skip_bad_rows=True, on_bad_row=skipped.append)
+    read = read_interactions(path, rating_threshold=0, skip_bad_rows=True, on_bad_row=skipped.append)
     assert [(row.line, row.reason.split()[1]) for row in skipped] == [
         (2, "rating"),
         (3, "user"),
@@ -85,7 +85,7 @@ def test_bad_rows_of_parquet_are_counted_by_row(tmp_path: Path) -> None:
 
 def test_a_line_that_is_not_text_is_a_bad_row(tmp_path: Path) -> None:
     path = write_text(tmp_path / "x.txt", "1 2\n\udcff 3\n2 3\n")
-    with pytest.raises(InputError, match="line 2: the line is not UTF-8"):
+    with pytest.raises(InputError, match="line 2: the user is not UTF-8"):
         read_interactions(path)
     assert read_interactions(path, skip_bad_rows=True).report.bad_rows_skipped == 1
 
@@ -206,4 +206,4 @@ def test_parquet_ratings_must_be_numbers(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.DataFrame({"user": [1], "item": [1], "rating": [True]}).write_parquet(path)
     with pytest.raises(InputError, match="a rating must be a number"):
-        read_interactions(path)
+        read_interactions(path, rating_threshold=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lerg_runtime.errors import InputError
 
-__all__ = ["ColumnNames", "Columns", "find_columns", "shown"]
+__all__ = ["ColumnNames", "Columns", "find_columns", "plain_name", "shown"]
 
 # In order of preference; compared in lower case with everything but letters and digits left out.
 USER_COLUMNS = (
@@ -35,7 +35,7 @@ class ColumnNames:
     @property
     def any_given(self) -> bool:
         """True if at least one is named."""
-        return any(name is not None for name in (self.user, self.item, self.rating))
+        return any(name for name in (self.user, self.item, self.rating))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _locate(
                 return _only(names, name, header, role=role, where=where)
         if name == given:
             return None
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in untyped]
+    plain = [plain_name(name) for name in untyped]
     for synonym in synonyms:
         if synonym in plain:
             return _only(plain, synonym, header, role=role, where=where)
@@ -114,6 +114,11 @@ def _only(names: list[str], name: str, header: Sequence[str], *, role: str, wher
             f"{where}: {twice} could both be the {role}; rename one, or name the column with {role}_column"
         )
     return found[0]
+
+
+def plain_name(name: str) -> str:
+    """A column's name without what people write differently: case, blanks, dashes, underscores."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def shown(text: str) -> str:
