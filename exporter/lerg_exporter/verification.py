@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.errors import BundleError
 from lerg_runtime.golden import check_golden
 
@@ -29,19 +30,23 @@ class Verification:
     programs: tuple[str, ...]
 
 
-def verify_bundle(path: str | os.PathLike[str]) -> Verification:
+def verify_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -> Verification:
     """Check hashes and schema, read every array, and run every program on its golden inputs.
+
+    Args:
+        path: the bundle's folder.
+        trust: as `BundleFolder.open` takes it.
 
     Raises:
         lerg_runtime.errors.InputError: no such folder.
         BundleError: something is not as it should be; names the first thing found.
     """
-    folder = BundleFolder.open(path)
+    folder = BundleFolder.open(path, trust=trust)
     entities = folder.read_entities()
     interactions = folder.read_interactions()
     folder.read_seen_only(interactions)
     folder.read_state()
-    found = check_golden(path)
+    found = check_golden(path, trust=trust)
     wrong = [sentence for sentences in found.values() for sentence in sentences]
     if wrong:
         raise BundleError(f"{path}: {'; '.join(wrong)}; export the bundle again, or report this machine")

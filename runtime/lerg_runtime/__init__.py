@@ -7,20 +7,32 @@
     rec.finetune([("alice", "tt0111161")], epochs=3)
     rec.save()
 
+Names are looked up when they are first used, so that the command can answer Ctrl-C before numpy is there.
 Needs numpy alone. `lerg_runtime.bundle` reads and writes the bundle format; `lerg_runtime.cli` is the
 command `lerg-edge`.
 """
 
 from __future__ import annotations
 
-from lerg_runtime._engine import kernels_path
-from lerg_runtime._finetune import EpochReport, FineTuneProgress, FineTuneReport
-from lerg_runtime._metrics import Metrics
-from lerg_runtime._plan import MemoryPlan, Phase, PlanItem
-from lerg_runtime._profile import Profile
-from lerg_runtime.errors import BudgetError, BundleError, InputError, LergRuntimeError, UnknownIdError
-from lerg_runtime.interactions_file import InteractionsFile
-from lerg_runtime.recommender import Recommender
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lerg_runtime._engine import kernels_path
+    from lerg_runtime._finetune import EpochReport, FineTuneProgress, FineTuneReport
+    from lerg_runtime._metrics import Metrics
+    from lerg_runtime._plan import MemoryPlan, Phase, PlanItem
+    from lerg_runtime._profile import Profile
+    from lerg_runtime.errors import (
+        BudgetError,
+        BundleError,
+        InputError,
+        LergRuntimeError,
+        UnknownIdError,
+        UnsyncedError,
+    )
+    from lerg_runtime.interactions_file import InteractionsFile
+    from lerg_runtime.recommender import Recommender
 
 __all__ = [
     "BudgetError",
@@ -38,5 +50,35 @@ __all__ = [
     "Profile",
     "Recommender",
     "UnknownIdError",
+    "UnsyncedError",
     "kernels_path",
 ]
+
+_MODULES = {
+    "BudgetError": "errors",
+    "BundleError": "errors",
+    "EpochReport": "_finetune",
+    "FineTuneProgress": "_finetune",
+    "FineTuneReport": "_finetune",
+    "InputError": "errors",
+    "InteractionsFile": "interactions_file",
+    "LergRuntimeError": "errors",
+    "MemoryPlan": "_plan",
+    "Metrics": "_metrics",
+    "Phase": "_plan",
+    "PlanItem": "_plan",
+    "Profile": "_profile",
+    "Recommender": "recommender",
+    "UnknownIdError": "errors",
+    "UnsyncedError": "errors",
+    "kernels_path": "_engine",
+}
+_SUBMODULES = ("bundle", "errors", "golden", "interactions_file", "recommender", "sizes")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

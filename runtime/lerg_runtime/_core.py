@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from lerg_runtime._desk import Desk
 from lerg_runtime._engine import Engine
 from lerg_runtime._lanes import Lane, Lanes
@@ -18,7 +16,7 @@ from lerg_runtime._snapshot import Snapshot
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
-from lerg_runtime.bundle._state import STATE_FILE, State, state_stamp
+from lerg_runtime.bundle._state import STATE_FILE, State
 from lerg_runtime.errors import BudgetError, BundleError
 
 __all__ = ["OpenBundle"]
@@ -56,21 +54,20 @@ class OpenBundle:
         self.threads = threads
         self.saving = threading.Lock()
         self.sizes: StoredSizes = folder.stored_sizes()
-        # Before it is read: what is saved in between is then found out.
-        self.stamp = state_stamp(folder.path)
-        state = folder.read_state()
-        self.generation = state.generation
-        plan = self._plan(self.workload(users_at_once=1), local=len(state.users))
-        for phase in ("open", "encode", "recommend"):
-            check_phase(plan.phase(phase), budget_bytes, doing="opening this bundle")
-        self.engine = Engine(folder, budget_bytes=budget_bytes)
-        empty = self.engine.budget.empty
+        with folder.open_state() as kept:
+            self.stamp = kept.stamp
+            self.generation = kept.generation
+            plan = self._plan(self.workload(users_at_once=1), local=kept.local)
+            for phase in ("open", "encode", "recommend"):
+                check_phase(plan.phase(phase), budget_bytes, doing="opening this bundle")
+            self.engine = Engine(folder, budget_bytes=budget_bytes)
+            empty = self.engine.budget.empty
+            state = kept.read(allocate=empty)
         self.entities: Entities = folder.read_entities(allocate=empty)
         stored = folder.read_interactions(allocate=empty)
         self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
         interactions = self._with_local(state, stored)
         del stored
-        state = replace(state, codebook=_held(state.codebook, empty))
         self.desk = Desk(
             Snapshot(state, interactions), make_serving=self._make_serving, make_lanes=self._usual_lanes
         )
@@ -191,10 +188,3 @@ class OpenBundle:
                 f"{where}: a local interaction is in the bundle already; restore it from a copy"
             )
         return stored.with_pairs(users, items, allocate=self.engine.budget.empty)
-
-
-def _held(array: np.ndarray, empty: Any) -> np.ndarray:
-    """A copy in memory that the budget counts."""
-    held: np.ndarray = empty(array.shape, str(array.dtype))
-    held[...] = array
-    return held

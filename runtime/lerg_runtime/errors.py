@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["BudgetError", "BundleError", "InputError", "LergRuntimeError", "UnknownIdError"]
+__all__ = ["BudgetError", "BundleError", "InputError", "LergRuntimeError", "UnknownIdError", "UnsyncedError"]
 
 
 class LergRuntimeError(Exception):
@@ -64,3 +64,7 @@ class BundleError(LergRuntimeError):
     """A bundle is damaged, foreign, or of a version that this package cannot read."""
 
     exit_code: ClassVar[int] = 4
+
+
+class UnsyncedError(LergRuntimeError):
+    """What was to be saved is in place, but the disk does not promise that it outlasts a power cut."""

@@ -22,6 +22,8 @@ import numpy as np
 
 from lerg_runtime._engine import Engine
 from lerg_runtime.bundle import BundleFolder, ProgramSpec, TensorSpec
+from lerg_runtime.bundle._boundary import reading
+from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.errors import BundleError, LergRuntimeError
 
 __all__ = ["HALF_TOLERANCE", "TOLERANCE", "check_golden", "mismatches", "sample_positions"]
@@ -30,11 +32,12 @@ TOLERANCE = 1e-4
 HALF_TOLERANCE = 2e-3  # of a bundle whose layers are stored as float16
 
 
-def check_golden(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
+def check_golden(path: str | os.PathLike[str], *, trust: Trust | None = None) -> dict[str, tuple[str, ...]]:
     """Run every program of a bundle on its golden inputs.
 
     Args:
         path: the bundle's folder.
+        trust: as `BundleFolder.open` takes it.
 
     Returns:
         For each method one sentence per output that is not what it should be; empty when all agree.
@@ -43,7 +46,7 @@ def check_golden(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
         InputError: no such folder.
         BundleError: the bundle is damaged, foreign or too new, or its examples do not fit its programs.
     """
-    folder = BundleFolder.open(path)
+    folder = BundleFolder.open(path, trust=trust)
     golden = folder.read_golden()
     engine = Engine(folder, budget_bytes=None)
     tolerance = HALF_TOLERANCE if folder.manifest.model.layer_storage == "float16" else TOLERANCE
@@ -84,15 +87,17 @@ def _run(
     shapes = {tensor.name: tensor for tensor in spec.outputs}
     if not any(key.startswith(f"{spec.method}.out.") for key in golden) or not set(names) <= set(shapes):
         raise BundleError(f"golden.npz has no example of {spec.method}; export the bundle again")
-    parameters = {name: _full(golden, prefix + name, shapes[name]) for name in names}
-    inputs = [_full(golden, f"{spec.method}.in.{tensor.name}", tensor) for tensor in spec.inputs]
+    with reading("golden.npz"):
+        parameters = {name: _full(golden, prefix + name, shapes[name]) for name in names}
+        inputs = [_full(golden, f"{spec.method}.in.{tensor.name}", tensor) for tensor in spec.inputs]
     try:
         outputs = engine.load(spec.method, parameters=parameters).execute(*inputs)
     except ValueError as error:
         raise BundleError(f"the example of {spec.method} does not fit its program: {error}") from None
     except LergRuntimeError as error:
         return (f"{spec.method} fails: {error}",)
-    return mismatches(golden, spec.method, dict(zip(shapes, outputs, strict=True)), tolerance)
+    with reading("golden.npz"):
+        return mismatches(golden, spec.method, dict(zip(shapes, outputs, strict=True)), tolerance)
 
 
 def _full(golden: Mapping[str, np.ndarray], key: str, tensor: TensorSpec) -> np.ndarray:

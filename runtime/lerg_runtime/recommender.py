@@ -31,6 +31,7 @@ from lerg_runtime._plan import MemoryPlan
 from lerg_runtime._threads import choose_threads, use_threads
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
 from lerg_runtime.bundle._ids import RawId
+from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.errors import InputError, LergRuntimeError
 from lerg_runtime.sizes import parse_size
 
@@ -75,6 +76,7 @@ class Recommender:
         *,
         memory_budget: str | int | None = None,
         threads: int | None = None,
+        trust: Trust | None = None,
     ) -> Recommender:
         """Open a bundle after checking every byte of it.
 
@@ -87,16 +89,20 @@ class Recommender:
                 where it is alone. The latter are one pool for the process, and what was set last holds. None
                 takes what an earlier opening has set, else the environment's OMP_NUM_THREADS, else as many
                 as there are processors that this process may use. No answer depends on it.
+            trust: open only the bundle whose `SHA256SUMS` has this digest, `sha256:` and 64 hexadecimal
+                digits, or one that is signed by this Ed25519 public key, the path of a PEM file. None takes
+                any bundle that is whole.
 
         Raises:
-            InputError: no such folder, the budget is not a size, or no such number of threads.
-            BundleError: the bundle is damaged, foreign, or too new.
+            InputError: no such folder, the budget is not a size, no such number of threads, or `trust` is
+                neither a digest nor a key.
+            BundleError: the bundle is damaged, foreign, too new, or not the trusted one.
             BudgetError: opening it and recommending for one user need more; nothing has been allocated.
         """
         budget = None if memory_budget is None else parse_size(memory_budget, name="memory budget")
         choose_threads(threads)  # refused before anything is read
         baseline = resident_bytes()
-        folder = BundleFolder.open(path)
+        folder = BundleFolder.open(path, trust=trust)
         bundle = OpenBundle(folder, budget_bytes=budget, threads=use_threads(threads))
         return cls(bundle, baseline_rss_bytes=baseline)
 
@@ -392,15 +398,23 @@ class Recommender:
         Raises:
             InputError: something is in the way, or somebody else has saved since the bundle was opened.
             OSError: the disk is full or not writable; what was there stays.
+            UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
         """
         bundle = self._open
         with bundle.saving:
             saved = replace(bundle.state, generation=bundle.generation + 1)
+
+            def on_saved(stamp: bytes) -> None:
+                bundle.stamp, bundle.generation = stamp, saved.generation
+
             if path is None or Path(path).resolve() == bundle.folder.path.resolve():
-                bundle.stamp = save_state(
-                    bundle.folder.path, saved, digest=bundle.folder.digest, over=bundle.stamp
+                save_state(
+                    bundle.folder.path,
+                    saved,
+                    digest=bundle.folder.digest,
+                    over=bundle.stamp,
+                    on_saved=on_saved,
                 )
-                bundle.generation = saved.generation
             else:
                 copy_bundle(bundle.folder, path, saved)
 

@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
-from lerg_exporter.cli._main import main
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lerg_runtime.cli.signals import at_once
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its status; every failure is one sentence on standard error.
+
+    Args:
+        arguments: without the program's name; None takes them from the command line.
+    """
+    # torch, imported later, reads this once: threads that spin while they wait slow each other on busy
+    # cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with at_once(last=arguments is None):
+        from lerg_exporter.cli._main import run_command
+
+        status = run_command(arguments)
+    sys.exit(status)

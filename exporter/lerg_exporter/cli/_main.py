@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import signal
 from collections.abc import Sequence
-from typing import NoReturn
 
 import click
 
 from lerg_edge.errors import InputError, LergError
 from lerg_exporter.cli.inspect import inspect
 from lerg_exporter.cli.run import run
+from lerg_exporter.cli.sign import keygen, sign
 from lerg_exporter.cli.study import study
 from lerg_exporter.cli.verify import verify
+from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
 from lerg_runtime.errors import LergRuntimeError
 
-__all__ = ["main"]
+__all__ = ["run_command"]
 
 _EXIT_OTHER = 1
-_EXIT_INTERRUPTED = 130
 
 
 @click.group(no_args_is_help=False, invoke_without_command=True)
@@ -29,65 +28,73 @@ def _lerg_export(context: click.Context) -> None:
     """Turn interactions into a bundle that a device opens, recommends from and fine-tunes.
 
     Exit status: 0 done, 2 wrong usage or bad input, 3 a budget cannot be met, 4 a damaged or foreign bundle,
-    130 interrupted, 1 anything else.
+    130 interrupted, 143 terminated, 1 anything else.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError("name a command: run, study, inspect or verify")
+        raise click.UsageError("name a command: run, study, inspect, verify, sign or keygen")
 
 
-for _command in (run, study, inspect, verify):
+for _command in (run, study, inspect, verify, sign, keygen):
     _lerg_export.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit with its status; every failure is one sentence on standard error.
+def run_command(arguments: Sequence[str] | None) -> int:
+    """Run one command and give its exit status; every failure is one sentence on standard error.
 
     Args:
-        arguments: without the program's name; None takes them from the command line.
+        arguments: without the program's name; None takes them from the command line, and the process ends
+            when they are done.
     """
-    # torch, imported later, reads this once: threads that spin while they wait slow each other on busy
-    # cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(_run(arguments))
+    with raised(last=arguments is None) as arrivals:
+        try:
+            return _run(arguments, arrivals)
+        except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+            return _interrupted(error, arrivals)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, arrivals: Arrivals) -> int:
     try:
         status = _lerg_export.main(
             args=None if arguments is None else list(arguments),
             prog_name="lerg-export",
             standalone_mode=False,
         )
-        sys.stdout.flush()
+        quiet_end()
         return status if isinstance(status, int) else 0
-    except (LergError, LergRuntimeError) as error:
+    except click.Abort:
+        raise
+    except Exception as error:
+        if arrivals.number:  # an interruption came out of a library as something else
+            return _interrupted(error, arrivals)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, (LergError, LergRuntimeError)):
         return _fail(str(error), error.exit_code)
-    except click.UsageError as error:
-        return _fail(error.format_message(), InputError.exit_code)
-    except click.ClickException as error:
-        return _fail(error.format_message(), _EXIT_OTHER)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(
-            "interrupted; the same command with the same --work-dir or study goes on from there",
-            _EXIT_INTERRUPTED,
-        )
-    except BrokenPipeError:
-        # The reader of our output has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_OTHER
-    except MemoryError:
+    if isinstance(error, click.ClickException):
+        usage = isinstance(error, click.UsageError)
+        return _fail(error.format_message(), InputError.exit_code if usage else _EXIT_OTHER)
+    if isinstance(error, BrokenPipeError):
+        return _EXIT_OTHER  # the reader of our output has gone
+    if isinstance(error, MemoryError):
         return _fail(
             "this machine has no more memory; try a smaller --dim, --codes or --pretrain-batch", _EXIT_OTHER
         )
-    except ModuleNotFoundError as error:
+    if isinstance(error, ModuleNotFoundError):
         return _fail(
             f"{error.name} is not installed; install lerg-edge with its extra: lerg-edge[export]", _EXIT_OTHER
         )
-    except OSError as error:
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", _EXIT_OTHER)
-    except Exception as error:
-        return _fail(f"{type(error).__name__}: {error}; please report this as a bug", _EXIT_OTHER)
+    return _fail(f"{type(error).__name__}: {error}; please report this as a bug", _EXIT_OTHER)
+
+
+def _interrupted(error: BaseException, arrivals: Arrivals) -> int:
+    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    told = cause.args if isinstance(cause, (Interrupted, KeyboardInterrupt)) else ()
+    return _fail(*interruption(arrivals.number or signal.SIGINT, *map(str, told)))
 
 
 def _fail(sentence: str, status: int) -> int:

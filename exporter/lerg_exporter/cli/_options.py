@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from lerg_edge.errors import LergError
 from lerg_runtime.errors import InputError
 from lerg_runtime.sizes import parse_size
 
-__all__ = ["Size", "bundle_argument", "json_option", "options_named"]
+__all__ = ["Size", "json_option", "options_named"]
 
 # What options are called where they end up, if not as their own names say.
 _ELSEWHERE = {"user_floor": "min_users", "item_floor": "min_items", "edge_ceiling": "edge_budget"}
@@ -32,10 +31,6 @@ class Size(click.ParamType):
         except InputError as error:
             self.fail(str(error), param, ctx)
 
-
-bundle_argument = click.argument(
-    "bundle", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="BUNDLE"
-)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 

@@ -7,43 +7,54 @@ from typing import Any
 
 import click
 
-from lerg_exporter.cli._options import bundle_argument, json_option
+from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json, print_table
 from lerg_exporter.inspection import inspect_bundle
-from lerg_exporter.summary import accuracy_rows, cost_rows, part_rows, program_rows, size_rows
+from lerg_exporter.summary import Rows, accuracy_rows, cost_rows, part_rows, program_rows, size_rows
+from lerg_runtime.bundle._boundary import reading
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 
 __all__ = ["inspect"]
 
 
 @click.command(short_help="Sizes, programs, operators, planned memory, versions, metrics.")
 @bundle_argument
+@trust_option
 @json_option
-def inspect(bundle: Path, as_json: bool) -> None:
+def inspect(bundle: Path, trust: str | None, as_json: bool) -> None:
     """Show what BUNDLE is made of, after checking every file's SHA-256.
 
     \b
     lerg-export inspect bundle
     lerg-export inspect bundle --json
     """
-    found = inspect_bundle(bundle)
+    found = inspect_bundle(bundle, trust=trust)
     if as_json:
         print_json(found)
         return
+    # What is told for people alone may be absent, and then there is nothing to show.
+    with reading(bundle / "manifest.json", problem="lacks what is shown here", remedy="use --json"):
+        items = found["storage"]["items"]
+        sizes: Rows = [("embedding storage", "bytes"), *((name, f"{size:,}") for name, size in items.items())]
+        before = [
+            part_rows(found["parts"]),
+            sizes,
+            size_rows(found["storage"]),
+            program_rows(found["programs"]),
+        ]
+        after = [accuracy_rows(found), cost_rows(found["macs"])]
     click.echo(_headline(found) + "\n")
-    print_table(part_rows(found["parts"]))
-    items = found["storage"]["items"]
-    print_table([("embedding storage", "bytes"), *((name, f"{size:,}") for name, size in items.items())])
-    print_table(size_rows(found["storage"]))
-    print_table(program_rows(found["programs"]))
+    for table in before:
+        print_table(table)
     for program in found["programs"]:
         click.echo(f"operators of {program['method']}: {', '.join(program['operators'])}\n")
-    print_table(accuracy_rows(found))
-    print_table(cost_rows(found["macs"]))
+    for table in after:
+        print_table(table)
     versions = {name: value for name, value in found["versions"].items() if name != "requires"}
     click.echo(
         f"format {found['format']['version']}, made with "
         + ", ".join(f"{name} {value}" for name, value in versions.items())
-        + f"; needs executorch {found['versions']['requires']['executorch']}"
+        + f"; needs executorch {found['versions']['requires']['executorch']}; {found['identity']}"
     )
 
 

@@ -25,6 +25,7 @@ from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
 from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
 from lerg_exporter.target import check_target
+from lerg_runtime.cli.signals import at_once, telling
 
 if TYPE_CHECKING:
     from lerg_edge.interactions import Dataset
@@ -226,13 +227,31 @@ def run(
         given[name] = int(given[name] or 0)  # 0: what suits the assignment
     options = ExportOptions(**given)
     check_target(output, overwrite=force)
-    with progress(quiet=quiet) as tell, options_named(click.get_current_context().command.params):
+    before = _inode(output)
+
+    def left() -> str:
+        if _inode(output) != before:
+            return f"the bundle in {output} is complete"
+        if work_dir is not None:
+            return f"the same command goes on from what is in {work_dir}"
+        return "nothing was written"
+
+    with (
+        telling(left),
+        progress(quiet=quiet) as tell,
+        options_named(click.get_current_context().command.params),
+    ):
         dataset = _read(data, reading, seed=options.seed, tell=tell)
         report = _export(dataset, output, options, work_dir=work_dir, force=force, tell=tell)
     if as_json:
         print_json(_described(report))
         return
     _print(report)
+
+
+def _inode(output: Path) -> int:
+    """What tells whether a bundle has been put there; 0 without one."""
+    return output.stat().st_ino if (output / "manifest.json").exists() else 0
 
 
 def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> Dataset:
@@ -271,7 +290,7 @@ def _export(
 ) -> ExportReport:
     from lerg_exporter.quiet_imports import quiet_imports
 
-    with quiet_imports():
+    with at_once(), quiet_imports():
         from lerg_exporter.pipeline import export
     return export(dataset, output, options, work_dir=work_dir, overwrite=force, progress=tell)
 

@@ -14,6 +14,8 @@ from lerg_exporter.cli._output import print_json, print_table, progress
 if TYPE_CHECKING:
     from lerg_exporter.study import Outcome, Run, Store, Study
 
+from lerg_runtime.cli.signals import at_once, telling
+
 __all__ = ["study"]
 
 
@@ -73,8 +75,8 @@ def study(
             click.echo(f"Error: {problem}", err=True)
         raise StudyFileError(error.problems[-1:]) from error
     store = Store.at(output)
-    with progress(quiet=quiet) as tell:
-        with quiet_imports():
+    with telling(lambda: f"the same command goes on from what is in {output}"), progress(quiet=quiet) as tell:
+        with at_once(), quiet_imports():
             from lerg_exporter.study import check_runs, make_runs, plan_runs, write_report
         runs = plan_runs(read, file, data_dir=data_dir, progress=tell)
         missing = [run for run in runs if store.load(run.fingerprint) is None]

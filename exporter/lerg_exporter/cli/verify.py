@@ -7,23 +7,25 @@ from pathlib import Path
 
 import click
 
-from lerg_exporter.cli._options import bundle_argument, json_option
+from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json
 from lerg_exporter.verification import verify_bundle
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 
 __all__ = ["verify"]
 
 
 @click.command(short_help="Hashes, schema, and every program on its golden inputs.")
 @bundle_argument
+@trust_option
 @json_option
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, trust: str | None, as_json: bool) -> None:
     """Check BUNDLE: every hash, every array, and each program against the answers stored beside it.
 
     \b
     lerg-export verify bundle
     """
-    found = verify_bundle(bundle)
+    found = verify_bundle(bundle, trust=trust)
     if as_json:
         print_json({"ok": True, **asdict(found)})
         return

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lerg_runtime.bundle._files import open_regular
+from lerg_runtime.bundle._boundary import FileStamp, open_regular, reading, stamp_of
 from lerg_runtime.errors import BundleError
 
-__all__ = ["file_digest", "parse_checksums", "read_bounded", "render_checksums"]
+__all__ = ["file_digest", "parse_checksums", "render_checksums"]
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})")
 _CHUNK_BYTES = 1 << 18
@@ -42,35 +42,20 @@ def parse_checksums(data: bytes, *, where: str) -> dict[str, str]:
     return digests
 
 
-def file_digest(folder: Path, name: str, *, size: int) -> str:
-    """SHA-256 of a file that must be `size` bytes long, as hexadecimal digits.
+def file_digest(folder: Path, name: str, *, size: int) -> tuple[str, FileStamp]:
+    """SHA-256 of a file that must be `size` bytes long, as hexadecimal digits, and what it was taken of.
 
     Raises:
         BundleError: missing, not a plain file, or of another size.
     """
     handle, found = open_regular(folder, name)
-    try:
+    with os.fdopen(handle, "rb", buffering=0) as stream, reading(folder / name):
+        stamp = stamp_of(stream.fileno())
         if found != size:
             raise BundleError(
                 f"{folder / name} has {found} bytes and the manifest says {size}; copy the bundle again"
             )
         digest = hashlib.sha256()
-        while chunk := os.read(handle, _CHUNK_BYTES):
+        while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
-    finally:
-        os.close(handle)
-    return digest.hexdigest()
-
-
-def read_bounded(folder: Path, name: str, *, limit: int) -> bytes:
-    """A small file, whole.
-
-    Raises:
-        BundleError: missing, not a plain file, or longer than `limit` bytes.
-    """
-    handle, size = open_regular(folder, name)
-    with os.fdopen(handle, "rb") as stream:
-        data = stream.read(limit + 1) if size <= limit else b""
-    if size > limit or len(data) > limit:
-        raise BundleError(f"{folder / name} has {size} bytes; at most {limit} are allowed")
-    return data
+    return digest.hexdigest(), stamp

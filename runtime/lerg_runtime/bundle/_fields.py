@@ -8,22 +8,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.errors import BundleError
 
 __all__ = ["Fields", "parse_json"]
 
 
 def parse_json(data: bytes, *, where: str) -> Any:
-    """A JSON text without repeated keys, NaN or infinities.
+    """A JSON text without repeated keys, NaN, infinities, integers beyond 64 bits or lone surrogates.
 
     Raises:
         BundleError: it is not such a text.
     """
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"{where} is not JSON that a bundle may have ({reason})") from None
+    with reading(where, problem="is not JSON that a bundle may have"):
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_short,
+        )
+        # A text with half of a surrogate pair could not be printed.
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,15 @@ class Fields:
         where = f"{self.where}.{name}"
         return tuple(_integer(value, where, 0, most) for value in self.listed(name, most=count))
 
+    def table(self, name: str, kinds: tuple[type, ...], expected: str) -> Mapping[str, Any]:
+        """An object whose values are all of certain types."""
+        inner = self.inner(name)
+        for key, value in inner.values.items():
+            # A boolean is an integer to isinstance, and not here.
+            if type(value) not in kinds:
+                raise BundleError(f"{inner.where}.{key[:64]} must be {expected}, not {_shown(value)}")
+        return inner.values
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Short texts."""
         values = self.listed(name)
@@ -118,3 +134,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _short(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
+        raise ValueError(f"{text[:20]}... is too large an integer")
+    return value

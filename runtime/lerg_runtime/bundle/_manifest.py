@@ -128,9 +128,7 @@ class Manifest:
         names = tuple(sorted(DATA_FILES[lowering]))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
-        fields.inner("storage").integer("bundle_bytes", most=MAX_PROGRAM_BYTES)
-        for name in ("created_with", "metrics", "macs", "training"):
-            fields.inner(name)
+        _check_told(fields)
         return cls(
             model=shape,
             programs=parse_programs(fields, shape),
@@ -151,6 +149,29 @@ def render_manifest(document: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest: sorted keys, UTF-8, no NaN; equal objects give equal bytes."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def _check_told(fields: Fields) -> None:
+    """What is only for people has the form in which they are shown it."""
+    fields.table("created_with", (str,), "a text")
+    fields.table("macs", (int, float), "a number")
+    fields.inner("training")
+    metrics = fields.inner("metrics")
+    for stage in metrics.values:
+        told = metrics.inner(stage)
+        for name, value in told.values.items():
+            figure = name in ("recall@20", "ndcg@20", "users")
+            if type(value) not in ((int, float) if figure else (int, float, str, bool, type(None))):
+                expected = "a number" if figure else "a number or a text"
+                raise BundleError(f"{told.where}.{name[:64]} must be {expected}")
+    storage = fields.inner("storage")
+    storage.integer("bundle_bytes", most=MAX_PROGRAM_BYTES)
+    for name in ("embedding_bytes", "baseline_bytes", "reference_dim"):
+        if name in storage:
+            storage.integer(name, most=MAX_PROGRAM_BYTES)
+    for name in ("items", "constants"):
+        if name in storage:
+            storage.table(name, (int,), "a number of bytes")
 
 
 def _pruned_users(fields: Fields) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
+from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.errors import BundleError
 
 __all__ = ["Allocate", "NpzReader", "npz_bytes", "smallest_unsigned"]
@@ -30,7 +32,13 @@ _MAX_MEMBERS = 64
 _MAX_HEADER_BYTES = 512
 _STORED_BYTES = 64  # arrays up to this size are stored as they are
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip member can carry
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError)
+_CHUNK_BYTES = 1 << 16
+# Of a zip archive: the record at its end, what a member takes in the directory at least, and flags.
+_END = struct.Struct("<4s4H2LH")
+_MAX_DIRECTORY_BYTES = 64 * 1024
+_LOCAL_HEADER_BYTES = 30
+_PLAIN_VERSION = 20  # of the format: deflate, and neither zip64 nor encryption
+_HARMLESS_FLAGS = 0x806  # how hard the deflater tried, and that names are UTF-8
 
 
 def smallest_unsigned(largest: int) -> str:
@@ -72,20 +80,19 @@ class NpzReader:
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
         self._where = where
-        try:
+        with reading(where, problem="is not an array file"):
+            # Before zipfile reads the directory, which it does whole and for any number of members.
+            _check_end(stream)
             self._archive = zipfile.ZipFile(stream)
-        except _DAMAGE as error:
-            raise BundleError(
-                f"{where} is not an array file ({_reason(error)}); copy the bundle again"
-            ) from None
         members = self._archive.infolist()
         names = [member.filename for member in members]
         strange = next((name for name in names if not _MEMBER.fullmatch(name)), None)
         if strange is not None:
-            raise BundleError(f"{where} has a member {strange[:80]!r}, which is not an array of a bundle")
+            raise BundleError(f"{where} has a member {strange[:80]!a}, which is not an array of a bundle")
         if len(members) > _MAX_MEMBERS or len(set(names)) != len(names):
             raise BundleError(f"{where} has repeated members or more than {_MAX_MEMBERS}")
         self._members = {member.filename.removesuffix(".npy"): member for member in members}
+        _check_members(members, where)
         self._headers: dict[str, tuple[str, tuple[int, ...]]] = {}
 
     @property
@@ -135,51 +142,65 @@ class NpzReader:
         array = allocate(found, dtype)
         with self._member(name) as stream:
             self._read_header(name, stream)
-            self._fill(name, stream, array)
+            _fill(stream, array)
         return array
 
-    def _member(self, name: str) -> BinaryIO:
+    @contextmanager
+    def _member(self, name: str) -> Iterator[BinaryIO]:
         if name not in self._members:
             raise BundleError(f"{self._where} has no array {name}; export the bundle again")
-        try:
-            return self._archive.open(self._members[name])  # type: ignore[return-value]
-        except _DAMAGE as error:
-            raise self._damaged(name, error) from None
+        with reading(f"{self._where}: array {name}"), self._archive.open(self._members[name]) as stream:
+            yield stream  # type: ignore[misc]
 
     def _read_header(self, name: str, stream: BinaryIO) -> tuple[str, tuple[int, ...]]:
-        try:
-            version = npy.read_magic(stream)
-            if version != (1, 0):
-                raise ValueError(f"array format {version[0]}.{version[1]} is not 1.0")
-            shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
-            if fortran or dtype.name not in _DTYPES or dtype.byteorder == ">" or dtype.hasobject:
-                raise ValueError(f"dtype {dtype} in this memory order is not allowed")
-            size = math.prod(shape) * dtype.itemsize
-            if any(length < 0 for length in shape) or stream.tell() + size != self._members[name].file_size:
-                raise ValueError(f"its size is not that of shape {shape}")
-        except _DAMAGE as error:
-            raise self._damaged(name, error) from None
+        version = npy.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"array format {version[0]}.{version[1]} is not 1.0")
+        shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
+        if fortran or dtype.name not in _DTYPES or dtype.byteorder == ">" or dtype.hasobject:
+            raise ValueError(f"dtype {dtype} in this memory order is not allowed")
+        size = math.prod(shape) * dtype.itemsize
+        if any(length < 0 for length in shape) or stream.tell() + size != self._members[name].file_size:
+            raise ValueError(f"its size is not that of shape {shape}")
         return dtype.name, shape
 
-    def _fill(self, name: str, stream: BinaryIO, array: np.ndarray) -> None:
-        rest = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-        try:
-            while rest:
-                count = stream.readinto(rest[: 1 << 18])  # type: ignore[attr-defined]
-                if not count:
-                    raise EOFError("it ends early")
-                rest = rest[count:]
-            # Only a read past the last byte makes zipfile compare the checksum.
-            if stream.read(1):
-                raise ValueError("it is longer than its header says")
-        except _DAMAGE as error:
-            raise self._damaged(name, error) from None
 
-    def _damaged(self, name: str, error: Exception) -> BundleError:
-        return BundleError(
-            f"{self._where}: array {name} is damaged ({_reason(error)}); copy the bundle again"
-        )
+def _fill(stream: BinaryIO, array: np.ndarray) -> None:
+    rest = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+    while rest:
+        count = stream.readinto(rest[:_CHUNK_BYTES])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError("it ends early")
+        rest = rest[count:]
+    # Only a read past the last byte makes zipfile compare the checksum.
+    if stream.read(1):
+        raise ValueError("it is longer than its header says")
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _check_end(stream: BinaryIO) -> None:
+    """The record that a zip archive ends with: of an archive without comment, zip64 or other parts."""
+    end = stream.seek(0, io.SEEK_END)
+    if end < _END.size:
+        raise ValueError("it is too short")
+    stream.seek(end - _END.size)
+    magic, disk, first_disk, here, members, size, start, comment = _END.unpack(stream.read(_END.size))
+    if magic != b"PK\x05\x06" or comment:
+        raise ValueError("it does not end as a zip archive does")
+    if disk or first_disk or here != members or size + start + _END.size != end:
+        raise ValueError("it is more or less than one zip archive")
+    if size > _MAX_DIRECTORY_BYTES:
+        raise ValueError(f"its directory takes {size} bytes")
+
+
+def _check_members(members: Sequence[zipfile.ZipInfo], where: str) -> None:
+    """Members as the writer makes them: stored or deflated, one behind the other."""
+    end = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        array = f"{where}: array {member.filename.removesuffix('.npy')}"
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{array} is compressed in a way that a bundle may not have; export it again")
+        if member.flag_bits & ~_HARMLESS_FLAGS or member.extract_version > _PLAIN_VERSION or member.extra:
+            raise BundleError(f"{array} is encrypted, zip64 or otherwise not plain; export the bundle again")
+        if member.header_offset < end:
+            raise BundleError(f"{array} overlaps another; copy the bundle again")
+        end = member.header_offset + _LOCAL_HEADER_BYTES + len(member.filename) + member.compress_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle._checksums import file_digest, parse_checksums, read_bounded
+from lerg_runtime.bundle._boundary import (
+    FileStamp,
+    check_folder,
+    open_regular,
+    read_bounded,
+    reading,
+    stamp_of,
+)
+from lerg_runtime.bundle._checksums import file_digest, parse_checksums
 from lerg_runtime.bundle._csr import Interactions, decode_interactions
-from lerg_runtime.bundle._files import open_regular
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
 from lerg_runtime.bundle._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._npz import Allocate, NpzReader
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
-from lerg_runtime.bundle._state import STATE_FILE, State, read_state
-from lerg_runtime.errors import BundleError, InputError
+from lerg_runtime.bundle._state import STATE_FILE, State, StoredState, open_state
+from lerg_runtime.bundle._trust import Trust, check_trust
+from lerg_runtime.errors import BundleError
 
 __all__ = [
     "CHECKSUMS_FILE",
@@ -89,49 +97,87 @@ class BundleFolder:
         path: the folder.
         manifest: what it says it is.
         digest: SHA-256 of `SHA256SUMS`, 32 bytes: the identity of all that does not change.
+        digests: SHA-256 of each file that does not change, hexadecimal, by name.
+        stamps: of each of these files when it was hashed.
     """
 
     path: Path
     manifest: Manifest
     digest: bytes
+    digests: Mapping[str, str]
+    stamps: Mapping[str, FileStamp]
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> BundleFolder:
+    def open(cls, path: str | os.PathLike[str], *, trust: Trust | None = None) -> BundleFolder:
         """Check everything but the state, which `read_state` checks.
 
+        Args:
+            path: the folder.
+            trust: `sha256:` and the digest of its `SHA256SUMS`, or the path of the Ed25519 public key (PEM)
+                whose signature it must have; None takes any bundle that is whole.
+
         Raises:
-            InputError: no such folder.
-            BundleError: not a bundle, damaged, or of a newer version.
+            InputError: no such folder, or `trust` is neither a digest nor a key.
+            BundleError: not a bundle, damaged, of a newer version, or not the trusted one.
+            LergRuntimeError: `trust` is a key and the package `cryptography` is not installed.
         """
         folder = Path(path)
-        if not folder.is_dir():
-            raise InputError(f"there is no folder {folder}; give the path of a bundle")
-        listing = read_bounded(folder, CHECKSUMS_FILE, limit=MAX_CHECKSUMS_BYTES)
-        digests = parse_checksums(listing, where=str(folder / CHECKSUMS_FILE))
-        if MANIFEST_FILE not in digests:
-            raise BundleError(
-                f"{folder / CHECKSUMS_FILE} does not name {MANIFEST_FILE}; copy the bundle again"
-            )
-        data = read_bounded(folder, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
-        if digests[MANIFEST_FILE] != hashlib.sha256(data).hexdigest():
-            raise _altered(folder, MANIFEST_FILE)
-        manifest = Manifest.parse(data, where=str(folder / MANIFEST_FILE))
-        if set(digests) != {MANIFEST_FILE, *manifest.files}:
-            raise BundleError(
-                f"{folder / CHECKSUMS_FILE} and the manifest name different files; copy it again"
-            )
-        for name, size in manifest.files.items():
-            if file_digest(folder, name, size=size) != digests[name]:
-                raise _altered(folder, name)
-        return cls(folder, manifest, hashlib.sha256(listing).digest())
+        check_folder(folder)
+        with reading(folder):
+            listing = read_bounded(folder, CHECKSUMS_FILE, limit=MAX_CHECKSUMS_BYTES)
+            if trust is not None:
+                check_trust(folder, listing, trust)
+            digests = parse_checksums(listing, where=str(folder / CHECKSUMS_FILE))
+            if MANIFEST_FILE not in digests:
+                raise BundleError(
+                    f"{folder / CHECKSUMS_FILE} does not name {MANIFEST_FILE}; copy the bundle again"
+                )
+            data = read_bounded(folder, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
+            if digests[MANIFEST_FILE] != hashlib.sha256(data).hexdigest():
+                raise _altered(folder, MANIFEST_FILE)
+            with reading(folder / MANIFEST_FILE):
+                manifest = Manifest.parse(data, where=str(folder / MANIFEST_FILE))
+            if set(digests) != {MANIFEST_FILE, *manifest.files}:
+                raise BundleError(
+                    f"{folder / CHECKSUMS_FILE} and the manifest name different files; copy it again"
+                )
+            stamps = {}
+            for name, size in manifest.files.items():
+                found, stamps[name] = file_digest(folder, name, size=size)
+                if found != digests[name]:
+                    raise _altered(folder, name)
+        return cls(folder, manifest, hashlib.sha256(listing).digest(), digests, stamps)
 
     def file_sizes(self) -> dict[str, int]:
         """Bytes of every file of the bundle as it is now, its changing state included."""
         names = (*self.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE, STATE_FILE)
-        return {name: (self.path / name).stat().st_size for name in sorted(names)}
+        with reading(self.path):
+            return {name: (self.path / name).lstat().st_size for name in sorted(names)}
+
+    def read_program(self, *, allocate: Allocate = np.empty) -> np.ndarray:
+        """The bytes of `model.pte`, uint8 [n], hashed where they then lie, so that no other process can
+        change what was checked.
+
+        Raises:
+            BundleError: it is not what `open` has hashed.
+        """
+        name = self.manifest.programs[0].file
+        size = self.manifest.files[name]
+        handle, found = open_regular(self.path, name)
+        with os.fdopen(handle, "rb", buffering=0) as stream, reading(self.path / name):
+            if found != size:
+                raise _altered(self.path, name)
+            data = allocate((size,), "uint8")
+            rest = data.data
+            while rest and (count := stream.readinto(rest)):
+                rest = rest[count:]
+            if rest or hashlib.sha256(data.data).hexdigest() != self.digests[name]:
+                raise _altered(self.path, name)
+        data.flags.writeable = False
+        return data
 
     def program_path(self) -> str:
-        """Path of the programs' file, which `open` has hashed."""
+        """Path of the programs' file, for messages."""
         return str(self.path / self.manifest.programs[0].file)
 
     def stored_sizes(self) -> StoredSizes:
@@ -210,7 +256,7 @@ class BundleFolder:
                     )
                 if all(there):
                     found[name] = self._read_pairs(arrays, f"{name}_", allocate)
-        check_disjoint({"interactions": interactions, **found}, where=where)
+            check_disjoint({"interactions": interactions, **found}, where=where)
         return SeenOnly(**found)
 
     def _read_pairs(self, arrays: NpzReader, prefix: str, allocate: Allocate) -> Interactions:
@@ -220,13 +266,24 @@ class BundleFolder:
         where = f"{self.path / INTERACTIONS_FILE}{', ' if prefix else ''}{prefix.rstrip('_')}"
         return decode_interactions(degrees, gaps, item_count=shape.items, where=where, allocate=allocate)
 
-    def read_state(self) -> State:
+    @contextmanager
+    def open_state(self) -> Iterator[StoredState]:
+        """The file of what the device has learnt, to be looked at before its arrays are read.
+
+        Raises:
+            BundleError: missing, damaged, or of another bundle.
+        """
+        with open_state(self.path, self.manifest.model, digest=self.digest) as stored:
+            yield stored
+
+    def read_state(self, *, allocate: Allocate = np.empty) -> State:
         """What the device has learnt.
 
         Raises:
             BundleError: missing, damaged, or of another bundle.
         """
-        return read_state(self.path, self.manifest.model, digest=self.digest)
+        with self.open_state() as stored:
+            return stored.read(allocate=allocate)
 
     def read_golden(self) -> dict[str, np.ndarray]:
         """Inputs and sampled outputs of the programs, by name.
@@ -249,9 +306,19 @@ class BundleFolder:
 
     @contextmanager
     def _arrays(self, name: str) -> Iterator[NpzReader]:
-        handle, _ = open_regular(self.path, name)
-        with os.fdopen(handle, "rb") as stream:
-            yield NpzReader(stream, str(self.path / name))
+        """The arrays of a file, which must be the one that `open` has hashed, and stay so meanwhile."""
+        path = self.path / name
+        handle, size = open_regular(self.path, name)
+        with os.fdopen(handle, "rb") as stream, reading(path):
+            before = stamp_of(handle)
+            if before != self.stamps[name] and file_digest(self.path, name, size=size) != (
+                self.digests[name],
+                before,
+            ):
+                raise _altered(self.path, name)
+            yield NpzReader(stream, str(path))
+            if stamp_of(handle) != before:
+                raise BundleError(f"{path} changed while it was read; open the bundle again")
 
 
 def _id_bytes(arrays: NpzReader, side: str, count: int) -> int:

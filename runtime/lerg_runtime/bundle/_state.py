@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle._checksums import read_bounded
+from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
-from lerg_runtime.bundle._npz import NpzReader, npz_bytes
+from lerg_runtime.bundle._npz import Allocate, NpzReader, npz_bytes
 from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError, InputError
@@ -25,9 +29,9 @@ __all__ = [
     "STATE_FILE",
     "STATE_VERSION",
     "State",
-    "decode_state",
+    "StoredState",
     "encode_state",
-    "read_state",
+    "open_state",
     "save_state",
     "state_stamp",
 ]
@@ -35,6 +39,8 @@ __all__ = [
 STATE_FILE = "state.bin"
 STATE_VERSION = 1
 _DIGEST_BYTES = 32
+_CHUNK_BYTES = 1 << 16
+_PAIRS_AT_ONCE = 1 << 13
 _OVERHEAD_BYTES = 64 * 1024  # zip and array headers, and what compression may add
 
 
@@ -85,61 +91,152 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
     return hashlib.sha256(content).digest() + content
 
 
-def decode_state(data: bytes, shape: ModelShape, *, digest: bytes, where: str) -> State:
-    """Checked state from the file's bytes.
+class StoredState:
+    """A state file that matches its own SHA-256 and belongs to the bundle; its arrays are still to be read.
+
+    Attributes:
+        stamp: what tells saved states apart, the 32 bytes that the file begins with.
+        local: local interactions in it.
+        generation: how often it has been saved.
 
     Raises:
-        BundleError: damaged, of a newer version, of another bundle, or with values that cannot be.
+        BundleError: see `open_state`.
     """
-    content = memoryview(data)[_DIGEST_BYTES:]
-    if len(data) <= _DIGEST_BYTES or hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
-        raise BundleError(f"{where} does not match its own SHA-256; restore it from a copy of the bundle")
-    reader = NpzReader(io.BytesIO(content), where)
-    version = int(reader.read("version", dtypes=("int64",), shape=()))
-    if version != STATE_VERSION:
-        raise BundleError(
-            f"{where} has version {version}, this package reads {STATE_VERSION}; upgrade lerg-edge"
-        )
-    if reader.read("bundle", dtypes=("uint8",), shape=(_DIGEST_BYTES,)).tobytes() != digest:
-        raise BundleError(f"{where} was saved for another bundle; restore the one that came with this bundle")
-    count = reader.header("users")[1]
-    if len(count) != 1 or count[0] > MAX_LOCAL_INTERACTIONS:
-        raise BundleError(f"{where} has more than {MAX_LOCAL_INTERACTIONS} local interactions")
-    state = State(
-        codebook=reader.read("codebook", dtypes=(shape.packed_dtype,), shape=shape.packed_shape),
-        step=reader.read("step", dtypes=("float32",), shape=(shape.step_count,)),
-        users=reader.read("users", dtypes=("int32",), shape=count),
-        items=reader.read("items", dtypes=("int32",), shape=count),
-        generation=int(reader.read("generation", dtypes=("int64",), shape=())),
-    )
-    _check(state, shape, where)
-    return state
+
+    def __init__(
+        self, reader: NpzReader, shape: ModelShape, *, digest: bytes, stamp: bytes, where: str
+    ) -> None:
+        self._reader, self._shape, self._where = reader, shape, where
+        version = int(reader.read("version", dtypes=("int64",), shape=()))
+        if version != STATE_VERSION:
+            raise BundleError(
+                f"{where} has version {version}, this package reads {STATE_VERSION}; upgrade lerg-edge"
+            )
+        if reader.read("bundle", dtypes=("uint8",), shape=(_DIGEST_BYTES,)).tobytes() != digest:
+            raise BundleError(
+                f"{where} was saved for another bundle; restore the one that came with this bundle"
+            )
+        count = reader.header("users")[1]
+        if len(count) != 1 or count[0] > MAX_LOCAL_INTERACTIONS:
+            raise BundleError(f"{where} has more than {MAX_LOCAL_INTERACTIONS} local interactions")
+        self.stamp = stamp
+        self.local = count[0]
+        self.generation = int(reader.read("generation", dtypes=("int64",), shape=()))
+        if self.generation < 0:
+            raise BundleError(f"{where}: the number of saves is negative")
+
+    def read(self, *, allocate: Allocate = np.empty) -> State:
+        """The arrays, checked.
+
+        Args:
+            allocate: where the memory of arrays comes from.
+
+        Raises:
+            BundleError: damaged, or with values that cannot be.
+        """
+        read, shape = self._reader.read, self._shape
+        with reading(self._where):
+            state = State(
+                codebook=read(
+                    "codebook", dtypes=(shape.packed_dtype,), shape=shape.packed_shape, allocate=allocate
+                ),
+                step=read("step", dtypes=("float32",), shape=(shape.step_count,), allocate=allocate),
+                users=read("users", dtypes=("int32",), shape=(self.local,), allocate=allocate),
+                items=read("items", dtypes=("int32",), shape=(self.local,), allocate=allocate),
+                generation=self.generation,
+            )
+            _check(state, shape, self._where)
+        return state
 
 
-def read_state(folder: Path, shape: ModelShape, *, digest: bytes) -> State:
-    """The state of a bundle.
+@contextmanager
+def open_state(folder: Path, shape: ModelShape, *, digest: bytes) -> Iterator[StoredState]:
+    """The state file of a bundle, hashed.
 
     Raises:
-        BundleError: see `decode_state`; also when the file is missing or too long.
+        BundleError: missing, too long, damaged, of a newer version, or of another bundle.
     """
-    data = read_bounded(folder, STATE_FILE, limit=largest_state(shape))
-    return decode_state(data, shape, digest=digest, where=str(folder / STATE_FILE))
+    path = folder / STATE_FILE
+    handle, size = open_regular(folder, STATE_FILE)
+    with os.fdopen(handle, "rb", buffering=0) as stream:
+        with reading(path):
+            limit = largest_state(shape)
+            if size > limit:
+                raise BundleError(f"{path} has {size} bytes; at most {limit} are allowed")
+            before = stamp_of(handle)
+            stamp = _checked_stamp(stream, path)
+            reader = NpzReader(io.BufferedReader(_Content(stream, _DIGEST_BYTES)), str(path))
+            stored = StoredState(reader, shape, digest=digest, stamp=stamp, where=str(path))
+        yield stored
+        if stamp_of(handle) != before:
+            raise BundleError(f"{path} changed while it was read; open the bundle again")
+
+
+def _checked_stamp(stream: io.FileIO, path: Path) -> bytes:
+    stamp = stream.read(_DIGEST_BYTES) or b""
+    found = hashlib.sha256()
+    while chunk := stream.read(_CHUNK_BYTES):
+        found.update(chunk)
+    if found.digest() != stamp:
+        raise BundleError(f"{path} does not match its own SHA-256; restore it from a copy of the bundle")
+    return stamp
+
+
+class _Content(io.RawIOBase):
+    """A file from some position on, as a file of its own."""
+
+    def __init__(self, stream: io.FileIO, start: int) -> None:
+        super().__init__()
+        self._stream, self._start = stream, start
+        stream.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._stream.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET:
+            offset += self._start
+        return self._stream.seek(offset, whence) - self._start
+
+    def tell(self) -> int:
+        return self._stream.tell() - self._start
 
 
 def state_stamp(folder: Path) -> bytes:
-    """What tells saved states apart: the SHA-256 that the file begins with; empty without a file."""
-    try:
-        with open(folder / STATE_FILE, "rb") as stream:
-            return stream.read(_DIGEST_BYTES)
-    except FileNotFoundError:
+    """What tells saved states apart: the SHA-256 that the file begins with; empty without a file.
+
+    Raises:
+        BundleError: something that is no plain file is in its place.
+    """
+    if not os.path.lexists(folder / STATE_FILE):
         return b""
+    handle, _ = open_regular(folder, STATE_FILE)
+    with os.fdopen(handle, "rb") as stream, reading(folder / STATE_FILE):
+        return stream.read(_DIGEST_BYTES)
 
 
-def save_state(folder: Path, state: State, *, digest: bytes, over: bytes | None = None) -> bytes:
+def save_state(
+    folder: Path,
+    state: State,
+    *,
+    digest: bytes,
+    over: bytes | None = None,
+    on_saved: Callable[[bytes], object] = lambda stamp: None,
+) -> bytes:
     """Replace the state of a bundle; after a crash the old one or the new one is there.
+
+    The file keeps its mode and owner; one that was not there is for its owner alone.
 
     Args:
         over: stamp of the state that this one goes on from; None replaces any.
+        on_saved: called with the new state's stamp when that is in place, before a signal can come between
+            and also where an `UnsyncedError` follows.
 
     Returns:
         The new state's stamp.
@@ -147,17 +244,18 @@ def save_state(folder: Path, state: State, *, digest: bytes, over: bytes | None 
     Raises:
         InputError: somebody else has saved meanwhile; see also `encode_state`.
         OSError: the disk is full or the folder cannot be written; the old state stays.
+        UnsyncedError: the new state is in place, but might not outlast a power cut.
     """
     data = encode_state(state, digest=digest)
-    path = folder / STATE_FILE
+    path, stamp = folder / STATE_FILE, data[:_DIGEST_BYTES]
     with locked(folder):
         if over is not None and state_stamp(folder) not in (over, b""):
             raise InputError(
                 f"{path} was saved by somebody else after it was opened here, and stays as it is; "
                 "open the bundle again and repeat"
             )
-        replace_file(path, data)
-    return data[:_DIGEST_BYTES]
+        replace_file(path, data, private=True, on_replaced=lambda: on_saved(stamp))
+    return stamp
 
 
 def largest_state(shape: ModelShape) -> int:
@@ -171,15 +269,24 @@ def largest_state(shape: ModelShape) -> int:
 def _check(state: State, shape: ModelShape, where: str) -> None:
     if not bool(np.all(np.isfinite(state.step) & (state.step > 0))):
         raise BundleError(f"{where}: the step must be finite and above 0")
-    if shape.bits == FLOAT_BITS and not (np.isfinite(state.codebook).all() and (state.step == 1).all()):
+    if shape.bits == FLOAT_BITS and not (_all_finite(state.codebook) and (state.step == 1).all()):
         raise BundleError(f"{where}: a codebook of 32 bits must be finite and its step 1")
     if state.generation < 0:
         raise BundleError(f"{where}: the number of saves is negative")
-    users, items = state.users.astype(np.int64), state.items.astype(np.int64)
-    if len(users) == 0:
-        return
-    if min(users.min(), items.min()) < 0 or users.max() >= shape.users or items.max() >= shape.items:
-        raise BundleError(f"{where}: a local interaction names a user or an item that does not exist")
-    keys = users * shape.items + items
-    if not bool(np.all(keys[1:] > keys[:-1])):
-        raise BundleError(f"{where}: local interactions must be sorted by user and item, without repeats")
+    last = np.empty(0, dtype=np.int64)
+    # A part at a time: the keys of all would take more than the interactions.
+    for start in range(0, len(state.users), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        users, items = state.users[part].astype(np.int64), state.items[part].astype(np.int64)
+        if min(users.min(), items.min()) < 0 or users.max() >= shape.users or items.max() >= shape.items:
+            raise BundleError(f"{where}: a local interaction names a user or an item that does not exist")
+        keys = np.concatenate((last, users * shape.items + items))
+        if not bool(np.all(keys[1:] > keys[:-1])):
+            raise BundleError(f"{where}: local interactions must be sorted by user and item, without repeats")
+        last = keys[-1:]
+
+
+def _all_finite(array: np.ndarray) -> bool:
+    flat = array.reshape(-1)
+    parts = range(0, len(flat), _PAIRS_AT_ONCE)
+    return all(bool(np.isfinite(flat[start : start + _PAIRS_AT_ONCE]).all()) for start in parts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lerg_runtime.bundle._boundary import open_regular, reading
 from lerg_runtime.bundle._checksums import render_checksums
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._fields import Fields
@@ -31,12 +31,22 @@ from lerg_runtime.bundle._reader import (
 from lerg_runtime.bundle._seen_only import Pairs, encode_seen_only
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
+from lerg_runtime.bundle._trust import SIGNATURE_FILE
 from lerg_runtime.errors import BundleError, InputError
 
 __all__ = ["check_replaceable", "copy_bundle", "write_bundle"]
 
 _ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE)
-_NAMES = {CHECKSUMS_FILE, MANIFEST_FILE, PARAMETER_FILE, PROGRAM_FILE, STATE_FILE, *_ARRAY_FILES}
+_NAMES = {
+    CHECKSUMS_FILE,
+    MANIFEST_FILE,
+    PARAMETER_FILE,
+    PROGRAM_FILE,
+    SIGNATURE_FILE,
+    STATE_FILE,
+    *_ARRAY_FILES,
+}
+_CHUNK_BYTES = 1 << 18
 
 
 def write_bundle(
@@ -130,7 +140,7 @@ def write_bundle(
             (CHECKSUMS_FILE, listing),
             (STATE_FILE, state),
         ):
-            write_synced(beside / name, content)
+            write_synced(beside / name, content, private=name == STATE_FILE)
         written = BundleFolder.open(beside)
         written.read_entities()
         written.read_seen_only(written.read_interactions())
@@ -159,21 +169,47 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
-def copy_bundle(source: BundleFolder, target: str | os.PathLike[str], state: State) -> None:
-    """A new bundle with the files of `source` and another state, whole or not at all.
+def copy_bundle(
+    source: BundleFolder,
+    target: str | os.PathLike[str],
+    state: State,
+    *,
+    on_saved: Callable[[], object] = lambda: None,
+) -> None:
+    """A new bundle with the files of `source`, a signature among them, and another state; whole or not.
+
+    Args:
+        on_saved: called when it is in place, before a signal can come between.
 
     Raises:
         InputError: `target` is in the way.
         BundleError: a file of `source` has changed since it was opened.
+        OSError: it cannot be written; names `target`.
+        UnsyncedError: it is in place, but might not outlast a power cut.
     """
-    with new_folder(Path(target)) as beside:
+    with new_folder(Path(target), on_replaced=on_saved) as beside:
         for name in (*source.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE):
-            shutil.copyfile(source.path / name, beside / name, follow_symlinks=False)
-            with open(beside / name, "rb") as stream:
-                os.fsync(stream.fileno())
-        write_synced(beside / STATE_FILE, encode_state(state, digest=source.digest))
+            _copy(source.path, beside, name)
+        if (source.path / SIGNATURE_FILE).is_file() and not (source.path / SIGNATURE_FILE).is_symlink():
+            _copy(source.path, beside, SIGNATURE_FILE)
+        write_synced(beside / STATE_FILE, encode_state(state, digest=source.digest), private=True)
         if BundleFolder.open(beside).digest != source.digest:
             raise BundleError(f"{source.path} has changed since it was opened; open it again")
+
+
+def _copy(source: Path, target: Path, name: str) -> None:
+    """Copy a plain file and have it on the disk; an error in writing names where it was written to."""
+    handle, _ = open_regular(source, name)
+    with os.fdopen(handle, "rb", buffering=0) as stream, open(target / name, "xb", buffering=0) as copy:
+        while True:
+            with reading(source / name):
+                chunk = stream.read(_CHUNK_BYTES)
+            if not chunk:
+                break
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[copy.write(rest) :]
+        os.fsync(copy.fileno())
 
 
 def _render(document: dict[str, Any], files: dict[str, int], state_bytes: int) -> bytes:

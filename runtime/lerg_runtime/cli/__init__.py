@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from lerg_runtime.cli._main import main
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lerg_runtime.cli.signals import at_once
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its status; every failure is one sentence on standard error.
+
+    Args:
+        arguments: without the program's name; None takes them from the command line.
+    """
+    with at_once(last=arguments is None):
+        from lerg_runtime.cli._main import run
+
+        status = run(arguments)
+    sys.exit(status)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import signal
 from collections.abc import Sequence
-from typing import NoReturn
 
 import click
 
@@ -14,12 +12,12 @@ from lerg_runtime.cli.finetune import finetune
 from lerg_runtime.cli.info import info
 from lerg_runtime.cli.profile import profile
 from lerg_runtime.cli.recommend import recommend
+from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
 from lerg_runtime.errors import InputError, LergRuntimeError
 
-__all__ = ["main"]
+__all__ = ["run"]
 
 _EXIT_OTHER = 1
-_EXIT_INTERRUPTED = 130
 
 
 @click.group(no_args_is_help=False, invoke_without_command=True)
@@ -29,7 +27,7 @@ def _lerg_edge(context: click.Context) -> None:
     """Recommend and fine-tune on this device from a bundle that lerg-export made.
 
     Exit status: 0 done, 2 wrong usage or bad input, 3 a memory budget cannot be met, 4 a damaged or foreign
-    bundle, 130 interrupted, 1 anything else.
+    bundle, 130 interrupted, 143 terminated, 1 anything else.
     """
     if context.invoked_subcommand is None:
         raise click.UsageError("name a command: info, recommend, finetune, evaluate or profile")
@@ -39,43 +37,57 @@ for _command in (info, recommend, finetune, evaluate, profile):
     _lerg_edge.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit with its status; every failure is one sentence on standard error.
+def run(arguments: Sequence[str] | None) -> int:
+    """Run one command and give its exit status; every failure is one sentence on standard error.
 
     Args:
-        arguments: without the program's name; None takes them from the command line.
+        arguments: without the program's name; None takes them from the command line, and the process ends
+            when they are done.
     """
-    sys.exit(_run(arguments))
+    with raised(last=arguments is None) as arrivals:
+        try:
+            return _run(arguments, arrivals)
+        except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+            return _interrupted(error, arrivals)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, arrivals: Arrivals) -> int:
     try:
         status = _lerg_edge.main(
             args=None if arguments is None else list(arguments), prog_name="lerg-edge", standalone_mode=False
         )
-        sys.stdout.flush()
+        quiet_end()
         return status if isinstance(status, int) else 0
-    except LergRuntimeError as error:
+    except click.Abort:
+        raise
+    except Exception as error:
+        if arrivals.number:  # an interruption came out of a library as something else
+            return _interrupted(error, arrivals)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, LergRuntimeError):
         return _fail(str(error), error.exit_code)
-    except click.UsageError as error:
-        return _fail(error.format_message(), InputError.exit_code)
-    except click.ClickException as error:
-        return _fail(error.format_message(), _EXIT_OTHER)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing was changed", _EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_OTHER
-    except MemoryError:
+    if isinstance(error, click.ClickException):
+        usage = isinstance(error, click.UsageError)
+        return _fail(error.format_message(), InputError.exit_code if usage else _EXIT_OTHER)
+    if isinstance(error, BrokenPipeError):
+        return _EXIT_OTHER  # the reader of our output has gone
+    if isinstance(error, MemoryError):
         return _fail(
             "the system has no more memory; give a memory budget and see lerg-edge info", _EXIT_OTHER
         )
-    except OSError as error:
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", _EXIT_OTHER)
-    except Exception as error:
-        return _fail(f"{type(error).__name__}: {error}; please report this as a bug", _EXIT_OTHER)
+    return _fail(f"{type(error).__name__}: {error}; please report this as a bug", _EXIT_OTHER)
+
+
+def _interrupted(error: BaseException, arrivals: Arrivals) -> int:
+    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    told = cause.args if isinstance(cause, (Interrupted, KeyboardInterrupt)) else ()
+    return _fail(*interruption(arrivals.number or signal.SIGINT, *map(str, told)))
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -16,7 +16,6 @@ from lerg_runtime.sizes import parse_size
 
 __all__ = [
     "SKIP_UNKNOWN",
-    "bundle_argument",
     "input_file",
     "json_option",
     "k_option",
@@ -42,10 +41,6 @@ class _Size(click.ParamType):
         except InputError as error:
             self.fail(str(error), param, ctx)
 
-
-bundle_argument = click.argument(
-    "bundle", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="BUNDLE"
-)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 

@@ -9,7 +9,6 @@ import click
 from lerg_runtime._metrics import Metrics
 from lerg_runtime.cli._options import (
     SKIP_UNKNOWN,
-    bundle_argument,
     input_file,
     json_option,
     k_option,
@@ -20,6 +19,7 @@ from lerg_runtime.cli._options import (
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.recommender import Recommender
 
@@ -33,6 +33,7 @@ __all__ = ["evaluate"]
 @memory_budget_option
 @threads_option
 @skip_options
+@trust_option
 @json_option
 def evaluate(
     bundle: Path,
@@ -43,6 +44,7 @@ def evaluate(
     skip_unknown: bool,
     skip_bad_rows: bool,
     rating_threshold: float | None,
+    trust: str | None,
     as_json: bool,
 ) -> None:
     """Rank all items of BUNDLE for each user of the file, seen ones left out, and measure.
@@ -58,7 +60,7 @@ def evaluate(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
     with (
-        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender,
         progress("evaluate") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):

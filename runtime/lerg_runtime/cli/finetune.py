@@ -11,9 +11,9 @@ import click
 from lerg_runtime._finetune import FineTuneProgress, FineTuneReport
 from lerg_runtime._optimiser import OPTIMISERS
 from lerg_runtime.bundle._limits import MAX_CANDIDATES
+from lerg_runtime.bundle._state import STATE_FILE, state_stamp
 from lerg_runtime.cli._options import (
     SKIP_UNKNOWN,
-    bundle_argument,
     input_file,
     json_option,
     memory_budget_option,
@@ -22,6 +22,8 @@ from lerg_runtime.cli._options import (
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, progress
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
+from lerg_runtime.cli.signals import telling
 from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import format_size
@@ -59,6 +61,7 @@ __all__ = ["finetune"]
     help="Save as a new bundle; by default BUNDLE itself is updated.",
 )
 @skip_options
+@trust_option
 @json_option
 def finetune(
     bundle: Path,
@@ -77,6 +80,7 @@ def finetune(
     skip_unknown: bool,
     skip_bad_rows: bool,
     rating_threshold: float | None,
+    trust: str | None,
     as_json: bool,
 ) -> None:
     """Learn from interactions, going over earlier ones beside them, and save. A failure changes nothing.
@@ -91,8 +95,15 @@ def finetune(
     interactions = InteractionsFile(
         file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
     )
+    before = state_stamp(bundle)
+
+    def left() -> str:
+        saved = state_stamp(bundle) != before if output is None else (output / STATE_FILE).is_file()
+        return f"what was learned is saved in {output or bundle}" if saved else ""
+
     with (
-        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
+        telling(left),
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender,
         progress("fine-tune") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):

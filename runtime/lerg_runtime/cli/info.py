@@ -11,8 +11,9 @@ from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime._threads import choose_threads
 from lerg_runtime.bundle import BundleFolder, State
 from lerg_runtime.bundle._reader import StoredSizes
-from lerg_runtime.cli._options import bundle_argument, json_option
+from lerg_runtime.cli._options import json_option
 from lerg_runtime.cli._output import print_json, print_table
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.sizes import format_size
 
 __all__ = ["info"]
@@ -20,15 +21,16 @@ __all__ = ["info"]
 
 @click.command(short_help="What a bundle is and the memory it needs.")
 @bundle_argument
+@trust_option
 @json_option
-def info(bundle: Path, as_json: bool) -> None:
+def info(bundle: Path, trust: str | None, as_json: bool) -> None:
     """Check BUNDLE and tell what it is and what opening and fine-tuning it will need in memory.
 
     \b
     lerg-edge info bundle
     lerg-edge info bundle --json
     """
-    folder = BundleFolder.open(bundle)
+    folder = BundleFolder.open(bundle, trust=trust)
     state = folder.read_state()
     workload = Workload.usual(folder.manifest)
     sizes = folder.stored_sizes()
@@ -45,6 +47,7 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: St
     files = folder.file_sizes()
     return {
         "bundle": str(folder.path),
+        "identity": f"sha256:{folder.digest.hex()}",
         **{name: document[name] for name in ("format", "version", "created_with", "requires", "model")},
         "lowering": document["lowering"],
         "propagation": document["propagation"],
@@ -88,6 +91,7 @@ def _print(description: dict[str, Any]) -> None:
     click.echo(f"{description['bundle']}: {description['format']} version {description['version']}")
     print_table(
         [
+            ("identity", description["identity"]),
             ("users", f"{model['users']}, {model['retained_users']} retained"),
             ("items", f"{model['items']}, {model['retained_items']} retained"),
             (

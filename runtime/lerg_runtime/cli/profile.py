@@ -9,7 +9,6 @@ import click
 
 from lerg_runtime._profile import Profile
 from lerg_runtime.cli._options import (
-    bundle_argument,
     json_option,
     k_option,
     memory_budget_option,
@@ -17,6 +16,7 @@ from lerg_runtime.cli._options import (
     threads_option,
 )
 from lerg_runtime.cli._output import print_json, print_table, progress
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import format_size
 
@@ -38,6 +38,7 @@ __all__ = ["profile"]
 )
 @memory_budget_option
 @threads_option
+@trust_option
 @json_option
 def profile(
     bundle: Path,
@@ -46,6 +47,7 @@ def profile(
     seconds: float,
     memory_budget: int | None,
     threads: int | None,
+    trust: str | None,
     as_json: bool,
 ) -> None:
     """Run each program of BUNDLE several times; nothing in it is changed.
@@ -55,7 +57,7 @@ def profile(
     lerg-edge profile bundle --runs 20 --json
     """
     with (
-        Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender,
+        Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender,
         progress("profile") as show,
     ):
         k = ranking_length(k, recommender)

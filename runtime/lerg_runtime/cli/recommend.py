@@ -15,7 +15,6 @@ import numpy as np
 from lerg_runtime._pairs import index_of, unknown_id
 from lerg_runtime.bundle import IdMap
 from lerg_runtime.cli._options import (
-    bundle_argument,
     json_option,
     k_option,
     memory_budget_option,
@@ -24,6 +23,7 @@ from lerg_runtime.cli._options import (
     unknown_ids,
 )
 from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
+from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.errors import UnknownIdError
 from lerg_runtime.recommender import Recommender
 
@@ -55,6 +55,7 @@ Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
 )
 @memory_budget_option
 @threads_option
+@trust_option
 @json_option
 def recommend(
     bundle: Path,
@@ -66,6 +67,7 @@ def recommend(
     output: Path | None,
     memory_budget: int | None,
     threads: int | None,
+    trust: str | None,
     as_json: bool,
 ) -> None:
     """Rank the items of BUNDLE for users, leaving out what they have seen.
@@ -79,7 +81,7 @@ def recommend(
     """
     if bool(users) + all_users + bool(histories) != 1:
         raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
-    with Recommender.open(bundle, memory_budget=memory_budget, threads=threads) as recommender:
+    with Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender:
         k = ranking_length(k, recommender)
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
