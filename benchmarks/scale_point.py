@@ -154,8 +154,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     """
     recorder = Recorder()
     recorder.stage("importing")
-    from lerg_edge.interactions import Dataset
-    from lerg_edge.splits import split_ratio
+    from lerg_edge.splits import cut
     from lerg_edge.synthetic import generate
     from lerg_exporter import pipeline, stages, verify_bundle
     from lerg_exporter.options import ExportOptions
@@ -165,7 +164,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     sizes = [options.pop(name) for name in ("users", "items", "interactions")]
     recorder.stage("generating")
     whole = generate(*sizes, communities=options.pop("communities"), seed=0)
-    dataset = Dataset(*split_ratio(whole, test_share=0.2, seed=0))
+    dataset = cut(whole, "ratio", share=0.2, seed=0)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"

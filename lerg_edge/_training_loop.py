@@ -89,7 +89,8 @@ class _Run:
         if progress is None:
             progress = self._start()
         optimiser = self._optimiser(progress)
-        while progress.epoch < options.epochs and not self._is_stale(progress):
+        last = min(options.epochs, options.stop_after or options.epochs)
+        while progress.epoch < last and not self._is_stale(progress):
             began = time.perf_counter()
             loss = self._epoch(progress, optimiser)
             seconds = time.perf_counter() - began

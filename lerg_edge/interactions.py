@@ -19,7 +19,7 @@ from lerg_edge.errors import InputError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Dataset", "IdMap", "Interactions", "ReadReport"]
+__all__ = ["Dataset", "IdMap", "Interactions", "ReadReport", "SplitReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class ReadReport:
         rows_read: rows (in the ``user item item ...`` form: items) met, bad ones not counted.
         duplicates_merged: rows that repeated a pair; the latest one stands for all.
         bad_rows_skipped: rows left out because they could not be read.
-        below_threshold: rows left out because of their rating.
+        below_threshold: rows that are no positives because of their rating.
         users_without: users that have no pair.
         items_without: items that have no pair.
         form: how the file was read, in words; None for what was read from no file.
@@ -60,6 +60,8 @@ class Interactions:
         user_ids: ids of the U users, those without a pair included.
         item_ids: ids of the I items, those without a pair included.
         timestamps: int64 [n] in the unit of the source, or None.
+        rows: int64 [n], the source's row (from 0) that stands for each pair; only beside timestamps, and None
+            where the order of the source is not known.
         report: how the pairs came about.
 
     Raises:
@@ -71,6 +73,7 @@ class Interactions:
     user_ids: IdMap
     item_ids: IdMap
     timestamps: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
     report: ReadReport = field(default_factory=ReadReport)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,9 @@ class Interactions:
         times = self.timestamps
         if times is not None and (times.shape != self.users.shape or times.dtype != np.int64):
             raise InputError("timestamps must be an int64 array with one value per pair")
+        rows = self.rows
+        if rows is not None and (rows.shape != self.users.shape or rows.dtype != np.int64):
+            raise InputError("rows must be an int64 array with one value per pair")
         _check_range(self.users, len(self.user_ids), name="user")
         _check_range(self.items, len(self.item_ids), name="item")
         keys = self._keys()
@@ -96,14 +102,16 @@ class Interactions:
         user_ids: IdMap,
         item_ids: IdMap,
         timestamps: NDArray[Any] | None = None,
+        rows: NDArray[np.int64] | None = None,
         report: ReadReport | None = None,
     ) -> Interactions:
-        """Sort index pairs and merge repeated ones; of those the latest timestamp is kept.
+        """Sort index pairs and merge repeated ones: the latest row stands for all, and of equals the last.
 
         Args:
             users: integer [n], indices into ``user_ids``.
             items: integer [n], indices into ``item_ids``.
             timestamps: integer [n], or None.
+            rows: int64 [n], ascending, the source's row of each; None if they are all rows in their order.
             report: counts so far; those of merged rows and of entities without a pair are filled in here.
 
         Raises:
@@ -115,16 +123,14 @@ class Interactions:
         _check_range(items, len(item_ids), name="item")
         keys = users.astype(np.int64) * max(len(item_ids), 1) + items
         times: NDArray[np.int64] | None = None
+        places: NDArray[np.int64] | None = None
         if timestamps is None:
             distinct = distinct_sorted(keys)
         else:
-            order = np.argsort(keys)
-            keys = keys[order]
-            first_of_pair = np.flatnonzero(np.diff(keys, prepend=-1))
-            distinct = keys[first_of_pair]
-            times = np.zeros(0, dtype=np.int64)
-            if keys.size:
-                times = np.maximum.reduceat(timestamps[order], first_of_pair).astype(np.int64)
+            order = np.lexsort((timestamps, keys))  # stable: equally late rows stay in their order
+            latest = order[np.flatnonzero(np.diff(keys[order], append=-1))]
+            distinct, times = keys[latest], timestamps[latest].astype(np.int64)
+            places = latest.astype(np.int64) if rows is None else rows[latest]
         user_column, item_column = np.divmod(distinct, max(len(item_ids), 1))
         base = report if report is not None else ReadReport(rows_read=users.size)
         return cls(
@@ -133,6 +139,7 @@ class Interactions:
             user_ids,
             item_ids,
             times,
+            places,
             replace(base, duplicates_merged=base.duplicates_merged + keys.size - distinct.size),
         )._counted()
 
@@ -190,6 +197,26 @@ class Interactions:
             users=self.users[keep],
             items=self.items[keep],
             timestamps=None if self.timestamps is None else self.timestamps[keep],
+            rows=None if self.rows is None else self.rows[keep],
+        )._counted()
+
+    def union(self, other: Interactions) -> Interactions:
+        """These pairs and others over the same users and items; none may be in both.
+
+        Raises:
+            InputError: a pair is in both.
+        """
+        order = np.argsort(np.concatenate([self._keys(), other._keys()]), kind="stable")
+
+        def joined(mine: NDArray[Any] | None, theirs: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if mine is None or theirs is None else np.concatenate([mine, theirs])[order]
+
+        return replace(
+            self,
+            users=np.concatenate([self.users, other.users])[order],
+            items=np.concatenate([self.items, other.items])[order],
+            timestamps=joined(self.timestamps, other.timestamps),
+            rows=joined(self.rows, other.rows),
         )._counted()
 
     def _counted(self) -> Interactions:
@@ -213,16 +240,57 @@ def _check_range(indices: NDArray[Any], count: int, *, name: str) -> None:
         raise InputError(f"a {name} index is outside 0..{count - 1}; indices must point into the {name} ids")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitReport:
+    """How a test set came about.
+
+    Attributes:
+        kind: ``given`` with the data; cut out of it: ``ratio``, ``last`` or ``time``; or ``none``.
+        reason: why this one, for people.
+        share: part of the pairs that was to be held out; None where no share is drawn.
+        seed: of what was drawn; None where nothing was.
+        tied_users: with ``last``, users whose latest pair is not their only one of that time.
+        ties_by: what decided for them, ``file order`` or ``seed``; None without ties.
+        kept_users: with ``time``, users whose pairs are all later than the cut, and who keep the earliest.
+    """
+
+    kind: str
+    reason: str
+    share: float | None = None
+    seed: int | None = None
+    tied_users: int = 0
+    ties_by: str | None = None
+    kept_users: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Training pairs and, if there are any, held-out test pairs over the same users and items.
+    """Training pairs, held-out test pairs and pairs rated low, all over the same users and items.
 
     Attributes:
         train: the pairs to learn from.
         test: the pairs to measure on, none of them in ``train``; None if nothing was held out.
-        pairs_in_both: pairs of a given test set that training has too, and that were left out of the test.
+        pairs_in_both: pairs of a given test set that the data has too, and that were left out of the test.
+        disliked: pairs rated below the threshold, in neither of the others; None without a threshold. They
+            count as seen, and nothing is learned from them.
+        rating_threshold: what made them so.
+        split: how ``test`` came about; None stands for a given one.
     """
 
     train: Interactions
     test: Interactions | None = None
     pairs_in_both: int = 0
+    disliked: Interactions | None = None
+    rating_threshold: float | None = None
+    split: SplitReport | None = None
+
+    @property
+    def held_out(self) -> Interactions | None:
+        """The test pairs if they were cut out of the data: people have seen them. None if they were given."""
+        return self.test if self.split is not None and self.split.kind != "given" else None
+
+    def whole(self) -> Dataset:
+        """With the pairs that were cut out put back into ``train``, and no test set."""
+        if self.held_out is None:
+            return replace(self, test=None)
+        return replace(self, train=self.train.union(self.held_out), test=None)

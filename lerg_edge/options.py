@@ -27,6 +27,7 @@ class TrainingOptions:
         bits: width of a stored codebook element: 4, 8, 16, or 32 for no quantisation.
         layers: L, propagation layers.
         epochs: most epochs.
+        stop_after: ends the training after fewer of them, with the rate as it was on the way to ``epochs``.
         batch: interactions in a step; None for :func:`default_batch`.
         negatives: items drawn against each interaction.
         loss: ``bpr``, or ``softmax`` over each interaction's item and its negatives.
@@ -53,6 +54,7 @@ class TrainingOptions:
     bits: int = 4
     layers: int = 3
     epochs: int = 100
+    stop_after: int | None = None
     batch: int | None = None
     negatives: int = 4
     loss: Loss = "bpr"
@@ -80,7 +82,7 @@ class TrainingOptions:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("batch", "threads"):
+        for name in ("batch", "stop_after", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lerg_edge._arrays import distinct_sorted
 from lerg_edge.errors import InputError
 from lerg_edge.interactions import Dataset, IdMap, Interactions
-from lerg_edge.splits import split_ratio
+from lerg_edge.splits import cut
 
 __all__ = ["SHAPES", "Shape", "demo_dataset", "demo_interactions", "generate", "shaped_interactions"]
 
@@ -117,7 +117,7 @@ def shaped_interactions(name: str, seed: int = 0) -> Interactions:
 
 def demo_dataset(seed: int = 0) -> Dataset:
     """The demo with a fifth of each user's pairs held out as a test set."""
-    return Dataset(*split_ratio(demo_interactions(seed), test_share=_DEMO_TEST_SHARE, seed=seed))
+    return cut(demo_interactions(seed), "ratio", share=_DEMO_TEST_SHARE, seed=seed)
 
 
 class _Catalogue:

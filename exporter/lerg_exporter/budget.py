@@ -20,6 +20,7 @@ __all__ = ["Plan", "choose_plan", "default_placeholders", "pretraining_codes"]
 
 DEFAULT_RETENTION = 0.7
 DEFAULT_BATCH = 4096
+_FEW_ENTITIES = 32
 HARD_CANDIDATES = 16
 _MOST_PLACEHOLDERS = 500
 _FOLDED_CODES_SHARE = 0.25
@@ -108,17 +109,36 @@ def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     fixed = ASSIGNMENTS[options.assignment].codes
     if options.propagation != "folded":
         return codes if fixed is None else min(fixed, data.users + data.items)
-    retained = int((options.retention or DEFAULT_RETENTION) * (data.users + data.items))
-    return max(_entries(options), min(round(_FOLDED_CODES_SHARE * codes), retained))
+    retained = int(_retention(options, data) * (data.users + data.items))
+    return max(_entries(options, data), min(round(_FOLDED_CODES_SHARE * codes), retained))
 
 
-def _entries(options: ExportOptions) -> int:
-    return _ENTRIES[0] if options.entries is None else options.entries
+def _entries(options: ExportOptions, data: DataSizes) -> int:
+    """As asked for, else 8, or as many as codes can be on data with few entities."""
+    if options.entries is not None:
+        return options.entries
+    stay = int(_retention(options, data) * (data.users + data.items))
+    return max(1, min(_ENTRIES[0], stay, options.codes or stay))
+
+
+def _retention(options: ExportOptions, data: DataSizes) -> float:
+    """As asked for, else 0.7; of a handful of entities everybody stays, as pruning saves nothing."""
+    if options.retention is not None:
+        return options.retention
+    few = data.users + data.items <= _FEW_ENTITIES and options.edge_budget is None
+    return 1.0 if few else DEFAULT_RETENTION
+
+
+def _least_codes(options: ExportOptions, data: DataSizes) -> int:
+    """Fewer could not be: the codes of a sum or a folded row are distinct, those of blocks are not."""
+    if options.propagation == "folded":
+        return _entries(options, data)
+    return 1 if ASSIGNMENTS[options.assignment].block_width else options.codes_an_entity
 
 
 def _wished(options: ExportOptions, data: DataSizes) -> Plan:
     codes = _default_codes(options, data) if options.codes is None else options.codes
-    retention = DEFAULT_RETENTION if options.retention is None else options.retention
+    retention = _retention(options, data)
     batch = DEFAULT_BATCH if options.batch is None else options.batch
     negatives = HARD_CANDIDATES if options.finetune_candidates is None else options.finetune_candidates
     return _sized(codes, retention, batch, negatives, options, data)
@@ -133,7 +153,7 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
         negatives.append(1)
     folded = options.propagation == "folded"
     if folded and options.entries is None:
-        for entries in _ENTRIES:
+        for entries in _ENTRIES if wished.entries == _ENTRIES[0] else (wished.entries,):
             options = replace(options, entries=entries)
             for candidates in negatives:
                 for batch in batches:
@@ -143,8 +163,7 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
         # A codebook of a fixed size is small; fewer codes would save nothing.
         stated = options.codes is not None or (ASSIGNMENTS[options.assignment].codes and not folded)
         codes = wished.codes if stated else max(1, round(wished.codes * code_part))
-        least = _entries(options) if folded else options.codes_an_entity
-        codes = max(codes, least) if options.codes is None else codes
+        codes = max(codes, _least_codes(options, data)) if options.codes is None else codes
         retention = wished.retention
         if options.retention is None:
             retention = round(wished.retention * retention_part, 3)
@@ -218,7 +237,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         l2=0.0,
         item_table=options.item_table,
         layer_storage=options.layer_storage,
-        entries=_entries(options) if folded else 0,
+        entries=_entries(options, data) if folded else 0,
         composition="blocks" if kind.block_width and not folded else "sum",
     )
 

@@ -92,6 +92,8 @@ def write(
     folder: str | os.PathLike[str],
     *,
     interactions: Interactions,
+    seen_only: Mapping[str, Interactions] | None = None,
+    data: Mapping[str, Any] | None = None,
     state: State | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -105,7 +107,9 @@ def write(
     Args:
         draft: the model and its programs.
         folder: where.
-        interactions: what users have seen, and what fine-tuning replays.
+        interactions: what was trained on, and what fine-tuning replays.
+        seen_only: by `held_out` and `disliked`, what users have seen beside it.
+        data: what was read and how it was split, for people.
         state: weights to ship in place of the draft's own.
         metrics: by stage.
         training: how the model was made, for people.
@@ -138,6 +142,7 @@ def write(
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": _macs(model, full_edges=edges),
+            "data": dict(data or {}),
             "training": dict(training or {}),
             "finetune": dict(finetune),
         },
@@ -149,6 +154,7 @@ def write(
         user_placeholder=index[users][~model.retained[users]],
         item_placeholder=index[items][~model.retained[items]],
         interactions=(interactions.users, interactions.items),
+        seen_only={name: (pairs.users, pairs.items) for name, pairs in (seen_only or {}).items()},
         codebook=codebook,
         step=step,
         golden=draft.golden,

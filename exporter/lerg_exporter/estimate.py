@@ -28,6 +28,7 @@ from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._npz import npz_bytes
 from lerg_runtime.bundle._programs import STRUCTURE_BYTES
 from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._seen_only import encode_seen_only
 from lerg_runtime.bundle._writer import _id_arrays
 
 __all__ = ["MARGIN", "DataSizes", "bundle_bytes", "memory_plan"]
@@ -64,21 +65,32 @@ class DataSizes:
     item_degrees: np.ndarray
 
     @classmethod
-    def of(cls, train: Interactions) -> DataSizes:
-        """The sizes of a training set."""
+    def of(cls, train: Interactions, seen_only: Mapping[str, Interactions] | None = None) -> DataSizes:
+        """The sizes of a training set, and of what counts as seen beside it."""
         ids = {**_id_arrays("user", train.user_ids.values), **_id_arrays("item", train.item_ids.values)}
         encoded = encode_interactions(
             train.users, train.items, user_count=train.user_count, item_count=train.item_count
         )
+        others = seen_only or {}
+        beside = encode_seen_only(
+            {name: (pairs.users, pairs.items) for name, pairs in others.items()},
+            user_count=train.user_count,
+            item_count=train.item_count,
+        )
+        largest = max(array.nbytes for name, array in {**encoded, **beside}.items() if name.endswith("gaps"))
         return cls(
             users=train.user_count,
             items=train.item_count,
             pairs=train.pair_count,
             stored=StoredSizes(
-                _id_bytes(ids, "user"), _id_bytes(ids, "item"), train.pair_count, encoded["gaps"].nbytes
+                _id_bytes(ids, "user"),
+                _id_bytes(ids, "item"),
+                train.pair_count,
+                largest,
+                **{name: pairs.pair_count for name, pairs in others.items()},
             ),
             entity_file_bytes=len(npz_bytes(ids)),
-            interaction_file_bytes=len(npz_bytes(encoded)),
+            interaction_file_bytes=len(npz_bytes({**encoded, **beside})),
             user_degrees=_sorted_sums(train.users, train.user_count),
             item_degrees=_sorted_sums(train.items, train.item_count),
         )

@@ -13,6 +13,7 @@ from lerg_runtime.bundle._trust import Trust
 __all__ = ["inspect_bundle"]
 
 _COPIED = ("lowering", "propagation", "model", "programs", "metrics", "macs", "training", "finetune")
+_FOR_PEOPLE = ("data",)
 
 
 def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
         "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
         "state": {"generation": state.generation, "local_interactions": len(state.users)},
         **{name: document[name] for name in _COPIED},
+        **{name: document[name] for name in _FOR_PEOPLE if name in document},
     }
 
 

@@ -68,6 +68,7 @@ class ExportOptions:
         finetune_learning_rate: of fine-tuning, here and by default on the device.
         finetune_candidates: items drawn for each negative of fine-tuning, of which the hardest is taken, here
             and by default on the device; None: 1 or 16, by validation.
+        refit: once measured, train the model that ships on everything; None: only where the split is `none`.
         seed: equal seeds give equal bundles.
         device: auto, cpu or cuda; where pretraining runs.
         lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
@@ -109,6 +110,7 @@ class ExportOptions:
     finetune_epochs: int | None = None
     finetune_learning_rate: float = 1e-2
     finetune_candidates: int | None = None
+    refit: bool | None = None
     seed: int = 0
     device: str = "auto"
     lowering: str = "native"

@@ -18,22 +18,23 @@ from lerg_edge.folded_model import FoldedModel
 from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.model import RewiredModel
-from lerg_edge.options import EpochReport, Pretrained
+from lerg_edge.options import EpochReport
 from lerg_edge.training import propagated, quantised, training_device, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import stages
 from lerg_exporter.budget import Plan, choose_plan, pretraining_codes
-from lerg_exporter.bundling import Draft, draft_bundle, write
+from lerg_exporter.bundling import Draft, draft_bundle
+from lerg_exporter.data_report import seen_beside
 from lerg_exporter.estimate import DataSizes
-from lerg_exporter.folding import folded
-from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.progress import Progress, Silent
 from lerg_exporter.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
 from lerg_exporter.quiet_imports import imported_meanwhile
+from lerg_exporter.refitting import refit, refits, shape_of
 from lerg_exporter.selecting import check_selection
 from lerg_exporter.target import check_target
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
+from lerg_exporter.writing import ExportRun
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 
@@ -96,6 +97,7 @@ def export(
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen, pairs=dataset.train.pair_count)
     plan = check_export(dataset, chosen)
+    again = refits(dataset, chosen)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
@@ -111,11 +113,10 @@ def export(
         tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
         embeddings = propagated(model, dataset.train.matrix())
         metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
-        shape = folded if chosen.propagation == "folded" else stages.rewired
-        pruned = shape(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        pruned = shape_of(chosen)(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
         tell.stage("tracing")
         given = PrunedUsers() if chosen.pruned_users == "auto" else PrunedUsers(chosen.pruned_users)
-        run = _Run(dataset, chosen, plan, training.l2, model, pruned.summary, given)
+        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, given)
         draft = draft_bundle(
             pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
         )
@@ -129,13 +130,13 @@ def export(
                 served = choose_by_validation(twin.bundles, twin.held_out, pruned_users, progress=tell)
                 run = replace(run, pruned_users=served)
         first = Path(scratch) / "untuned"
-        run.write(draft, first, dataset.train)
+        run.write(draft, first)
         _check_budgets(first, chosen)
         tell.stage("evaluating")
         metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
         if dataset.test is not None and pruned_users.any():
             other = next(way for way in WAYS if way != run.pruned_users.way)
-            run.write(draft, Path(scratch) / "other", dataset.train, pruned_users=other)
+            run.write(draft, Path(scratch) / "other", pruned_users=other)
             metrics[OTHER_STAGE[run.pruned_users.way]] = _bundle_metrics(Path(scratch) / "other", dataset)
         tuned = None
         if twin is not None and chosen.tuning_epochs:
@@ -144,8 +145,13 @@ def export(
             opened = BundleFolder.open(first)
             save_state(opened.path, tuned.state(), digest=opened.digest)
             metrics["finetuned"] = _bundle_metrics(first, dataset)
+        if again:
+            tell.stage("training again on everything")
+            run, draft, tuned = refit(
+                run, training, tuned, codes=codes, work=work, scratch=Path(scratch), progress=tell
+            )
         tell.stage("writing")
-        manifest = run.write(draft, output, dataset.train, tuned=tuned, metrics=metrics, overwrite=overwrite)
+        manifest = run.write(draft, output, tuned=tuned, metrics=metrics, overwrite=overwrite)
     return ExportReport(
         Path(output),
         manifest,
@@ -167,94 +173,10 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
     """
     stages.training_options(options, pairs=dataset.train.pair_count)
     training_device(options.device)
-    plan = choose_plan(options, DataSizes.of(dataset.train))
+    shipped = dataset.whole() if refits(dataset, options) else dataset
+    plan = choose_plan(options, DataSizes.of(shipped.train, seen_beside(shipped)))
     check_selection(dataset.train, options, plan=plan)
     return plan
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Run:
-    """What every bundle of one export has in common."""
-
-    dataset: Dataset
-    options: ExportOptions
-    plan: Plan
-    l2: float
-    pretrained: Pretrained
-    summary: Mapping[str, Any]
-    pruned_users: PrunedUsers
-
-    @property
-    def limits(self) -> ProgramLimits:
-        options = self.options
-        return ProgramLimits(
-            max_batch=self.plan.batch,
-            max_users=options.users_a_call,
-            max_k=options.max_k,
-            item_table=options.item_table,
-            layer_storage=options.layer_storage,
-            l2=self.l2,
-        )
-
-    def write(
-        self,
-        draft: Draft,
-        folder: str | os.PathLike[str],
-        interactions: Interactions,
-        *,
-        pruned_users: str | None = None,
-        tuned: Tuned | None = None,
-        metrics: Mapping[str, Mapping[str, float]] | None = None,
-        overwrite: bool = False,
-    ) -> Manifest:
-        return write(
-            draft,
-            folder,
-            interactions=interactions,
-            state=None if tuned is None else tuned.state(),
-            metrics=metrics,
-            training=self._training(tuned),
-            finetune={
-                "learning_rate": self.options.finetune_learning_rate,
-                "batch": self.plan.batch,
-                "negative_candidates": self._candidates(tuned),
-            },
-            pruned_users=pruned_users or self.pruned_users.way,
-            overwrite=overwrite,
-        )
-
-    def _candidates(self, tuned: Tuned | None) -> int:
-        """Items drawn for a negative: what validation chose, else what was asked for."""
-        return tuned.negative_candidates if tuned else self.options.finetune_candidates or 1
-
-    def _training(self, tuned: Tuned | None) -> dict[str, Any]:
-        options, train = self.options, self.dataset.train
-        described: dict[str, Any] = {
-            "seed": options.seed,
-            "pairs": train.pair_count,
-            "users_without": train.report.users_without,
-            "items_without": train.report.items_without,
-            "retention": self.plan.retention,
-            "epochs": len(self.pretrained.history),
-            "best_epoch": self.pretrained.best_epoch,
-            **_kinds(options),
-            "pruned_users": self.pruned_users.described(),
-            **self.summary,
-        }
-        if tuned is not None:
-            described["finetune"] = {
-                "epochs": len(tuned.losses),
-                "best_epoch": tuned.best_epoch,
-                "validation_ndcg@20": list(tuned.scores),
-            }
-        return described
-
-
-def _kinds(options: ExportOptions) -> dict[str, Any]:
-    """What of the method was asked for otherwise than by default, for people."""
-    defaults = ExportOptions()
-    names = ("assignment", "auxiliaries", "recommender", "quantisation")
-    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,7 +198,7 @@ class _Twin:
 
 
 def _twin(
-    run: _Run,
+    run: ExportRun,
     draft: Draft,
     model: RewiredModel | FoldedModel,
     scratch: Path,
@@ -302,11 +224,11 @@ def _twin(
     )
     bundles = {way: scratch / f"fit-{way}" for way in ways}
     for way, folder in bundles.items():
-        run.write(twin, folder, _part(train, split.train), pruned_users=way)
+        run.write(twin, folder, interactions=_part(train, split.train), pruned_users=way)
     return _Twin(twin, _part(train, split.held_out), bundles)
 
 
-def _tune(run: _Run, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
+def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
     """Fine-tune on the twin, its pruned users served as the bundle's."""
     tensors, numbers = twin.draft.model.to_stage()
     options, way = run.options, run.pruned_users.way
@@ -327,9 +249,11 @@ def _full_metrics(embeddings: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """Of the unpruned model: all entities propagated over the full graph."""
     if dataset.test is None:
         return {}
-    users = dataset.train.user_count
+    users, seen = dataset.train.user_count, dataset.train.matrix()
+    if dataset.disliked is not None:
+        seen = seen + dataset.disliked.matrix()
     found = evaluate_embeddings(
-        embeddings[:users], embeddings[users:], dataset.train.matrix(), dataset.test.matrix(), k=RANKING
+        embeddings[:users], embeddings[users:], seen, dataset.test.matrix(), k=RANKING
     )
     return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
 

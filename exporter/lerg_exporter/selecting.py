@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "check_selection",
     "choose",
     "constraints_of",
+    "preferred",
     "selected",
     "selection_settings",
     "validated",
@@ -52,10 +53,17 @@ def choose(
         return make(selector), {}
     found = {name: make(name) for name in CANDIDATES}
     scores = {name: score(*chosen) for name, chosen in found.items()}
+    return found[preferred(scores)], scores
+
+
+def preferred(scores: Mapping[str, float]) -> str:
+    """The candidate that `auto` takes.
+
+    Args:
+        scores: validation NDCG@20 of each of `CANDIDATES`.
+    """
     best, program = (max(names, key=lambda name: scores[name]) for names in (CANDIDATES, PROGRAMS))
-    if scores[best] < (1 + _LEAST_GAIN) * scores[program]:
-        best = program
-    return found[best], scores
+    return program if scores[best] < (1 + _LEAST_GAIN) * scores[program] else best
 
 
 def validated(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lerg_edge.interactions import Dataset, IdMap, Interactions
-from lerg_edge.splits import split_ratio
+from lerg_edge.splits import cut
 from lerg_edge.synthetic import generate
 from lerg_exporter.options import ExportOptions
 from lerg_exporter.pipeline import export
@@ -79,7 +79,7 @@ def small_dataset(
     made = generate(users, items, interactions, communities=min(6, users, items), seed=seed)
     if text_ids:
         made = _with_text_ids(made)
-    return Dataset(*split_ratio(made, test_share=0.2, seed=seed))
+    return cut(made, "ratio", share=0.2, seed=seed)
 
 
 def _with_text_ids(made: Interactions) -> Interactions:

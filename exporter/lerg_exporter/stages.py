@@ -30,7 +30,7 @@ from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.assignments import ASSIGNMENTS
 from lerg_exporter.budget import Plan
 from lerg_exporter.options import ExportOptions
-from lerg_exporter.progress import Progress
+from lerg_exporter.progress import Progress, Silent
 from lerg_exporter.recommenders import FULL_TABLE
 from lerg_exporter.selecting import choose, selected, selection_settings, validated
 from lerg_exporter.selectors import AUTO
@@ -40,6 +40,8 @@ __all__ = [
     "assigned",
     "pretrained",
     "rewired",
+    "stopped_after",
+    "teacher_epochs",
     "training_options",
 ]
 
@@ -97,10 +99,17 @@ def assigned(
     training: TrainingOptions,
     *,
     codes: int,
+    teacher_epochs: int | None = None,
     work: WorkDir,
     progress: Progress,
 ) -> LearnedAssignment:
-    """Which codes make up which entity, and where that says it the codebook to start from."""
+    """Which codes make up which entity, and where that says it the codebook to start from.
+
+    Args:
+        codes: rows of the codebook.
+        teacher_epochs: after which the full table's training ends, if codes are learned from one; None leaves
+            that to validation.
+    """
     kind = ASSIGNMENTS[options.assignment]
     given = {
         "per_entity": options.codes_an_entity,
@@ -109,7 +118,8 @@ def assigned(
     }
     settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
     if kind.teacher:
-        settings["teacher"] = _teacher(train, options, training, work=work, progress=progress)
+        full = _teacher(train, options, training, epochs=teacher_epochs, work=work, progress=progress)
+        settings["teacher"] = full.codebook
     key = fingerprint(
         "assignment",
         made_by=kind.assign,
@@ -136,15 +146,33 @@ def _teacher(
     options: ExportOptions,
     training: TrainingOptions,
     *,
+    epochs: int | None,
     work: WorkDir,
     progress: Progress,
-) -> np.ndarray:
-    """Layer-0 rows of a full table that an assignment is learned from, float32 [N, d]."""
+) -> Pretrained:
+    """A full table, whose layer-0 rows float32 [N, d] an assignment is learned from."""
     progress.note("training the full table that codes are learned from")
     settings = teacher_options(training, pairs=train.pair_count, epochs=options.epochs)
+    if epochs is not None:
+        settings = stopped_after(settings, epochs)
     table = identity_assignment(train.user_count + train.item_count)
-    full = pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
-    return full.codebook
+    return pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
+
+
+def teacher_epochs(
+    train: Interactions, options: ExportOptions, training: TrainingOptions, *, work: WorkDir
+) -> int:
+    """The epoch of the full table that validation chose; the table is in the work folder by now."""
+    return _teacher(train, options, training, epochs=None, work=work, progress=Silent()).best_epoch
+
+
+def stopped_after(training: TrainingOptions, epochs: int) -> TrainingOptions:
+    """The same training, ended after so many epochs; 0 for a codebook that no epoch is trained for."""
+    if not epochs:
+        return training
+    if training.schedule == "constant":
+        return replace(training, epochs=epochs)
+    return replace(training, stop_after=epochs)
 
 
 def pretrained(

@@ -7,7 +7,7 @@ from typing import Any
 
 from lerg_runtime.sizes import format_size
 
-__all__ = ["Rows", "accuracy_rows", "cost_rows", "part_rows", "program_rows", "size_rows"]
+__all__ = ["Rows", "accuracy_rows", "cost_rows", "data_sentences", "part_rows", "program_rows", "size_rows"]
 
 Rows = list[Sequence[str]]
 
@@ -85,3 +85,44 @@ def cost_rows(macs: Mapping[str, int]) -> Rows:
         if name in macs
     ]
     return [("one propagation", "MACs", "of full graph"), *rows]
+
+
+_CUTS = {
+    "given": "the given test set",
+    "ratio": "a share of {share:g} of each user's pairs, drawn with seed {seed}",
+    "last": "the latest pair of each user",
+    "time": "the latest pairs of all, a share of {share:g} at most",
+}
+
+
+def data_sentences(data: Mapping[str, Any]) -> list[str]:
+    """How the data was split, what counts as seen beside it, and what the shipped model learned from."""
+    split = data["split"]
+    if split["kind"] == "none":
+        said = [f"Split none: nothing is measured ({split['reason']})."]
+    else:
+        how = _CUTS[split["kind"]].format(**split)
+        said = [
+            f"Split {split['kind']}: {how} ({split['reason']}); {split['test_pairs']:,} test pairs of "
+            f"{split['test_users']:,} users, {split['train_pairs']:,} training pairs."
+        ]
+    if split.get("pairs_in_both"):
+        said.append(f"{split['pairs_in_both']:,} test pairs are in the data too and are not measured.")
+    if split.get("tied_users"):
+        said.append(
+            f"{split['tied_users']:,} users have several pairs of their latest time; the {split['ties_by']} "
+            "decided which is the last."
+        )
+    if split.get("kept_users"):
+        said.append(
+            f"{split['kept_users']:,} users have later pairs only and keep the earliest for training."
+        )
+    if data["rating_threshold"] is not None:
+        said.append(
+            f"{data['below_threshold']:,} rows are rated below {data['rating_threshold']:g}: "
+            f"{data['disliked_pairs']:,} pairs count as seen, and nothing is learned from them."
+        )
+    if data["trained_on"] == "everything":
+        measured = "" if split["kind"] == "none" else "; the accuracy is of the model before that"
+        said.append(f"The model that ships was trained again on everything{measured}.")
+    return said

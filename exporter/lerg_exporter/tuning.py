@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lerg_exporter.progress import Progress
 from lerg_runtime import EpochReport, FineTuneProgress, Recommender
 from lerg_runtime.bundle import State
 
-__all__ = ["Tuned", "evaluate", "tune"]
+__all__ = ["Tuned", "evaluate", "retune", "tune"]
 
 RANKING = 20
 _LEAST_GAIN = (
@@ -116,6 +116,32 @@ def tune(
         },
     )
     return tuned
+
+
+def retune(bundle: Path, tuned: Tuned, *, epochs: int, seed: int) -> Tuned:
+    """Fine-tune another bundle as `tuned` was, up to the epoch that was kept.
+
+    Args:
+        bundle: not yet fine-tuned; it is not written to.
+        tuned: gives the epoch and the negatives, and the scores that chose them.
+        epochs: over which the learning rate falls.
+        seed: of batches and negatives.
+
+    Raises:
+        LergRuntimeError: the loss became no number.
+    """
+    with Recommender.open(bundle) as recommender:
+        losses: tuple[float, ...] = ()
+        if tuned.best_epoch:
+            losses = recommender.finetune(
+                None,
+                epochs=epochs,
+                negative_candidates=tuned.negative_candidates,
+                seed=seed,
+                on_epoch=lambda report: report.epoch < tuned.best_epoch,
+            ).losses
+        now = recommender.state
+    return replace(tuned, codebook=now.codebook, step=now.step, losses=losses or tuned.losses)
 
 
 def evaluate(recommender: Recommender, pairs: Interactions) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Dataset, IdMap, Interactions, ReadReport
+from lerg_edge.interactions import Dataset, IdMap, Interactions, ReadReport, SplitReport
 from lerg_edge.readers._columns import ColumnNames
 from lerg_edge.readers._delimited import read_delimited
 from lerg_edge.readers._encode import PairBuffer, id_map_of
@@ -20,13 +21,14 @@ from lerg_edge.readers._formats import file_format
 from lerg_edge.readers._lines import read_lines
 from lerg_edge.readers._parquet import read_parquet
 from lerg_edge.readers._rows import BadRow, BadRowLog
-from lerg_edge.splits import split_leave_last_out, split_ratio
+from lerg_edge.splits import CUTS, cut, cut_as_suits
 from lerg_edge.synthetic import demo_interactions, shaped_interactions
 
 __all__ = ["Split", "read_dataset", "read_interactions"]
 
-Split = Literal["auto", "given", "ratio", "leave-last-out", "none"]
-_SPLITS = ("auto", "given", "ratio", "leave-last-out", "none")
+Split = Literal["auto", "given", "ratio", "last", "leave-last-out", "time", "none"]
+_SPLITS = ("auto", "given", *CUTS)
+_ALIASES = {"leave-last-out": "last"}
 _DEMO = "demo"
 
 
@@ -63,7 +65,8 @@ def read_interactions(
             ``lerg_edge.synthetic.SHAPES``), a folder with ``train.txt``, or one file: ``.txt`` with
             ``user item item ...`` lines, ``.csv``, ``.tsv``, ``.parquet``, RecBole's ``.inter``, MovieLens'
             ``u.data`` or ``ratings.dat``; text also with ``.gz`` after it.
-        rating_threshold: keep only rows rated at least this much; users and items of the others stay known.
+        rating_threshold: keep only pairs rated at least this much; users and items of the others stay known.
+            Where the rows of a pair disagree the latest one counts, and without timestamps the last.
         skip_bad_rows: go on past rows that cannot be read, and count them in the report.
         on_bad_row: called with each skipped row.
         user_column: and the others: a table's column by its name, where the usual names do not find it;
@@ -74,14 +77,16 @@ def read_interactions(
         InputError: there is no such file, it has an unknown form, lacks a column, holds a bad row that is
             not to be skipped, or holds no interactions.
     """
-    if (generated := _generated(path, seed)) is not None:
-        return generated
     names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
+    if (generated := _generated(path, seed)) is not None:
+        _check_generated(str(path), options)
+        return generated
     buffer = _read(_training_file(Path(path)), options)
-    return _interactions(buffer, id_map_of([buffer.users]), id_map_of([buffer.items]))
+    liked, _ = _interactions(buffer, id_map_of([buffer.users]), id_map_of([buffer.items]))
+    return liked
 
 
 def read_dataset(
@@ -89,7 +94,7 @@ def read_dataset(
     *,
     test: str | Path | None = None,
     split: Split = "auto",
-    test_share: float = 0.2,
+    test_share: float | None = None,
     seed: int = 0,
     rating_threshold: float | None = None,
     skip_bad_rows: bool = False,
@@ -105,9 +110,11 @@ def read_dataset(
         path: as in ``read_interactions``.
         test: a file with the test set, in any form; a folder's own ``test.txt`` is taken without it.
         split: "given": the test set there is; "ratio": ``test_share`` of each user's pairs, drawn by
-            ``seed``; "leave-last-out": each user's latest pair; "none": no test set; "auto": given if
-            there is one, else leave-last-out if there are timestamps, else ratio. A folder's ``test.txt``
-            is left aside by all but "given" and "auto".
+            ``seed``; "last" (or "leave-last-out"): each user's latest pair; "time": the latest
+            ``test_share`` of all pairs; "none": no test set; "auto": given if there is one, else what
+            :func:`lerg_edge.splits.cut_as_suits` says. A folder's ``test.txt`` is left aside by all but
+            "given" and "auto".
+        test_share: of "ratio" and "time"; None for a fifth.
 
     The other arguments are those of ``read_interactions`` and hold for both files.
 
@@ -115,6 +122,7 @@ def read_dataset(
         InputError: as ``read_interactions``; the split is unknown or does not go with the source; or nothing
             is left to test on.
     """
+    split = _ALIASES.get(split, split)  # type: ignore[assignment]
     if split not in _SPLITS:
         raise InputError(f"split {split!r} is unknown; use one of {', '.join(_SPLITS)}")
     generated = _generated(path, seed)
@@ -126,21 +134,28 @@ def read_dataset(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
     if generated is not None:
+        _check_generated(str(path), options)
         return _held_out(generated, split, test_share=test_share, seed=seed, source=str(path))
     train_path = _training_file(Path(path))
-    test_path = Path(test) if test is not None else None
-    if test_path is None and split in ("auto", "given"):
-        test_path = _test_file_beside(train_path, folder=Path(path))
+    beside = _test_file_beside(train_path, folder=Path(path))
+    test_path = Path(test) if test is not None else beside if split in ("auto", "given") else None
     train = _read(train_path, options)
     if test_path is None:
-        interactions = _interactions(train, id_map_of([train.users]), id_map_of([train.items]))
-        return _held_out(interactions, split, test_share=test_share, seed=seed, source=str(path))
+        liked, disliked = _interactions(train, id_map_of([train.users]), id_map_of([train.items]))
+        dataset = _held_out(liked, split, test_share=test_share, seed=seed, source=str(path))
+        if beside is not None and dataset.split is not None:
+            reason = f"{dataset.split.reason}, and {beside.name} is left aside"
+            dataset = replace(dataset, split=replace(dataset.split, reason=reason))
+        return replace(dataset, disliked=disliked, rating_threshold=rating_threshold)
+    if test_share is not None:
+        raise InputError("test_share has no effect with a given test set; leave one of them out")
     held_out = _read(test_path, options)
     user_ids = id_map_of([train.users, held_out.users])
     item_ids = id_map_of([train.items, held_out.items])
-    return _without_overlap(
-        _interactions(train, user_ids, item_ids), _interactions(held_out, user_ids, item_ids), path=test_path
-    )
+    liked, disliked = _interactions(train, user_ids, item_ids)
+    wanted, _ = _interactions(held_out, user_ids, item_ids)
+    dataset = _without_overlap(liked, disliked, wanted, path=test_path)
+    return replace(dataset, rating_threshold=rating_threshold)
 
 
 def _generated(path: str | Path, seed: int) -> Interactions | None:
@@ -150,6 +165,14 @@ def _generated(path: str | Path, seed: int) -> Interactions | None:
     if isinstance(path, str) and path.startswith(f"{_DEMO}:"):
         return shaped_interactions(path.removeprefix(f"{_DEMO}:"), seed)
     return None
+
+
+def _check_generated(source: str, options: _Options) -> None:
+    if options.rating_threshold is not None or options.names.any_given:
+        raise InputError(
+            f"{source} is generated and has neither ratings nor columns; leave the rating threshold and the "
+            "column names out"
+        )
 
 
 def _training_file(path: Path) -> Path:
@@ -187,7 +210,7 @@ def _read(path: Path, options: _Options) -> PairBuffer:
     else:
         buffer = read_delimited(path, form, options.names, rating_threshold=threshold, log=log)
     buffer.form = str(form)
-    if not buffer.pair_count:
+    if buffer.pair_count <= buffer.below_threshold:
         left_out = f" ({log.count:,} bad rows, {buffer.below_threshold:,} rated below the threshold)"
         raise InputError(
             f"{path}: holds no interactions{left_out if buffer.below_threshold or log.count else ''};"
@@ -196,43 +219,76 @@ def _read(path: Path, options: _Options) -> PairBuffer:
     return buffer
 
 
-def _interactions(buffer: PairBuffer, user_ids: IdMap, item_ids: IdMap) -> Interactions:
-    return Interactions.from_pairs(
-        buffer.users.indices(user_ids),
-        buffer.items.indices(item_ids),
-        user_ids=user_ids,
-        item_ids=item_ids,
-        timestamps=buffer.times(),
-        report=ReadReport(
-            rows_read=buffer.rows_read,
-            bad_rows_skipped=buffer.bad_rows_skipped,
-            below_threshold=buffer.below_threshold,
-            form=buffer.form,
-            columns=buffer.columns,
-            timestamp_unit=buffer.timestamp_unit,
-        ),
+def _interactions(
+    buffer: PairBuffer, user_ids: IdMap, item_ids: IdMap
+) -> tuple[Interactions, Interactions | None]:
+    """The pairs rated well enough, and those rated below the threshold if there is one."""
+    users, items, times = buffer.users.indices(user_ids), buffer.items.indices(item_ids), buffer.times()
+    liked = buffer.ratings_allow()
+    report = ReadReport(
+        rows_read=buffer.rows_read,
+        bad_rows_skipped=buffer.bad_rows_skipped,
+        below_threshold=buffer.below_threshold,
+        form=buffer.form,
+        columns=buffer.columns,
+        timestamp_unit=buffer.timestamp_unit,
     )
+
+    def part(rows: NDArray[np.int64] | None, report: ReadReport | None) -> Interactions:
+        chosen = slice(None) if rows is None else rows
+        return Interactions.from_pairs(
+            users[chosen],
+            items[chosen],
+            user_ids=user_ids,
+            item_ids=item_ids,
+            timestamps=None if times is None else times[chosen],
+            rows=rows,
+            report=report,
+        )
+
+    if liked is None:
+        return part(None, report), None
+    keys = users.astype(np.int64) * max(len(item_ids), 1) + items
+    # Stable: of equally late rows, and without times of all rows, the last one of the file speaks.
+    order = np.argsort(keys, kind="stable") if times is None else np.lexsort((times, keys))
+    speaks = np.sort(order[np.flatnonzero(np.diff(keys[order], append=-1))])
+    positive, negative = speaks[liked[speaks]], speaks[~liked[speaks]]
+    if not positive.size:
+        raise InputError(
+            f"every pair is rated below the threshold in its latest row ({buffer.below_threshold:,} such "
+            "rows); lower the threshold"
+        )
+    repeats = int(np.count_nonzero(liked)) - positive.size
+    return part(positive, replace(report, duplicates_merged=repeats)), part(negative, None)
 
 
 def _held_out(
-    interactions: Interactions, split: Split, *, test_share: float, seed: int, source: str
+    interactions: Interactions, split: Split, *, test_share: float | None, seed: int, source: str
 ) -> Dataset:
-    """Cut a test set as ``split`` says; "auto" goes by time where there are timestamps."""
+    """Cut a test set as ``split`` says."""
     if split == "given":
         raise InputError(f"{source}: brings no test set; give a test file or another split")
-    if split == "none":
-        return Dataset(interactions)
-    if split == "leave-last-out" or (split == "auto" and interactions.timestamps is not None):
-        return Dataset(*split_leave_last_out(interactions))
-    return Dataset(*split_ratio(interactions, test_share=test_share, seed=seed))
+    if split == "auto":
+        return cut_as_suits(interactions, share=test_share, seed=seed)
+    return cut(interactions, split, share=test_share, seed=seed)
 
 
-def _without_overlap(train: Interactions, test: Interactions, *, path: Path) -> Dataset:
-    """Leave out of the test set what training has: it would be masked when measured, and counts as a miss."""
+def _without_overlap(
+    train: Interactions, disliked: Interactions | None, test: Interactions, *, path: Path
+) -> Dataset:
+    """Leave out of the test set what the data has: it is never recommended, and would count as a miss."""
     width = train.item_count
-    train_keys = train.users.astype(np.int64) * width + train.items
+    known = [
+        part.users.astype(np.int64) * width + part.items for part in (train, disliked) if part is not None
+    ]
     test_keys = test.users.astype(np.int64) * width + test.items
-    fresh = np.isin(test_keys, train_keys, assume_unique=True, invert=True)
+    fresh = np.isin(test_keys, np.concatenate(known), assume_unique=True, invert=True)
     if not fresh.any():
         raise InputError(f"{path}: every pair is in the training set too; give a test set of other pairs")
-    return Dataset(train, test.subset(fresh), pairs_in_both=int(np.count_nonzero(~fresh)))
+    return Dataset(
+        train,
+        test.subset(fresh),
+        pairs_in_both=int(np.count_nonzero(~fresh)),
+        disliked=disliked,
+        split=SplitReport(kind="given", reason=f"{path.name} is there"),
+    )

@@ -58,12 +58,13 @@ class EncodedIds:
 
 @dataclass(slots=True)
 class PairBuffer:
-    """The rows of one source: ids encoded, timestamps if it has them, and what was left out."""
+    """The rows of one source: ids encoded, timestamps if it has them, low ratings, and what was left out."""
 
     users: EncodedIds
     items: EncodedIds
     timestamps: Times = field(default_factory=Times)
     time_column: TimeColumn = field(default_factory=TimeColumn)
+    liked: list[NDArray[np.bool_]] = field(default_factory=list)
     rows_read: int = 0
     below_threshold: int = 0
     bad_rows_skipped: int = 0
@@ -76,19 +77,19 @@ class PairBuffer:
         return cls(EncodedIds(from_text=True), EncodedIds(from_text=True))
 
     def add(self, rows: pl.DataFrame, *, rating_threshold: float | None = None) -> None:
-        """Take a batch of usable rows; those rated below the threshold leave only their ids."""
-        keep: NDArray[np.bool_] | None = None
+        """Take a batch of usable rows, and note which are rated below the threshold."""
         if rating_threshold is not None:
-            keep = (rows["rating"] >= rating_threshold).to_numpy()
-            self.below_threshold += int(np.count_nonzero(~keep))
-        self.users.add(rows["user"], keep)
-        self.items.add(rows["item"], keep)
-        self.timestamps.add(rows if keep is None else rows.filter(pl.Series(keep)))
+            liked = (rows["rating"] >= rating_threshold).to_numpy()
+            self.below_threshold += int(np.count_nonzero(~liked))
+            self.liked.append(liked)
+        self.users.add(rows["user"])
+        self.items.add(rows["item"])
+        self.timestamps.add(rows)
         self.rows_read += len(rows)
 
     @property
     def pair_count(self) -> int:
-        """Rows kept so far."""
+        """Rows taken so far, those rated below the threshold included."""
         return sum(len(codes) for codes in self.users.codes)
 
     def times(self) -> NDArray[np.int64] | None:
@@ -102,6 +103,10 @@ class PairBuffer:
 
     def _times(self) -> tuple[NDArray[np.int64], str] | None:
         return self.timestamps.joined(dates=self.time_column.kind == "date")
+
+    def ratings_allow(self) -> NDArray[np.bool_] | None:
+        """Bool [pair_count], the rows rated at least the threshold, or None without one."""
+        return np.concatenate(self.liked) if self.liked else None
 
 
 def id_map_of(columns: Sequence[EncodedIds]) -> IdMap:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Interactions
+from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.readers import _delimited, _lines, _parquet, read_dataset, read_interactions
 from lerg_edge.synthetic import SHAPES, Shape
 
@@ -361,3 +361,66 @@ def test_public_sets_have_their_known_sizes(
     )
     assert data.train.user_ids.integral
     assert data.train.report.users_without == users - len(lines)
+
+
+def low_and_high(tmp_path: Path, rows: str, *, header: str = "user,item,rating,timestamp") -> Dataset:
+    path = tmp_path / "ratings.csv"
+    path.write_text(f"{header}\n{rows}")
+    return read_dataset(path, split="none", rating_threshold=4)
+
+
+def test_rows_below_the_threshold_are_seen_and_no_positives(tmp_path: Path) -> None:
+    data = low_and_high(tmp_path, "a,x,5,1\na,y,1,2\nb,z,3.9,3\nb,x,4,4\n")
+    assert data.disliked is not None
+    assert set(pairs_of(data.train)) == {("a", "x"), ("b", "x")}
+    assert set(pairs_of(data.disliked)) == {("a", "y"), ("b", "z")}
+    assert (data.train.report.below_threshold, data.rating_threshold) == (2, 4)
+    assert data.disliked.user_ids is data.train.user_ids
+
+
+def test_where_ratings_of_a_pair_differ_the_latest_row_counts(tmp_path: Path) -> None:
+    data = low_and_high(tmp_path, "a,x,5,9\na,x,1,3\nb,x,5,3\nb,x,1,9\nc,x,1,7\nc,x,5,7\na,y,5,1\n")
+    assert data.disliked is not None
+    assert set(pairs_of(data.train)) == {("a", "x"), ("c", "x"), ("a", "y")}
+    assert set(pairs_of(data.disliked)) == {("b", "x")}
+    assert data.train.report.below_threshold == 3
+
+
+def test_without_times_the_last_row_of_a_pair_counts(tmp_path: Path) -> None:
+    data = low_and_high(tmp_path, "a,x,5\na,x,1\nb,x,1\nb,x,5\n", header="user,item,rating")
+    assert data.disliked is not None
+    assert set(pairs_of(data.train)) == {("b", "x")}
+    assert set(pairs_of(data.disliked)) == {("a", "x")}
+
+
+def test_a_disliked_pair_is_never_held_out_and_no_part_of_a_given_test_set(tmp_path: Path) -> None:
+    rows = [f"u{user},i{item},{1 if item == 0 else 5}\n" for user in range(9) for item in range(8)]
+    (tmp_path / "all.csv").write_text("user,item,rating\n" + "".join(rows))
+    cut_out = read_dataset(tmp_path / "all.csv", split="ratio", test_share=0.5, rating_threshold=2)
+    assert cut_out.test is not None
+    assert all(item != "i0" for _, item in pairs_of(cut_out.test))
+    (tmp_path / "test.csv").write_text("user,item,rating\nu0,i0,5\nu0,new,5\nu1,new,1\nu2,i3,5\n")
+    given_one = read_dataset(tmp_path / "all.csv", test=tmp_path / "test.csv", rating_threshold=2)
+    assert given_one.test is not None
+    assert set(pairs_of(given_one.test)) == {("u0", "new")}
+    assert (given_one.pairs_in_both, given_one.held_out) == (2, None)
+
+
+def test_all_rows_below_the_threshold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="below the threshold"):
+        low_and_high(tmp_path, "a,x,1,1\na,x,2,2\n")
+    with pytest.raises(InputError, match="in its latest row"):
+        low_and_high(tmp_path, "a,x,5,1\na,x,2,2\n")
+
+
+def test_what_is_generated_has_no_ratings_and_no_columns() -> None:
+    for settings in ({"rating_threshold": 3.0}, {"user_column": "who"}):
+        with pytest.raises(InputError, match="neither ratings nor columns"):
+            read_dataset("demo", **settings)  # type: ignore[arg-type]
+
+
+def test_a_test_file_that_is_left_aside_is_told(tmp_path: Path) -> None:
+    place = folder(tmp_path, "1 10 11 12 13 14\n", "1 15\n")
+    data = read_dataset(place, split="ratio")
+    assert data.split is not None
+    assert "test.txt is left aside" in data.split.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import IdMap, Interactions
-from lerg_edge.splits import split_leave_last_out, split_ratio
+from lerg_edge.interactions import Dataset, IdMap, Interactions
+from lerg_edge.splits import cut, cut_as_suits, split_leave_last_out, split_ratio, split_time
 
 USERS, ITEMS = 6, 12
 ROWS = st.lists(
@@ -77,10 +78,13 @@ def test_ratio_draws_every_position_alike() -> None:
 @given(ROWS)
 def test_leave_last_out_takes_the_latest_of_each_user(rows: list[tuple[int, int, int]]) -> None:
     whole = built(rows)
-    of_user: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for user, item, time in triples(whole):
-        of_user[user].append((time, item))
-    expected = {user: max(pairs)[1] for user, pairs in of_user.items() if len(pairs) >= 2}
+    latest: dict[tuple[int, int], tuple[int, int]] = {}
+    for place, (user, item, time) in enumerate(rows):
+        latest[user, item] = max(latest.get((user, item), (time, place)), (time, place))
+    of_user: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for (user, item), (time, place) in latest.items():
+        of_user[user].append((time, place, item))
+    expected = {user: max(pairs)[2] for user, pairs in of_user.items() if len(pairs) >= 2}
     if not expected:
         with pytest.raises(InputError, match="two pairs"):
             split_leave_last_out(whole)
@@ -111,3 +115,127 @@ def test_shares_out_of_range_are_refused(interactions: Interactions, share: floa
 def test_negative_seed_is_refused(interactions: Interactions) -> None:
     with pytest.raises(InputError, match="seed"):
         split_ratio(interactions, test_share=0.5, seed=-1)
+
+
+def test_ties_are_broken_by_the_order_of_the_source_whatever_the_ids() -> None:
+    for items in ((3, 1, 2), (1, 2, 3), (3, 2, 1)):
+        _, test = split_leave_last_out(built([(0, item, 5) for item in items]))
+        assert test.items.tolist() == [items[-1]]
+
+
+def test_of_repeated_rows_the_latest_and_then_the_last_stands_for_the_pair() -> None:
+    # Item 1 comes again at the end at the same time, item 2 earlier: 1 is the last.
+    _, test = split_leave_last_out(built([(0, 1, 5), (0, 2, 5), (0, 1, 5), (0, 2, 3)]))
+    assert test.items.tolist() == [1]
+
+
+def test_without_an_order_ties_are_drawn_by_the_seed() -> None:
+    whole = replace(built([(0, item, 5) for item in range(8)]), rows=None)
+    drawn = {int(split_leave_last_out(whole, seed=seed)[1].items[0]) for seed in range(40)}
+    assert len(drawn) > 4
+    for seed in range(3):
+        once, again = (split_leave_last_out(whole, seed=seed)[1].items.tolist() for _ in range(2))
+        assert once == again
+    told = cut(whole, "last", seed=3).split
+    assert told is not None
+    assert (told.tied_users, told.ties_by, told.seed) == (1, "seed", 3)
+
+
+def test_how_many_users_have_ties_is_told() -> None:
+    rows = [(0, 0, 1), (0, 1, 2), (1, 0, 2), (1, 1, 2), (2, 0, 1), (2, 1, 3), (2, 2, 3), (3, 0, 7)]
+    told = cut(built(rows), "last", seed=0).split
+    assert told is not None
+    assert (told.kind, told.tied_users, told.ties_by, told.seed) == ("last", 2, "file order", None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "kind", "reason"),
+    [
+        ([(0, item, item) for item in range(5)], None, "last", "there are timestamps"),
+        ([(0, item, item) for item in range(5)], 0.4, "ratio", "a share was asked for"),
+        ([(user, item, 9) for user in range(3) for item in range(5)], None, "ratio", "3 of 3 users"),
+        ([(user, item, user) for user in range(3) for item in range(5)], None, "ratio", "3 of 3 users"),
+        (
+            [(user, item, item if user == 0 else 9) for user in range(4) for item in range(5)],
+            None,
+            "ratio",
+            "3 of 4 users",
+        ),
+        (
+            [(user, item, 9 if user == 0 else item) for user in range(4) for item in range(5)],
+            None,
+            "last",
+            "there are timestamps",
+        ),
+        ([(0, 0, 1), (1, 1, 2)], None, "none", "nobody has enough pairs"),
+    ],
+)
+def test_the_cut_that_suits(
+    rows: list[tuple[int, int, int]], share: float | None, kind: str, reason: str
+) -> None:
+    found = cut_as_suits(built(rows), share=share, seed=0)
+    assert found.split is not None
+    assert found.split.kind == kind
+    assert reason in found.split.reason
+    assert (found.test is None) == (kind == "none")
+
+
+def test_without_timestamps_small_data_is_cut_by_a_ratio_or_not_at_all() -> None:
+    few = built([(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 2, 0)], timed=False)
+    found = cut_as_suits(few, seed=0)
+    assert (found.test, found.train.pair_count) == (None, 4)
+    assert cut_as_suits(few, share=0.5, seed=0).train.pair_count == 2
+    with pytest.raises(InputError, match=r"test_share of 0\.1"):
+        cut_as_suits(few, share=0.1, seed=0)
+
+
+@given(ROWS, st.sampled_from([0.1, 0.3, 0.5, 0.9]))
+def test_a_cut_in_time_parts_before_from_after(rows: list[tuple[int, int, int]], share: float) -> None:
+    whole = built(rows)
+    users, times = ([row[part] for row in triples(whole)] for part in (0, 2))
+    if len(set(times)) == 1 or len(set(users)) == len(users):
+        with pytest.raises(InputError, match="no moment"):
+            split_time(whole, test_share=share)
+        return
+    try:
+        train, test = split_time(whole, test_share=share)
+    except InputError:
+        # Then whoever has later pairs has nothing before them but the one that they keep.
+        late = sorted(times)[-1]
+        assert all(users.count(user) == 1 for user, time in zip(users, times, strict=True) if time == late)
+        return
+    assert sorted(triples(train) + triples(test)) == triples(whole)
+    first_tested = min(time for _, _, time in triples(test))
+    kept = [(user, time) for user, _, time in triples(train) if time >= first_tested]
+    for user, time in kept:
+        # Who had nothing before the cut keeps one pair, and it is their earliest.
+        assert [mine for mine, _, _ in triples(train)].count(user) == 1
+        assert time == min(when for mine, _, when in triples(whole) if mine == user)
+    assert counts(train)[counts(whole) > 0].min() >= 1
+
+
+def test_a_cut_in_time_holds_out_the_latest_share() -> None:
+    rows = [(user, item, 10 * item + user) for user in range(2) for item in range(10)]
+    _, test = split_time(built(rows), test_share=0.2)
+    assert sorted(time for _, _, time in triples(test)) == [80, 81, 90, 91]
+    with pytest.raises(InputError, match="no moment"):
+        split_time(built([(0, 0, 5), (0, 1, 5)]), test_share=0.5)
+
+
+@pytest.mark.parametrize("kind", ["last", "none"])
+def test_a_share_without_effect_is_refused(kind: str) -> None:
+    with pytest.raises(InputError, match="test_share has no effect"):
+        cut(built([(0, 0, 0), (0, 1, 1)]), kind, share=0.3, seed=0)
+
+
+def test_what_was_cut_out_is_held_out_and_goes_back() -> None:
+    whole = built([(user, item, item) for user in range(4) for item in range(6)])
+    for kind in ("ratio", "last", "time"):
+        made = cut(whole, kind, seed=1)
+        assert made.held_out is made.test
+        back = made.whole()
+        assert triples(back.train) == triples(whole)
+        assert back.test is None
+    given_one = Dataset(made.train, made.test)
+    assert given_one.held_out is None
+    assert triples(given_one.whole().train) == triples(made.train)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lerg_edge.errors import InputError
 from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES
 from lerg_exporter.cli._options import Size, json_option, options_named
 from lerg_exporter.cli._output import print_json, print_table, progress
@@ -23,7 +24,8 @@ from lerg_exporter.options import (
 )
 from lerg_exporter.progress import Progress
 from lerg_exporter.recommenders import RECOMMENDERS
-from lerg_exporter.summary import accuracy_rows, cost_rows, program_rows, size_rows
+from lerg_exporter.saved_test import check_test_file, write_test_file
+from lerg_exporter.summary import accuracy_rows, cost_rows, data_sentences, program_rows, size_rows
 from lerg_exporter.target import check_target
 from lerg_runtime.cli.signals import at_once, telling
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_SPLITS = {"auto": "auto", "given": "given", "ratio": "ratio", "last": "leave-last-out"}
+_SPLITS = ("auto", "none", "given", "ratio", "last", "time")
 _MOST_BAD_ROWS_SHOWN = 10
 _DATA_OPTIONS = (
     "test",
@@ -72,12 +74,38 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     "--test", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Held-out interactions."
 )
 @click.option(
-    "--split", type=click.Choice(tuple(_SPLITS)), default="auto", show_default=True, help="The test set."
+    "--split",
+    type=click.Choice(_SPLITS),
+    default="auto",
+    show_default=True,
+    help="The test set: none, the given one, or cut out of DATA: a ratio of each user's pairs, the last of "
+    "each, or what came after one moment; auto takes the given one, else last where timestamps tell it, else "
+    "ratio. What is cut out counts as seen.",
 )
 @click.option(
-    "--test-share", type=float, default=0.2, show_default=True, help="Part held out by --split ratio."
+    "--test-share",
+    type=float,
+    metavar="SHARE",
+    help="Part held out by --split ratio and time.  [default: 0.2]",
 )
-@click.option("--rating-threshold", type=float, metavar="RATING", help="Leave out rows rated below this.")
+@click.option(
+    "--save-test",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the test pairs as CSV, so that lerg-edge evaluate --test FILE measures the same.",
+)
+@click.option(
+    "--refit/--no-refit",
+    default=None,
+    help="Once measured, train the model that ships on everything, the pairs cut out for testing and "
+    "validation too; a given test set stays out.  [default: only with --split none]",
+)
+@click.option(
+    "--rating-threshold",
+    type=float,
+    metavar="RATING",
+    help="Pairs rated below this count as seen, and nothing is learned from them.",
+)
 @click.option("--skip-bad-rows", is_flag=True, help="Go on after rows that cannot be read, and count them.")
 @click.option(
     "--user-column", metavar="NAME", help="Column of a table, where the usual names do not find it."
@@ -209,7 +237,14 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def run(
-    data: str, output: Path, force: bool, work_dir: Path | None, quiet: bool, as_json: bool, **given: Any
+    data: str,
+    output: Path,
+    force: bool,
+    save_test: Path | None,
+    work_dir: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Train on DATA, prune, rewire, trace, fine-tune through the program, and write a bundle.
 
@@ -221,12 +256,15 @@ def run(
     lerg-export run demo -o bundle
     lerg-export run interactions.csv -o bundle --memory-budget 64MiB
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
+    lerg-export run interactions.csv -o bundle --save-test test.csv --refit
     """
     reading = {name: given.pop(name) for name in _DATA_OPTIONS}
     for name in ("bits", "dim"):
         given[name] = int(given[name] or 0)  # 0: what suits the assignment
     options = ExportOptions(**given)
     check_target(output, overwrite=force)
+    if save_test is not None:
+        check_test_file(save_test, bundle=output, sources=(data, reading["test"]), overwrite=force)
     before = _inode(output)
 
     def left() -> str:
@@ -242,7 +280,15 @@ def run(
         options_named(click.get_current_context().command.params),
     ):
         dataset = _read(data, reading, seed=options.seed, tell=tell)
+        if save_test is not None and dataset.test is None:
+            raise InputError(
+                f"--save-test {save_test}: there is no test set to write; leave the option out or choose "
+                "another --split"
+            )
         report = _export(dataset, output, options, work_dir=work_dir, force=force, tell=tell)
+        if save_test is not None and dataset.test is not None:
+            write_test_file(save_test, dataset.test)
+            tell.note(f"{dataset.test.pair_count:,} test pairs are in {save_test}")
     if as_json:
         print_json(_described(report))
         return
@@ -256,6 +302,7 @@ def _inode(output: Path) -> int:
 
 def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> Dataset:
     from lerg_edge.readers import BadRow, read_dataset
+    from lerg_exporter.data_report import described_data
 
     shown = 0
 
@@ -266,7 +313,6 @@ def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> D
             tell.note(f"skipped {row.path}, line {row.line}: {row.reason}")
 
     tell.stage("reading")
-    reading["split"] = _SPLITS[reading["split"]]
     dataset = read_dataset(data, seed=seed, on_bad_row=on_bad_row, **reading)
     train, report = dataset.train, dataset.train.report
     tests = dataset.test.pair_count if dataset.test else 0
@@ -276,6 +322,8 @@ def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> D
         f"{tests:,} test pairs; {report.duplicates_merged:,} duplicates merged, "
         f"{report.bad_rows_skipped:,} bad rows skipped"
     )
+    for sentence in data_sentences(described_data(dataset)):
+        tell.note(sentence)
     return dataset
 
 
@@ -297,7 +345,7 @@ def _export(
 
 def _described(report: ExportReport) -> dict[str, Any]:
     document = report.manifest.document
-    kept = ("model", "programs", "storage", "metrics", "macs", "training")
+    kept = ("data", "model", "programs", "storage", "metrics", "macs", "training")
     return {"bundle": str(report.path), **{name: document[name] for name in kept}}
 
 
@@ -308,6 +356,8 @@ def _negatives(tuned: Tuned) -> str:
 
 def _print(report: ExportReport) -> None:
     document = report.manifest.document
+    for sentence in data_sentences(document["data"]):
+        click.echo(sentence)
     print_table(accuracy_rows(document))
     print_table(size_rows(document["storage"]))
     print_table(program_rows(document["programs"]))
