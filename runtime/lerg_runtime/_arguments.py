@@ -8,7 +8,7 @@ from lerg_runtime.bundle._limits import MAX_CANDIDATES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.errors import InputError
 
-__all__ = ["batch_size", "candidates", "check_k", "whole"]
+__all__ = ["batch_size", "candidates", "ranking_length", "whole"]
 
 
 def batch_size(manifest: Manifest, batch: int | None) -> int:
@@ -30,10 +30,13 @@ def candidates(manifest: Manifest, negative_candidates: int | None) -> int:
     return negative_candidates
 
 
-def check_k(k: int, *, most: int, of: str) -> None:
-    """Raises InputError where there are fewer than k."""
+def ranking_length(k: int | None, *, usual: int, most: int, of: str) -> int:
+    """As asked for, else what is usual or as many as there are. Raises InputError where there are fewer."""
+    if k is None:
+        return min(usual, most)
     if whole(k, "k", least=1) > most:
         raise InputError(f"k is {k} and there are {most} {of}; ask for at most {most}")
+    return int(k)
 
 
 def whole(value: object, name: str, *, least: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime import _evaluate, _learning, _profile, _recommend
-from lerg_runtime._arguments import batch_size, candidates, check_k, whole
+from lerg_runtime._arguments import batch_size, candidates, ranking_length, whole
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime._memory import resident_bytes
@@ -187,7 +187,7 @@ class Recommender:
         self,
         users: RawId | Sequence[RawId] | np.ndarray,
         *,
-        k: int = 20,
+        k: int | None = None,
         include_seen: bool = False,
         on_unknown: OnUnknown = "raise",
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +195,7 @@ class Recommender:
 
         Args:
             users: one raw id, or several.
-            k: 1 .. number of items.
+            k: 1 .. number of items; None for 20, or all items if there are fewer.
             include_seen: items that the user has seen may come too: those of the bundle's interactions and
                 local ones, those that the export held out, and those that were rated low.
             on_unknown: `skip` gives an unknown user no items instead of raising.
@@ -211,14 +211,14 @@ class Recommender:
             UnknownIdError: a user is unknown.
             InputError: k is out of range.
         """
-        check_k(k, most=len(self.item_ids), of="items")
+        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
         return _recommend.for_users(self._open, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
 
     def recommend_from_history(
         self,
         items: Sequence[RawId] | np.ndarray,
         *,
-        k: int = 20,
+        k: int | None = None,
         include_seen: bool = False,
         on_unknown: OnUnknown = "raise",
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +230,7 @@ class Recommender:
 
         Args:
             items: raw ids of what they have touched; order and repeats do not matter.
-            k: 1 .. number of items.
+            k: 1 .. number of items; None for 20, or all items if there are fewer.
             include_seen: items of the history may come too.
             on_unknown: `skip` leaves out unknown items.
 
@@ -241,17 +241,17 @@ class Recommender:
             UnknownIdError: an item is unknown.
             InputError: k is out of range, or there is no item, or none that is known.
         """
-        check_k(k, most=len(self.item_ids), of="items")
+        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
         return _recommend.for_history(
             self._open, items, k=k, include_seen=include_seen, on_unknown=on_unknown
         )
 
-    def similar_items(self, item: RawId, *, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def similar_items(self, item: RawId, *, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The items whose embeddings are nearest to that of `item` by cosine, itself left out.
 
         Args:
             item: raw id.
-            k: 1 .. number of items - 1.
+            k: 1 .. number of items - 1; None for 10, or all others if there are fewer.
 
         Returns:
             Raw item ids and cosines float32, best first; ties by item index.
@@ -260,7 +260,7 @@ class Recommender:
             UnknownIdError: the item is unknown.
             InputError: k is out of range.
         """
-        check_k(k, most=len(self.item_ids) - 1, of="other items")
+        k = ranking_length(k, usual=10, most=len(self.item_ids) - 1, of="other items")
         index = index_of(self.item_ids, item, kind="item")
         with self._open.serving() as serving:
             items, cosines = serving.similar(index, k=k)
@@ -332,7 +332,7 @@ class Recommender:
         self,
         test: Pairs,
         *,
-        k: int = 20,
+        k: int | None = None,
         on_unknown: OnUnknown = "raise",
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Metrics:
@@ -343,7 +343,7 @@ class Recommender:
 
         Args:
             test: held-out (user, item) raw ids, or an `InteractionsFile`.
-            k: 1 .. number of items.
+            k: 1 .. number of items; None for 20, or all items if there are fewer.
             on_unknown: `skip` leaves out interactions with an unknown id.
             on_progress: called with users done and users in all.
 
@@ -351,14 +351,14 @@ class Recommender:
             UnknownIdError: an id is unknown.
             InputError: k is out of range, or no interaction is left to measure.
         """
-        check_k(k, most=len(self.item_ids), of="items")
+        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
         pairs = self._resolved(test, on_unknown=on_unknown)
         return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
 
     def profile(
         self,
         *,
-        k: int = 20,
+        k: int | None = None,
         runs: int = 100,
         seconds: float = 5.0,
         on_progress: Callable[[int, int], object] | None = None,
@@ -366,7 +366,7 @@ class Recommender:
         """Time and memory of each program here; weights and interactions stay as they are.
 
         Args:
-            k: items of a recommendation, capped at what one call of the program gives.
+            k: items of a recommendation, capped at what one call of the program gives; None for 20.
             runs: timed runs of a program at most.
             seconds: for which a program is timed at most, beyond its first few runs.
             on_progress: called with programs done and programs in all.
@@ -376,7 +376,7 @@ class Recommender:
             BudgetError: a program does not fit the memory budget.
             LergRuntimeError: it is being fine-tuned or profiled.
         """
-        check_k(k, most=len(self.item_ids), of="items")
+        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
         if not (math.isfinite(seconds) and seconds > 0):
             raise InputError(f"seconds is {seconds}; it must be above 0")
         return _profile.profile(

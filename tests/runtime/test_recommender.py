@@ -194,3 +194,19 @@ def test_a_needed_release_that_is_not_installed(tmp_path: Path, fake_native: Non
     write_bundle(tmp_path / "b", **{**parts(model), "manifest": manifest})
     with pytest.raises(BundleError, match=r"needs ExecuTorch 1\.6 and 1\.5"):
         Recommender.open(tmp_path / "b")
+
+
+def test_the_usual_length_is_capped_at_what_there_is(tmp_path: Path, fake_native: None) -> None:
+    few = tiny_model(users=10, items=6)
+    rec = Recommender.open(write_tiny(tmp_path / "few", few, max_k=6))
+    users, items = raw_ids("text", 10, prefix="user"), raw_ids("text", 6, prefix="item")
+    assert rec.recommend(users)[0].shape == (10, 6)
+    assert len(rec.recommend_from_history([items[0]])[0]) == 5
+    assert len(rec.similar_items(items[0])[0]) == 5
+    new = next((users[u], items[i]) for u, i in zip(*np.nonzero(~few.seen()), strict=True))
+    assert rec.evaluate([new]).k == 6
+    for ask in (rec.recommend, rec.recommend_from_history):
+        with pytest.raises(InputError, match="k is 7 and there are 6 items"):
+            ask([users[0]], k=7)
+    with pytest.raises(InputError, match="k is 6 and there are 5 other items"):
+        rec.similar_items(items[0], k=6)
