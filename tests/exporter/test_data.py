@@ -206,8 +206,6 @@ def test_saved_test_pairs_keep_their_ids(tmp_path: Path) -> None:
     ("text", "options"),
     [
         ("a,x\na,y\nb,x\nb,z\nc,y\nc,z\n", ("--test-share", "0.4")),
-        ("a,x\na,y\na,z\n", ("--propagation", "folded")),
-        ("a,x\n", ()),
     ],
 )
 def test_tiny_data_works_at_defaults(
