@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime.bundle._programs import ProgramSpec
 from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.errors import BudgetError, BundleError, LergRuntimeError
 
@@ -103,7 +104,7 @@ class Engine:
                 raise BundleError(
                     f"the {kind} of program {method} are not what the manifest says; export the bundle again"
                 )
-        return LoadedMethod(loaded, load)
+        return LoadedMethod(spec, loaded, load)
 
 
 class LoadedMethod:
@@ -113,7 +114,8 @@ class LoadedMethod:
     then the method is loaded again with scratch taken as it is asked for, which the budget still bounds.
     """
 
-    def __init__(self, method: Any, load: Callable[[int], Any]) -> None:
+    def __init__(self, spec: ProgramSpec, method: Any, load: Callable[[int], Any]) -> None:
+        self._spec = spec
         self._method = method
         self._load: Callable[[int], Any] | None = load
 
@@ -124,6 +126,7 @@ class LoadedMethod:
 
         Raises:
             BudgetError: outputs or scratch do not fit the budget.
+            BundleError: the program fails on inputs that it says it takes, or gives outputs of other sizes.
         """
         try:
             results: list[np.ndarray] = self._method.execute(*inputs, outputs=outputs)
@@ -134,7 +137,24 @@ class LoadedMethod:
             self._method = None  # its memory must be free before the next one takes its own
             self._method = load(0)
             results = self._method.execute(*inputs, outputs=outputs)
+        except LergRuntimeError as error:
+            if type(error) is not LergRuntimeError:
+                raise
+            raise BundleError(f"the program cannot be run: {error}; export the bundle again") from None
+        self._check_sizes(inputs, results)
         return results
+
+    def _check_sizes(self, inputs: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> None:
+        """Refuse outputs that are not of the sizes that these inputs ask for."""
+        for tensor, result in zip(self._spec.outputs, results, strict=True):
+            wanted = tensor.shape
+            if self._spec.method == "recommend":
+                wanted = (len(inputs[0]), len(inputs[-1]))
+            if result.shape != wanted:
+                raise BundleError(
+                    f"program {self._spec.method} gave {tensor.name} of shape {result.shape} instead of "
+                    f"{wanted}; export the bundle again"
+                )
 
     def events(self) -> list[tuple[str, float]]:
         """(operator, milliseconds) of the last run, if loaded with trace."""

@@ -11,7 +11,7 @@ import numpy as np
 from lerg_runtime._engine import Engine
 from lerg_runtime._user_rows import gathered_shape
 from lerg_runtime.bundle._shape import ModelShape
-from lerg_runtime.errors import BudgetError
+from lerg_runtime.errors import BudgetError, BundleError
 
 __all__ = ["Lane", "Lanes"]
 
@@ -65,6 +65,8 @@ class Lane:
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
             found, points = self._method.execute(rows, *tables, left_out, ranks, outputs=self._outputs)
+            if found.size and not (found.min() >= -1 and found.max() < self._shape.items):
+                raise BundleError("recommend gave an item that does not exist; export the bundle again")
             end = start + len(ranks)
             yield slice(start, end), found, points
             if end < k:

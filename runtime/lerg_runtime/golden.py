@@ -117,6 +117,8 @@ def _full(golden: Mapping[str, np.ndarray], key: str, tensor: TensorSpec) -> np.
 
 
 def _difference(expected: np.ndarray, flat: np.ndarray, tolerance: float) -> str | None:
+    if expected.ndim != 1:
+        return "its example is not a list of values"
     if flat.size < expected.size:
         return f"it has {flat.size} values and at least {expected.size} are expected"
     actual = flat[sample_positions(flat.size, expected.size)]

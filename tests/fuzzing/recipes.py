@@ -176,11 +176,11 @@ def _manifest_changes(manifest: Any, rng: random.Random) -> list[Any]:
         value = rng.choice((*_STRANGE, "absent"))
         if isinstance(at, int) and not isinstance(at, bool) and rng.random() < 0.6:
             value = mutations.number(rng, at)
-        if not (value == "absent" and isinstance(address[-1], int)):
-            changes.append([address, value])
-        if value == "absent":
-            break
-    return changes[:1] if any(value == "absent" for _, value in changes) else changes
+        if value == "absent" and isinstance(address[-1], int):
+            continue
+        mutations.apply(manifest, [[address, value]])
+        changes.append([address, value])
+    return changes
 
 
 def _array_changes(data: bytes, rng: random.Random) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from _real import RealBundle
 
 from lerg_runtime import BudgetError, BundleError, Recommender, _native, kernels_path
 from lerg_runtime._engine import LoadedMethod
+from lerg_runtime.bundle import BundleFolder
 
 pytestmark = pytest.mark.native
 
@@ -226,13 +227,14 @@ def test_kernels_that_want_more_scratch_than_the_manifest_says_get_it(bundle: Pa
     assert np.array_equal(usual.state.codebook, short.state.codebook)
 
 
-def test_a_method_that_no_scratch_satisfies_is_loaded_again_once() -> None:
+def test_a_method_that_no_scratch_satisfies_is_loaded_again_once(real: RealBundle) -> None:
     class Hungry:
         def execute(self, *_: object, **__: object) -> None:
             raise BudgetError("more")
 
     scratch: list[int] = []
-    loaded = LoadedMethod(Hungry(), lambda size: scratch.append(size) or Hungry())
+    spec = BundleFolder.open(real.folder).manifest.program("encode")
+    loaded = LoadedMethod(spec, Hungry(), lambda size: scratch.append(size) or Hungry())
     for _ in range(2):
         with pytest.raises(BudgetError, match="more"):
             loaded.execute()

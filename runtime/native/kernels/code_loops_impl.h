@@ -24,7 +24,8 @@ inline Ints add_quads(const Ints* four) {
 // Lane j of the result is the sum of lane j % 4 of all four lanes of vector j / 4.
 inline Ints add_lanes(const Ints* quads) {
 #if LERG_LANES == 16
-  const __m512i* of = reinterpret_cast<const __m512i*>(quads);
+  // By value: the array of such vectors is aligned for their elements alone.
+  const __m512i of[] = {(__m512i)quads[0], (__m512i)quads[1], (__m512i)quads[2], (__m512i)quads[3]};
   const Ints a = (Ints)_mm512_shuffle_i32x4(of[0], of[1], 0x44) + (Ints)_mm512_shuffle_i32x4(of[0], of[1], 0xee);
   const Ints b = (Ints)_mm512_shuffle_i32x4(of[2], of[3], 0x44) + (Ints)_mm512_shuffle_i32x4(of[2], of[3], 0xee);
   return (Ints)_mm512_shuffle_i32x4((__m512i)a, (__m512i)b, 0x88) +
