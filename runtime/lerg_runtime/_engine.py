@@ -75,6 +75,11 @@ class Engine:
                     f"{folder.program_path()} plans other memory for {spec.method} than the manifest says; "
                     "export the bundle again"
                 )
+            if set(self._program.parameters(spec.method)) != _parameters(spec):
+                raise BundleError(
+                    f"{folder.program_path()} asks for other parameters of {spec.method} than the manifest "
+                    "says; export the bundle again"
+                )
 
     def load(
         self, method: str, *, parameters: Mapping[str, np.ndarray] | None = None, trace: bool = False
@@ -160,6 +165,14 @@ class LoadedMethod:
         """(operator, milliseconds) of the last run, if loaded with trace."""
         events: list[tuple[str, float]] = self._method.events()
         return events
+
+
+def _parameters(spec: ProgramSpec) -> set[tuple[str, str, tuple[int, ...]]]:
+    """Name, dtype and shape of what the runtime gives a method beside its inputs: the last two outputs."""
+    if spec.method != "finetune":
+        return set()
+    names = ("codebook", "step")
+    return {(name, tensor.dtype, tensor.shape) for name, tensor in zip(names, spec.outputs[-2:], strict=True)}
 
 
 def _check_release(needed: str, installed: str) -> None:

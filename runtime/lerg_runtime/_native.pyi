@@ -42,13 +42,17 @@ class Budget:
             ValueError: a dtype that programs do not have, or a negative size.
         """
 
+def operator_signatures() -> dict[str, str]:
+    """What each operator that a program may call takes, by name and overload; docs/programs.md explains."""
+
 class Program:
-    """A program file (`.pte`), verified and mapped into memory; nothing else is held before a load."""
+    """A program file (`.pte`), its plans checked, mapped into memory; nothing else is held before a load."""
 
     def __init__(self, path: str, budget: Budget) -> None:
         """
         Raises:
-            lerg_runtime.errors.BundleError: the file is missing, truncated, altered or of another format.
+            lerg_runtime.errors.BundleError: the file is missing, truncated, altered, of another format, or a
+                method asks a kernel for what it must not.
         """
 
     def methods(self) -> list[str]:
@@ -56,6 +60,9 @@ class Program:
 
     def arena_bytes(self, method: str) -> list[int]:
         """Planned working memory of a method, buffer by buffer, before anything is allocated."""
+
+    def parameters(self, method: str) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Name, dtype and shape of each external parameter that a method reads."""
 
     def operators(self, method: str) -> list[str]:
         """Operators that a method calls ("aten::mul.out"), each once, in order of first use."""

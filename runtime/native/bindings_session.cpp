@@ -9,6 +9,7 @@
 
 #include "bindings.h"
 #include "session_types.h"
+#include "signatures.h"
 
 namespace lerg::python {
 namespace {
@@ -134,6 +135,18 @@ void bind_session(nb::module_& module) {
           "operators", [](const Program& self, const std::string& method) { return texts(self.operators(method)); },
           nb::arg("method"))
       .def(
+          "parameters",
+          [](const Program& self, const std::string& method) {
+            nb::list list;
+            for (const ParameterSpec& spec : self.parameters(method)) {
+              nb::list sizes;
+              for (const int32_t size : spec.sizes) sizes.append(size);
+              list.append(nb::make_tuple(text(spec.name), type_name(spec.type), nb::tuple(sizes)));
+            }
+            return list;
+          },
+          nb::arg("method"))
+      .def(
           "load",
           [](const Program& self, const std::string& method, const nb::dict& parameters, int64_t scratch_bytes,
              bool trace) {
@@ -142,6 +155,12 @@ void bind_session(nb::module_& module) {
           },
           nb::arg("method"), nb::arg("parameters") = nb::dict(), nb::arg("scratch_bytes") = 0,
           nb::arg("trace") = false);
+
+  module.def("operator_signatures", [] {
+    nb::dict table;
+    for (const auto& [name, signature] : signatures()) table[text(name)] = text(signature.text);
+    return table;
+  });
 }
 
 }  // namespace lerg::python

@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "guards.h"
 #include "session_memory.h"
 #include "session_parameters.h"
 #include "session_program.h"
@@ -87,21 +88,19 @@ Method::Method(std::shared_ptr<const ProgramImage> program, std::string name, st
       arena_bytes_(std::move(arena_bytes)),
       budget_(std::move(budget)),
       program_(std::move(program)) {
-  if (program_->meta(name_).num_backends() > 0) fail_load("it is lowered to a backend, and this runtime has none");
-  MethodOperators operators = program_->operators(name_);  // refuses what must not be loaded
   state_ = std::make_unique<MethodState>(name_, arena_bytes_, budget_, parameters, scratch_bytes);
-  if (trace) state_->trace = std::make_unique<InstructionTrace>(std::move(operators));
+  if (trace) state_->trace = std::make_unique<InstructionTrace>(program_->plan(name_));
   EngineScope scope;
   try {
     auto loaded = program_->program().load_method(name_.c_str(), &*state_->manager, state_->trace.get(),
-                                                  &state_->parameters);
+                                                  &state_->parameters, nullptr, kernel_guards());
+    if (state_->structures.refused() > 0) throw budget_->exceeded("loading " + name_, state_->structures.refused());
     if (!loaded.ok()) {
       const ParameterMap& asked = state_->parameters;
       if (asked.missed()) throw std::invalid_argument(name_ + " needs the parameter " + asked.asked());
       if (loaded.error() == Error::InvalidExternalData) {
         throw std::invalid_argument(name_ + ": the parameter " + asked.asked() + " does not fit: " + scope.detail());
       }
-      if (state_->structures.refused() > 0) throw budget_->exceeded("loading " + name_, state_->structures.refused());
       fail_load(scope.describe(loaded.error()));
     }
     state_->method.emplace(std::move(loaded.get()));

@@ -38,6 +38,13 @@ struct TensorSpec {
   bool dynamic;
 };
 
+// A parameter as a method asks for it.
+struct ParameterSpec {
+  std::string name;
+  ScalarType type;
+  std::vector<int32_t> sizes;
+};
+
 // How an output's memory comes about. ExecuTorch has one value table a method, and an output is an index into it:
 // - direct: the value has no memory of its own, so it is pointed at the caller's array before each run;
 // - parameter: the value *is* an external parameter (the training protocol returns those). Its memory is the array that
@@ -107,6 +114,9 @@ class Program {
   std::vector<size_t> arena_bytes(const std::string& method) const;
   // Names of the operators that a method calls, in order of first use.
   std::vector<std::string> operators(const std::string& method) const;
+
+  // Its external parameters: every tensor that the caller's memory is asked for by name.
+  std::vector<ParameterSpec> parameters(const std::string& method) const;
 
   // parameters: name -> float32 memory that outlives the method; it is read and written in place.
   // scratch_bytes: bound of one kernel's scratch; 0 takes it from the budget as it comes.

@@ -60,9 +60,13 @@ struct Flatbuffer {
     return values;
   }
 
+  // Elements of a vector, 0 where the field is absent.
+  size_t count(size_t parent, int number) const { return vector(parent, number, 1).second; }
+
   // Positions of the tables in a vector of tables.
-  std::vector<size_t> tables(size_t parent, int number) const {
+  std::vector<size_t> tables(size_t parent, int number, size_t most) const {
     const auto [start, count] = vector(parent, number, sizeof(uint32_t));
+    if (count > most) throw ProgramFault("it has more of something than any program");
     std::vector<size_t> positions;
     positions.reserve(count);
     for (size_t i = 0; i < count; ++i) positions.push_back(follow(start + i * sizeof(uint32_t)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace lerg {
@@ -31,19 +32,25 @@ uint32_t clamped(size_t bytes) { return static_cast<uint32_t>(std::min<size_t>(b
 StructureAllocator::StructureAllocator(std::shared_ptr<Budget> budget)
     : MemoryAllocator(0, nullptr), budget_(std::move(budget)) {}
 
+unsigned char* StructureAllocator::take_chunk(size_t bytes) {
+  try {
+    chunks_.emplace_back(budget_, bytes, "method structures");
+    return chunks_.back().data();
+  } catch (const std::exception&) {
+    refused_ = std::max(refused_, bytes);
+  }
+  uncounted_.emplace_back(new (std::nothrow) unsigned char[bytes]);
+  return uncounted_.back().get();
+}
+
 void* StructureAllocator::allocate(size_t size, size_t alignment) {
   if (charge(size, alignment) == SIZE_MAX) return nullptr;
   unsigned char* start = static_cast<unsigned char*>(aligned(next_, alignment));
   size_t wanted = size + static_cast<size_t>(start - next_);
   if (next_ == nullptr || wanted > left_) {
     const size_t chunk = std::max(charge(size, alignment), kChunk);
-    try {
-      chunks_.emplace_back(budget_, chunk, "method structures");
-    } catch (const std::exception&) {
-      refused_ = std::max(refused_, chunk);
-      return nullptr;
-    }
-    next_ = chunks_.back().data();
+    next_ = take_chunk(chunk);
+    if (next_ == nullptr) return nullptr;
     left_ = chunk;
     start = static_cast<unsigned char*>(aligned(next_, alignment));
     wanted = size + static_cast<size_t>(start - next_);

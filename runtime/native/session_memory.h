@@ -13,6 +13,8 @@
 namespace lerg {
 
 // What a method builds when it is loaded (values, argument lists): many small pieces that live as long as the method.
+// ExecuTorch does not look at every piece before it writes to it. So what the budget refuses is served all the same,
+// uncounted, and remembered: the caller asks after loading and gives the method up.
 class StructureAllocator final : public executorch::runtime::MemoryAllocator {
  public:
   explicit StructureAllocator(std::shared_ptr<Budget> budget);
@@ -27,8 +29,11 @@ class StructureAllocator final : public executorch::runtime::MemoryAllocator {
   size_t refused() const { return refused_; }
 
  private:
+  unsigned char* take_chunk(size_t bytes);
+
   std::shared_ptr<Budget> budget_;
   std::vector<Block> chunks_;
+  std::vector<std::unique_ptr<unsigned char[]>> uncounted_;
   unsigned char* next_ = nullptr;
   size_t left_ = 0;
   size_t used_ = 0;

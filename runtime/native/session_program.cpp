@@ -19,7 +19,7 @@ namespace et = executorch::runtime;
 
 // Of the file's head: identifier at 4, then the extended header with the size of the flatbuffer.
 constexpr size_t kHeadBytes = et::Program::kMinHeadBytes;
-constexpr size_t kExtendedMagicAt = 8, kProgramSizeAt = 16;
+constexpr size_t kExtendedMagicAt = 8, kProgramSizeAt = 16, kSegmentBaseAt = 24;
 
 [[noreturn]] void fail(const std::string& path, const std::string& reason) {
   throw ProgramFault(path + " is not a program that can be run: " + reason + "; copy the bundle again");
@@ -33,6 +33,36 @@ void check_file(const std::string& path) {
   if (static_cast<size_t>(status.st_size) < kHeadBytes) fail(path, "it ends within its header");
 }
 
+uint64_t field_of_head(const uint8_t* file, size_t offset) {
+  uint64_t value;
+  std::memcpy(&value, file + offset, sizeof(value));
+  return value;
+}
+
+// Without the extended header the flatbuffer is the whole file and there are no segments.
+bool is_extended(const uint8_t* file) { return std::memcmp(file + kExtendedMagicAt, "eh00", 4) == 0; }
+
+ProgramExtent extent_of(const et::FreeableBuffer& file) {
+  const auto* bytes = static_cast<const uint8_t*>(file.data());
+  return {bytes, file.size(), is_extended(bytes) ? field_of_head(bytes, kSegmentBaseAt) : 0};
+}
+
+size_t flatbuffer_bytes(const ProgramExtent& extent) {
+  if (!is_extended(extent.file)) return extent.bytes;
+  return std::min(field_of_head(extent.file, kProgramSizeAt), extent.bytes);
+}
+
+void check_plans(const std::string& path, const Flatbuffer& buffer, const ProgramExtent& extent) {
+  if (et::Program::check_header(extent.file, extent.bytes) != et::Program::HeaderStatus::CompatibleVersion) {
+    fail(path, "it is not one of ExecuTorch 1");
+  }
+  try {
+    check_program(buffer, extent);
+  } catch (const ProgramFault& fault) {
+    fail(path, fault.what());
+  }
+}
+
 }  // namespace
 
 ProgramImage::ProgramImage(const std::string& path) : path_(path) {
@@ -42,6 +72,12 @@ ProgramImage::ProgramImage(const std::string& path) : path_(path) {
     auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
     if (!loader.ok()) throw ProgramFault("cannot read " + path + ": " + scope.describe(loader.error()));
     loader_ = std::make_unique<MmapDataLoader>(std::move(loader.get()));
+    auto file = loader_->load(0, loader_->size().get(), DataLoader::SegmentInfo(DataLoader::SegmentInfo::Type::Program));
+    if (!file.ok()) throw ProgramFault("cannot read " + path + ": " + scope.describe(file.error()));
+    file_.emplace(std::move(file.get()));
+    const ProgramExtent extent = extent_of(*file_);
+    flatbuffer_ = {extent.file, flatbuffer_bytes(extent)};
+    check_plans(path, flatbuffer_, extent);
     auto program = et::Program::load(loader_.get(), et::Program::Verification::InternalConsistency);
     if (!program.ok()) fail(path, scope.describe(program.error()));
     program_.emplace(std::move(program.get()));
@@ -67,21 +103,11 @@ et::MethodMeta ProgramImage::meta(const std::string& method) const {
   return meta.get();
 }
 
-MethodOperators ProgramImage::operators(const std::string& method) const {
-  EngineScope scope;
-  const DataLoader::SegmentInfo whole(DataLoader::SegmentInfo::Type::Program);
-  auto head = loader_->load(0, kHeadBytes, whole);
-  if (!head.ok()) fail(path_, scope.describe(head.error()));
-  const auto* bytes = static_cast<const uint8_t*>(head->data());
-  uint64_t size = loader_->size().get();
-  if (std::memcmp(bytes + kExtendedMagicAt, "eh00", 4) == 0) std::memcpy(&size, bytes + kProgramSizeAt, sizeof(size));
-  auto flatbuffer = loader_->load(0, size, whole);
-  if (!flatbuffer.ok()) fail(path_, scope.describe(flatbuffer.error()));
-  try {
-    return read_operators(static_cast<const uint8_t*>(flatbuffer->data()), flatbuffer->size(), method);
-  } catch (const ProgramFault& fault) {
-    fail(path_, fault.what());
+MethodPlan ProgramImage::plan(const std::string& method) const {
+  for (const size_t plan : read_frame(flatbuffer_).plans) {
+    if (read_plan_name(flatbuffer_, plan) == method) return read_plan(flatbuffer_, plan);
   }
+  throw std::invalid_argument(path_ + " has no method named " + method);
 }
 
 Program::Program(const std::string& path, std::shared_ptr<Budget> budget)
@@ -111,15 +137,25 @@ std::vector<size_t> Program::arena_bytes(const std::string& method) const {
 }
 
 std::vector<std::string> Program::operators(const std::string& method) const {
-  const MethodOperators found = image_->operators(method);
+  const MethodPlan plan = image_->plan(method);
   std::vector<std::string> names;
-  for (const auto& calls : found.calls) {
-    for (const int32_t index : calls) {
-      const std::string& name = found.names[static_cast<size_t>(index)];
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    }
+  for (const int32_t index : plan.calls) {
+    const std::string& name = plan.operators[static_cast<size_t>(index)];
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
   return names;
+}
+
+std::vector<ParameterSpec> Program::parameters(const std::string& method) const {
+  const MethodPlan plan = image_->plan(method);
+  std::vector<ParameterSpec> found;
+  for (const PlannedValue& value : plan.values) {
+    if (value.kind != ValueKind::kTensor) continue;
+    const PlannedTensor tensor = read_tensor(image_->flatbuffer(), value.table);
+    if (!tensor.external) continue;
+    found.push_back({tensor.name, tensor.type, {tensor.sizes.begin(), tensor.sizes.begin() + tensor.rank}});
+  }
+  return found;
 }
 
 std::unique_ptr<Method> Program::load(const std::string& method, const std::map<std::string, Array>& parameters,

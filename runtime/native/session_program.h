@@ -8,13 +8,13 @@
 #include <optional>
 #include <string>
 
-#include "session_schema.h"
+#include "plan_check.h"
 
 namespace lerg {
 
 class ProgramImage {
  public:
-  // Maps and verifies the file. Throws ProgramFault.
+  // Maps the file, checks its plans and verifies its tables. Throws ProgramFault.
   explicit ProgramImage(const std::string& path);
 
   const std::string& path() const { return path_; }
@@ -22,11 +22,15 @@ class ProgramImage {
   bool has(const std::string& method) const;
   // Throws std::invalid_argument where there is no such method, ProgramFault where its description is broken.
   executorch::runtime::MethodMeta meta(const std::string& method) const;
-  MethodOperators operators(const std::string& method) const;
+  // Throws std::invalid_argument where there is no such method.
+  MethodPlan plan(const std::string& method) const;
+  Flatbuffer flatbuffer() const { return flatbuffer_; }
 
  private:
   const std::string path_;
   std::unique_ptr<executorch::extension::MmapDataLoader> loader_;
+  std::optional<executorch::runtime::FreeableBuffer> file_;  // mapped
+  Flatbuffer flatbuffer_{nullptr, 0};         // its first part
   std::optional<executorch::runtime::Program> program_;
 };
 

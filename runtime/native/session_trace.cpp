@@ -15,7 +15,7 @@ EventTracerEntry InstructionTrace::start_profiling(const char* name, executorch:
   if (current_chain_id() < 0 || std::strcmp(name, "OPERATOR_CALL") != 0) return entry;
   entry.event_id = static_cast<int64_t>(events_.size());
   const auto now = std::chrono::steady_clock::now();
-  events_.push_back({static_cast<size_t>(current_chain_id()), current_debug_handle(), now, now});
+  events_.push_back({current_debug_handle(), now, now});
   return entry;
 }
 
@@ -26,10 +26,9 @@ void InstructionTrace::end_profiling(EventTracerEntry entry) {
 std::vector<std::pair<std::string, double>> InstructionTrace::events() const {
   std::vector<std::pair<std::string, double>> named;
   for (const Event& event : events_) {
-    const auto& calls = operators_.calls;
-    const auto index = static_cast<size_t>(calls.at(event.chain).at(event.instruction));
+    const auto index = static_cast<size_t>(plan_.calls.at(event.instruction));
     const std::chrono::duration<double, std::milli> elapsed = event.end - event.begin;
-    named.emplace_back(operators_.names[index], elapsed.count());
+    named.emplace_back(plan_.operators[index], elapsed.count());
   }
   return named;
 }

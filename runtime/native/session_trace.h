@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "session_schema.h"
+#include "plan_reader.h"
 
 namespace lerg {
 
 class InstructionTrace final : public executorch::runtime::EventTracer {
  public:
-  explicit InstructionTrace(MethodOperators operators) : operators_(std::move(operators)) {}
+  explicit InstructionTrace(MethodPlan plan) : plan_(std::move(plan)) {}
 
   void clear() { events_.clear(); }
   std::vector<std::pair<std::string, double>> events() const;
@@ -57,13 +57,12 @@ class InstructionTrace final : public executorch::runtime::EventTracer {
 
  private:
   struct Event {
-    size_t chain;
     size_t instruction;
     std::chrono::steady_clock::time_point begin;
     std::chrono::steady_clock::time_point end;
   };
 
-  const MethodOperators operators_;
+  const MethodPlan plan_;
   std::vector<Event> events_;
 };
 

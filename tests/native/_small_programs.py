@@ -16,7 +16,7 @@ import torch
 from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
 from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
 from executorch.exir.passes import MemoryPlanningPass
-from executorch.exir.schema import ExecutionPlan
+from executorch.exir.schema import ExecutionPlan, KernelCall
 from numpy.typing import NDArray
 from torch.export import Dim, ExportedProgram, export
 from torch.export.experimental import _export_forward_backward
@@ -61,7 +61,8 @@ class Pairs(torch.nn.Module):
 
     def forward(self, users: torch.Tensor, items: torch.Tensor) -> tuple[torch.Tensor]:
         rows = self.codebook * self.step
-        return (torch.nn.functional.softplus(-(rows[users] * rows[items]).sum(1)).mean(),)
+        users, items = (ids.unsqueeze(1).expand(-1, DIM) for ids in (users, items))
+        return (torch.nn.functional.softplus(-(rows.gather(0, users) * rows.gather(0, items)).sum(1)).mean(),)
 
 
 def lowered(methods: dict[str, ExportedProgram], *, trained: str | None = None) -> bytes:
@@ -107,3 +108,17 @@ def edited(program: bytes, method: str, edit: Callable[[ExecutionPlan], None]) -
     plan = next(plan for plan in file.program.execution_plan if plan.name == method)
     edit(plan)
     return bytes(serialize_pte_binary(file))
+
+
+def calls(plan: ExecutionPlan) -> list[KernelCall]:
+    """What its instructions call, in order."""
+    return [instruction.instr_args for instruction in plan.chains[0].instructions]
+
+
+def called(plan: ExecutionPlan, operator: str) -> KernelCall:
+    """The first call of an operator, by its name with or without the overload."""
+    for call in calls(plan):
+        found = plan.operators[call.op_index]
+        if operator in (found.name, f"{found.name}.{found.overload}"):
+            return call
+    raise LookupError(f"{plan.name} does not call {operator}")

@@ -44,6 +44,12 @@ class Program:
     def arena_bytes(self, method: str) -> list[int]:
         return ARENA_BYTES[method]
 
+    def parameters(self, method: str) -> list[tuple[str, str, tuple[int, ...]]]:
+        if method != "finetune":
+            return []
+        _, _, dim, _, codes, _, _, _, steps = self.model["sizes"].tolist()
+        return [("codebook", "float32", (codes, dim)), ("step", "float32", (steps,))]
+
     def load(
         self,
         method: str,

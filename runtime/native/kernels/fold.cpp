@@ -26,7 +26,7 @@ void fold_row(const Entries& entries, int64_t row, const IntegerTable& table, fl
 
 const char* check_quantiser(const Tensor& step, int64_t codes, int64_t bits) {
   if (bits != 4 && bits != 8 && bits != 16) return "bits must be 4, 8 or 16";
-  if (!is_floats(step, 1) || (step.size(0) != 1 && step.size(0) != codes))
+  if (!is_floats(step, 1) || step.size(0) < 1 || (step.size(0) != 1 && step.size(0) != codes))
     return "step must be float32, one or one a codebook row";
   return nullptr;
 }
@@ -55,7 +55,10 @@ Tensor& folded_rows_out(KernelRuntimeContext& context, const Tensor& codebook, c
   if (problem == nullptr) problem = check_placeholders(placeholders, dim, user_placeholders);
   if (problem == nullptr) problem = read_triples(users, positives, negatives, &triples);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
-  LERG_CHECK(context, resize(out, {triples.count(), dim}), out, "out cannot hold the rows");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {triples.count(), dim},
+                                  {&codebook, &step, &codes, &weights, &scales, &scale_table, &placeholders,
+                                   &users, &positives, &negatives}),
+             out, "out cannot hold the rows");
   IntegerTable table(codebook.size(0), dim, bits, Steps(step));
   if (!allocate_scratch(context, [&](Scratch& scratch) {
         table.lay_out(scratch);
@@ -97,7 +100,9 @@ Tensor& folded_table_out(KernelRuntimeContext& context, const Tensor& packed, co
   const int64_t retained = side == 0 ? entries.users : entries.rows - entries.users;
   const int64_t first_rest = side == 0 ? 0 : user_placeholders;
   const int64_t rest = side == 0 ? user_placeholders : placeholders.size(0) - user_placeholders;
-  LERG_CHECK(context, resize(out, {retained + rest, dim}), out, "out cannot hold the table");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {retained + rest, dim},
+                                  {&packed, &step, &codes, &weights, &scales, &scale_table, &placeholders}),
+             out, "out cannot hold the table");
   IntegerTable table(packed.size(0), dim, bits, Steps(step));
   if (!allocate_scratch(context, [&](Scratch& scratch) { table.lay_out(scratch); })) return out;
   table.unpack(packed);

@@ -59,7 +59,7 @@ Tensor& folded_loss_out(KernelRuntimeContext& context, const Tensor& rows, const
                         int64_t, int64_t, double l2, Tensor& out) {
   const char* problem = check_rows(rows);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
-  LERG_CHECK(context, out.scalar_type() == ScalarType::Float && out.numel() == 1, out, "out must be one float32");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {}, {&rows}), out, "out must be one float32");
   const int64_t dim = rows.size(1);
   const Batch batch{rows.const_data_ptr<float>(), rows.size(0) / 3, dim};
   double sums[kLossParts] = {0};
@@ -95,7 +95,9 @@ Tensor& folded_loss_grad_out(KernelRuntimeContext& context, const Tensor& grad, 
   LERG_CHECK(context, grad.scalar_type() == ScalarType::Float && grad.numel() == 1, out, "grad must be one float32");
   LERG_CHECK(context, code_count >= 0 && code_count <= INT32_MAX, out, "code_count must not be negative");
   const int64_t dim = rows.size(1), count = triples.count();
-  LERG_CHECK(context, resize(out, {code_count, dim}), out, "out cannot hold the codebook's gradient");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {code_count, dim},
+                                  {&grad, &rows, &codes, &weights, &scales, &scale_table, &users, &positives, &negatives}),
+             out, "out cannot hold the codebook's gradient");
   const auto blocks = static_cast<int>((dim + kUnfoldColumns - 1) / kUnfoldColumns);
   const int lanes = std::min(blocks, kMostLanes);
   float *slopes = nullptr, *factors = nullptr, *sums[kMostLanes] = {};

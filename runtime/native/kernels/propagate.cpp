@@ -44,7 +44,9 @@ Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   LERG_CHECK(context, slots_below(rows, int64_t(graph.rows(side)) + placeholders.size(0)), out,
              "a slot in rows lies outside [0, retained + placeholders)");
-  LERG_CHECK(context, resize(out, {rows.size(0), codebook.size(1)}), out, "out cannot hold the rows");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {rows.size(0), codebook.size(1)},
+                                  {&codebook, &user_codes, &item_codes, &indptr, &indices, &placeholders, &rows}),
+             out, "out cannot hold the rows");
   const PropagationShape shape{codebook.size(0), codebook.size(1), rows.size(0), int(side), int(layers), false,
                                layer_bits == 16 ? kHalves : kFloats};
   Propagation propagation(graph, shape);
@@ -71,7 +73,9 @@ Tensor& propagate_rows_grad_out(KernelRuntimeContext& context, const Tensor& gra
                                    {anchor_weight, blocks, grad.size(1)}, layers > 0, &graph);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   LERG_CHECK(context, slots_below(rows, INT64_MAX), out, "a slot in rows is negative");
-  LERG_CHECK(context, resize(out, {code_count, grad.size(1)}), out, "out cannot hold the codebook's gradient");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {code_count, grad.size(1)},
+                                  {&grad, &user_codes, &item_codes, &indptr, &indices, &rows}),
+             out, "out cannot hold the codebook's gradient");
   const PropagationShape shape{code_count, grad.size(1), rows.size(0), int(side), int(layers), true,
                                layer_bits == 16 ? kHalves : kFloats};
   Propagation propagation(graph, shape);
@@ -95,7 +99,9 @@ Tensor& propagate_table_out(KernelRuntimeContext& context, const Tensor& codeboo
                                    {anchor_weight, blocks, codebook.size(1)}, layers > 0, &graph);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
   const int64_t retained = graph.rows(side), dim = codebook.size(1);
-  LERG_CHECK(context, resize(out, {retained + placeholders.size(0), dim}), out, "out cannot hold the table");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {retained + placeholders.size(0), dim},
+                                  {&codebook, &user_codes, &item_codes, &indptr, &indices, &placeholders}),
+             out, "out cannot hold the table");
   const PropagationShape shape{codebook.size(0), dim, -1, int(side), int(layers), false,
                                layer_bits == 16 ? kHalves : kFloats};
   Propagation propagation(graph, shape);

@@ -37,7 +37,7 @@ constexpr int64_t kFloatBits = 32;
 bool good_bits(int64_t bits) { return bits == 4 || bits == 8 || bits == 16 || bits == kFloatBits; }
 
 bool good_step(const Tensor& step, int64_t rows) {
-  return is_floats(step, 1) && (step.size(0) == 1 || step.size(0) == rows);
+  return is_floats(step, 1) && (step.size(0) == 1 || (step.size(0) == rows && rows > 0));
 }
 
 bool same_shape(const Tensor& a, const Tensor& b) { return a.size(0) == b.size(0) && a.size(1) == b.size(1); }
@@ -87,7 +87,8 @@ Tensor& fake_quantise_out(KernelRuntimeContext& context, const Tensor& codebook,
   LERG_CHECK(context, is_floats(codebook, 2), out, "codebook must be a float32 matrix");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
   LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
-  LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {codebook.size(0), codebook.size(1)}, {&codebook, &step}), out,
+             "out cannot hold the codebook");
   if (bits == kFloatBits) {
     copy_rows(codebook, out);
     return out;
@@ -112,7 +113,8 @@ Tensor& fake_quantise_grad_codebook_out(KernelRuntimeContext& context, const Ten
   LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
   LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
-  LERG_CHECK(context, resize(out, {codebook.size(0), codebook.size(1)}), out, "out cannot hold the codebook");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {codebook.size(0), codebook.size(1)}, {&grad, &codebook, &step}),
+             out, "out cannot hold the codebook");
   if (bits == kFloatBits) {
     copy_rows(grad, out);
     return out;
@@ -138,7 +140,8 @@ Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor&
   LERG_CHECK(context, is_floats(grad, 2) && same_shape(grad, codebook), out, "grad must have codebook's shape");
   LERG_CHECK(context, good_step(step, codebook.size(0)), out, "step must be float32, one or one a codebook row");
   LERG_CHECK(context, good_bits(bits), out, "bits must be 4, 8, 16 or 32");
-  LERG_CHECK(context, resize(out, {step.size(0)}), out, "out cannot hold the step's gradient");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {step.size(0)}, {&grad, &codebook, &step}), out,
+             "out cannot hold the step's gradient");
   if (bits == kFloatBits) {
     std::fill_n(out.mutable_data_ptr<float>(), out.numel(), 0.0f);
     return out;
@@ -177,7 +180,7 @@ Tensor& dequantise_out(KernelRuntimeContext& context, const Tensor& codes, const
              "codes must be uint8 (4 bits), int8 (8), int16 (16) or float32 (32)");
   LERG_CHECK(context, good_step(step, codes.size(0)), out, "step must be float32, one or one a row of codes");
   const int64_t rows = codes.size(0), dim = codes.size(1) * (bits == 4 ? 2 : 1);
-  LERG_CHECK(context, resize(out, {rows, dim}), out, "out cannot hold the rows");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {rows, dim}, {&codes, &step}), out, "out cannot hold the rows");
   if (bits == kFloatBits) {
     copy_rows(codes, out);
     return out;

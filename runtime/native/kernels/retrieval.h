@@ -194,14 +194,16 @@ inline const char* check_ranking(const Tensor& item_slots, const Tensor& seen, c
   return nullptr;
 }
 
-// Checks, ranks and writes `out`, for either kind of table.
+// Checks, ranks and writes `out`, for either kind of table. `scored` are the tensors that the scorer reads.
 template <class Scorer>
 void rank_items(KernelRuntimeContext& context, const Scorer& scorer, int64_t users, const Tensor& item_slots,
-                const Tensor& seen, const Tensor& ranks, Tensor& out) {
+                const Tensor& seen, const Tensor& ranks, std::initializer_list<const Tensor*> scored, Tensor& out) {
   const char* problem = check_ranking(item_slots, seen, ranks, users);
   LERG_CHECK(context, problem == nullptr, , "%s", problem);
   const int64_t wanted = ranks.size(0);
-  LERG_CHECK(context, resize(out, {users, wanted}), , "out cannot hold the ranks");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Long, {users, wanted}, {&item_slots, &seen, &ranks}), ,
+             "out cannot hold the ranks");
+  LERG_CHECK(context, apart(out, scored), , "out shares memory with what is scored");
   Retrieval<Scorer> retrieval({item_slots.const_data_ptr<int32_t>(), seen.const_data_ptr<bool>(), users,
                                item_slots.size(0), static_cast<int32_t>(wanted)},
                               scorer);
@@ -212,7 +214,7 @@ void rank_items(KernelRuntimeContext& context, const Scorer& scorer, int64_t use
 // Scores `items` [users, ranks] a few at a time with score(user, first, slots, count, scores), -inf for item -1.
 template <class Score>
 void score_chosen(KernelRuntimeContext& context, int64_t users, const Tensor& item_slots, const Tensor& items,
-                  bool any_row, const Score& score, Tensor& out) {
+                  bool any_row, const Score& score, std::initializer_list<const Tensor*> scored, Tensor& out) {
   LERG_CHECK(context, is_array(items, ScalarType::Long, 2) && items.size(0) == users, ,
              "items must be an int64 matrix, one row a user");
   const int64_t* chosen = items.const_data_ptr<int64_t>();
@@ -220,7 +222,9 @@ void score_chosen(KernelRuntimeContext& context, int64_t users, const Tensor& it
   for (ssize_t i = 0; i < items.numel(); ++i) good &= chosen[i] >= -1 && chosen[i] < item_slots.size(0);
   LERG_CHECK(context, good, , "an item lies outside [-1, number of items)");
   const int64_t wanted = items.size(1);
-  LERG_CHECK(context, resize(out, {users, wanted}), , "out cannot hold the scores");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {users, wanted}, {&item_slots, &items}), ,
+             "out cannot hold the scores");
+  LERG_CHECK(context, apart(out, scored), , "out shares memory with what is scored");
   const int32_t* item_slot = item_slots.const_data_ptr<int32_t>();
   float* result = out.mutable_data_ptr<float>();
   for (int64_t user = 0; user < users; ++user)

@@ -63,7 +63,8 @@ Tensor& top_items_out(KernelRuntimeContext& context, const Tensor& user_rows, co
                       const Tensor& item_slots, const Tensor& seen, const Tensor& ranks, Tensor& out) {
   const char* problem = check_catalogue(user_rows, item_table, item_slots);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
-  rank_items(context, scorer_of(user_rows, item_table), user_rows.size(0), item_slots, seen, ranks, out);
+  rank_items(context, scorer_of(user_rows, item_table), user_rows.size(0), item_slots, seen, ranks,
+             {&user_rows, &item_table}, out);
   return out;
 }
 
@@ -81,7 +82,7 @@ Tensor& score_items_out(KernelRuntimeContext& context, const Tensor& user_rows, 
                  loops().score_one(
                      {padded_row, item_table.const_data_ptr<float>(), dim, slots, count, kNothing, scores});
                },
-               out);
+               {&user_rows, &item_table}, out);
   return out;
 }
 

@@ -107,7 +107,7 @@ CodeScorer scorer_of(const Tensor& user_rows, const Tensor& item_codes, const Te
 
 Tensor& row_scales_out(KernelRuntimeContext& context, const Tensor& table, Tensor& out) {
   LERG_CHECK(context, is_floats(table, 2), out, "table must be a float32 matrix");
-  LERG_CHECK(context, resize(out, {table.size(0)}), out, "out cannot hold the scales");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Float, {table.size(0)}, {&table}), out, "out cannot hold the scales");
   const float* rows = table.const_data_ptr<float>();
   float* scales = out.mutable_data_ptr<float>();
   for (int64_t row = 0; row < table.size(0); ++row)
@@ -117,7 +117,8 @@ Tensor& row_scales_out(KernelRuntimeContext& context, const Tensor& table, Tenso
 
 Tensor& quantise_rows_out(KernelRuntimeContext& context, const Tensor& table, Tensor& out) {
   LERG_CHECK(context, is_floats(table, 2), out, "table must be a float32 matrix");
-  LERG_CHECK(context, resize(out, {table.size(0), table.size(1)}), out, "out cannot hold the codes");
+  LERG_CHECK(context, prepare_out(out, ScalarType::Char, {table.size(0), table.size(1)}, {&table}), out,
+             "out cannot hold the codes");
   const int64_t dim = table.size(1);
   for (int64_t row = 0; row < table.size(0); ++row)
     quantise_row(table.const_data_ptr<float>() + row * dim, dim, out.mutable_data_ptr<int8_t>() + row * dim);
@@ -129,7 +130,8 @@ Tensor& top_items_int8_out(KernelRuntimeContext& context, const Tensor& user_row
                            const Tensor& ranks, Tensor& out) {
   const char* problem = check_catalogue(user_rows, item_codes, item_scales, item_slots);
   LERG_CHECK(context, problem == nullptr, out, "%s", problem);
-  rank_items(context, scorer_of(user_rows, item_codes, item_scales), user_rows.size(0), item_slots, seen, ranks, out);
+  rank_items(context, scorer_of(user_rows, item_codes, item_scales), user_rows.size(0), item_slots, seen, ranks,
+             {&user_rows, &item_codes, &item_scales}, out);
   return out;
 }
 
@@ -145,7 +147,7 @@ Tensor& score_items_int8_out(KernelRuntimeContext& context, const Tensor& user_r
                [&](int64_t user, int64_t, const int32_t* slots, int32_t count, float* scores) {
                  scorer.one(user, slots, count, kNothing, scores);
                },
-               out);
+               {&user_rows, &item_codes, &item_scales}, out);
   return out;
 }
 
