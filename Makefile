@@ -7,16 +7,21 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NATIVE := CMakeLists.txt $(shell find runtime/native -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name CMakeLists.txt)
-PACKAGES := $(shell find lerg_edge exporter runtime/lerg_runtime -name '*.py' -o -name '*.pyi' -o -name py.typed)
-BUILD_REQUIREMENTS := 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.28' ninja
+PACKAGES := $(shell find lerg_edge exporter runtime/lerg_runtime -name '*.py' -o -name '*.pyi' -o -name '*.txt' -o -name py.typed)
+BUILD_REQUIREMENTS := 'scikit-build-core>=0.10' 'nanobind>=3.1' 'cmake>=3.28' ninja 'auditwheel>=6' 'wheel>=0.45'
+# One wheel a machine, for every CPython from 3.11 on; the same sources give the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+MACHINE := $(shell uname -m)
+PIP_WHEEL := $(BIN)/python -m pip wheel -q --no-build-isolation --no-deps
+ARM64 := $(CURDIR)/build/arm64
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test sanitize fuzz lint types bench wheel clean
+.PHONY: .venv help demo test sanitize fuzz lint types bench wheel wheel-arm64 wheels clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 14
 
 .venv: $(VENV)/.native  ## set up the environment (the other targets do it themselves)
 
@@ -94,8 +99,28 @@ bench: $(VENV)/.native  ## time this project against its peers in one run
 wheel: dist/.built  ## build the wheel into dist/
 
 dist/.built: $(VENV)/.packages $(NATIVE) $(PACKAGES) pyproject.toml README.md
-	rm -rf dist
-	$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .
+	rm -rf build/dist dist/*_$(MACHINE).whl
+	$(PIP_WHEEL) -w build/dist .
+	$(BIN)/python tools/tag_wheel.py build/dist dist
+	touch $@
+
+wheel-arm64: dist/.built-arm64  ## cross-build the wheel for Linux on arm64 into dist/ (needs g++-aarch64-linux-gnu)
+
+wheels: wheel wheel-arm64  ## both wheels
+
+# The SDK of the target comes from executorch's own arm64 wheel, whose hash pip checks.
+$(ARM64)/.executorch: $(VENV)/.packages cmake/executorch-arm64.txt
+	rm -rf $(ARM64)/executorch $(ARM64)/executorch-*
+	$(BIN)/python -m pip download -q --no-deps --require-hashes --only-binary=:all: --python-version 3.11 \
+	  --platform manylinux_2_28_aarch64 -d $(ARM64) -r cmake/executorch-arm64.txt
+	cd $(ARM64) && $(BIN)/python -m zipfile -e executorch-*.whl . && rm executorch-*.whl
+	touch $@
+
+dist/.built-arm64: $(ARM64)/.executorch cmake/linux-arm64.cmake $(NATIVE) $(PACKAGES) pyproject.toml README.md
+	rm -rf build/dist-arm64 dist/*_aarch64.whl
+	_PYTHON_HOST_PLATFORM=linux-aarch64 CMAKE_ARGS="-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/linux-arm64.cmake \
+	  -Dexecutorch_DIR=$(ARM64)/executorch/share/cmake" $(PIP_WHEEL) -w build/dist-arm64 .
+	$(BIN)/python tools/tag_wheel.py build/dist-arm64 dist
 	touch $@
 
 clean:  ## remove what was built, and the environment

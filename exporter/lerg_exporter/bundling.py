@@ -23,6 +23,7 @@ from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.measure import Footprint, footprints
 from lerg_exporter.methods import methods_of
 from lerg_exporter.quiet_imports import quiet_imports
+from lerg_exporter.stock_android import check_android
 from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def draft_bundle(
 
     Raises:
         InputError: the lowering or propagation is not available, or the model has an empty side.
+        LergError: a portable program could not be run by stock ExecuTorch on Android.
     """
     with quiet_imports():
         from lerg_exporter.programs import trace
@@ -80,6 +82,8 @@ def draft_bundle(
         with _one_thread():
             golden = golden_examples(methods, bits=model.bits, seed=_GOLDEN_SEED)
     program = trace(methods)
+    if lowering == "portable":
+        check_android(program.plans)
     slots = (
         len(model.retained_users) + model.placeholders.user_count,
         len(model.retained_items) + model.placeholders.item_count,

@@ -44,7 +44,7 @@ def golden_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> d
 
 
 def _encode(golden: dict[str, np.ndarray], method: Method, *, bits: int, rng: np.random.Generator) -> None:
-    packed = pack(_codes(bits, rng), bits=bits).reshape(-1)
+    packed = pack(_codes(bits, rng), bits=bits).reshape(-1).view(_dtype(method, "codes"))
     _store(golden, "encode.in.codes", packed, method.inputs["codes"].shape)
     _store(golden, "encode.in.step", _steps(bits, rng), method.inputs["step"].shape)
     for name, table in zip(method.outputs, _tables(golden, method), strict=True):
@@ -92,7 +92,7 @@ def _recommend(golden: dict[str, np.ndarray], method: Method, *, rng: np.random.
     # Table rows repeat with the stored values; candidates are rows that differ, and the rest counts as seen.
     distinct = rng.permutation(min(slots, _PERIOD))[: min(items, _CANDIDATES)].astype(np.int32)
     _store(golden, "recommend.in.item_slots", distinct, (items,))
-    seen = np.ones((users, items), dtype=bool)
+    seen = np.ones((users, items), dtype=_dtype(method, "seen"))
     seen[:, : len(distinct)] = rng.random((users, len(distinct))) < 0.2
     ranks = np.arange(min(_RANKS, len(method.inputs["ranks"])), dtype=np.int64)
     rows = rng.standard_normal((users, dim)).astype(np.float32)
@@ -100,6 +100,10 @@ def _recommend(golden: dict[str, np.ndarray], method: Method, *, rng: np.random.
     outputs = method.module(*_tensors(golden, "recommend.in", method.inputs))
     for name, output in zip(method.outputs, outputs, strict=True):
         golden[f"recommend.out.{name}"] = _sample(output.numpy())
+
+
+def _dtype(method: Method, name: str) -> np.dtype:
+    return method.inputs[name].numpy().dtype
 
 
 def _codes(bits: int, rng: np.random.Generator) -> np.ndarray:

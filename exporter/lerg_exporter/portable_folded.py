@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,12 +15,14 @@ from lerg_exporter.portable_constants import stored_index
 from lerg_exporter.portable_graph import check_catalogue
 from lerg_exporter.portable_modules import Recommend, dequantised
 from lerg_exporter.portable_ops import widened
+from lerg_exporter.signatures import stock_methods
 
 __all__ = ["portable_folded_methods"]
 
 
 def portable_folded_methods(model: FoldedModel, limits: ProgramLimits) -> dict[str, Method]:
-    """`finetune`, `encode` and `recommend` of `model`, with the inputs and outputs of the native ones.
+    """`finetune`, `encode` and `recommend` of `model`, with the inputs and outputs of the native ones
+    but for types that stock Java lacks.
 
     Raises:
         InputError: the model has an empty side, or more items than ties can be told apart for.
@@ -35,10 +35,7 @@ def portable_folded_methods(model: FoldedModel, limits: ProgramLimits) -> dict[s
         "encode": Encode(constants),
         "recommend": Recommend(),
     }
-    return {
-        name: replace(method, module=modules[name], stock=True)
-        for name, method in native_folded_methods(model, limits).items()
-    }
+    return stock_methods(native_folded_methods(model, limits), modules)
 
 
 class _Entries(torch.nn.Module):
@@ -150,7 +147,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        codes: int8 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from lerg_edge.errors import InputError
@@ -13,6 +11,7 @@ from lerg_exporter.methods import Method
 from lerg_exporter.native_graph import native_graph_methods
 from lerg_exporter.portable_constants import PortableConstants
 from lerg_exporter.portable_modules import Encode, FineTune, Recommend
+from lerg_exporter.signatures import stock_methods
 
 __all__ = ["check_catalogue", "portable_graph_methods"]
 
@@ -34,7 +33,8 @@ def check_catalogue(items: int) -> None:
 
 
 def portable_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[str, Method]:
-    """`finetune`, `encode` and `recommend` of `model`, with the inputs and outputs of the native ones.
+    """`finetune`, `encode` and `recommend` of `model`, with the inputs and outputs of the native ones
+    but for types that stock Java lacks.
 
     Raises:
         InputError: the model has an empty side, or more items than ties can be told apart for.
@@ -47,7 +47,4 @@ def portable_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[s
         "encode": Encode(constants),
         "recommend": Recommend(),
     }
-    return {
-        name: replace(method, module=modules[name], stock=True)
-        for name, method in native_graph_methods(model, limits).items()
-    }
+    return stock_methods(native_graph_methods(model, limits), modules)

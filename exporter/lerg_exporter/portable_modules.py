@@ -29,7 +29,8 @@ USERS, ITEMS = 0, 1
 def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
     """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so 4 bits divide.
 
-    With 32 bits they are float32 already and stay what they are.
+    Integers of 16 bits come as int16, or as their bytes, uint8 [rows, 2 d], the lower one first. With 32 bits
+    they are float32 already and stay what they are.
     """
     if bits == FLOAT_BITS:
         return codes
@@ -38,6 +39,10 @@ def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
         high = torch.floor(values * 0.0625)
         nibbles = torch.stack((values - 16.0 * high, high), dim=-1).flatten(1)
         values = nibbles - 16.0 * (nibbles >= 8.0).to(torch.float32)
+    elif bits == 16 and codes.dtype == torch.uint8:
+        pairs = values.view(values.shape[0], -1, 2)
+        high = pairs.select(2, 1)
+        values = pairs.select(2, 0) + 256.0 * (high - 256.0 * (high >= 128.0).to(torch.float32))
     return values * step.unsqueeze(1)
 
 
@@ -213,7 +218,8 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8, int16 or float32 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        codes: int8 or float32 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16.
+        step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 
@@ -236,7 +242,7 @@ class Recommend(torch.nn.Module):
 
     Shapes:
         user_rows: float32 [B, d]; item_table: float32 [m_i + r_i, d]; item_slots: int32 [I];
-        seen: bool [B, I]; ranks: int64 [K], of which only the length matters.
+        seen: uint8 [B, I], 0 for what may be recommended; ranks: int64 [K], of which only the length matters.
         returns (int64 [B, K] item indices, -1 where candidates ran out; float32 [B, K], -inf there).
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.methods import Method
 from lerg_runtime.bundle import pack
 
-__all__ = ["encode_method", "finetune_method", "recommend_method", "step_tensor"]
+__all__ = ["encode_method", "finetune_method", "recommend_method", "step_tensor", "stock_methods"]
 
 
 def finetune_method(module: torch.nn.Module, limits: ProgramLimits) -> Method:
@@ -68,6 +70,26 @@ def recommend_method(
         },
         outputs=("items", "scores"),
     )
+
+
+def stock_methods(methods: Mapping[str, Method], modules: Mapping[str, torch.nn.Module]) -> dict[str, Method]:
+    """These methods computed by `modules` of stock operators, with inputs that stock Java can make.
+
+    Its tensors have neither booleans nor int16: `seen` is uint8, and 16-bit codes are their bytes, the lower
+    one first, uint8 [c, 2 d].
+    """
+    java = {torch.bool: torch.uint8, torch.int16: torch.uint8}
+    return {
+        name: replace(
+            method,
+            module=modules[name],
+            stock=True,
+            inputs={
+                key: value.view(java.get(value.dtype, value.dtype)) for key, value in method.inputs.items()
+            },
+        )
+        for name, method in methods.items()
+    }
 
 
 def step_tensor(step: np.ndarray) -> torch.Tensor:

@@ -111,6 +111,16 @@ class Engine:
                 )
         return LoadedMethod(spec, loaded, load)
 
+    def codes(self, codebook: np.ndarray) -> np.ndarray:
+        """A view of a packed codebook as `encode` takes it: a portable program takes 16 bits as bytes."""
+        return codebook.view(self._manifest.program("encode").inputs[0].dtype)
+
+    def empty_seen(self, users: int) -> np.ndarray:
+        """Memory for the input `seen` of `recommend`, bool or uint8 [users, I]."""
+        seen = self._manifest.program("recommend").inputs[-2]
+        array: np.ndarray = self.budget.empty((users, seen.shape[1]), seen.dtype)
+        return array
+
 
 class LoadedMethod:
     """A method with the scratch that the manifest states, and more if its kernels turn out to want it.

@@ -38,7 +38,7 @@ class Lane:
         self._method = engine.load("recommend")
         self.rows: np.ndarray = empty((users, shape.dim), "float32")
         self.gathered: np.ndarray = empty(gathered_shape(shape), shape.item_arrays[0][0])
-        self._seen: np.ndarray = empty((users, shape.items), "bool")
+        self._seen = engine.empty_seen(users)
         self._ranks: np.ndarray = empty((shape.max_k,), "int64")
         self._ranks[:] = np.arange(shape.max_k)
         largest = (shape.max_users, shape.max_k)

@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 class BuildInfo(TypedDict):
-    """What `build_info` tells."""
+    """What `build_info` tells.
+
+    The loops that were chosen for this processor: `isa` of float rows ("avx512", "avx2", "generic" or "neon"),
+    `codes` of int8 item tables (also "vnni", on arm64 "dotprod"), `rows` of quantisation and folding (also
+    "vnni"), `half` of float16 layers ("f16c", "neon" or "software").
+    """
 
     executorch: str
     isa: str
+    codes: str
+    rows: str
+    half: str
     threads: int
 
 class Budget:

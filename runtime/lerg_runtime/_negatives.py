@@ -64,7 +64,7 @@ class Negatives:
         Raises:
             BudgetError: the program `encode` does not fit beside what is in memory.
         """
-        engine.load("encode").execute(codebook, step, outputs=self._tables)
+        engine.load("encode").execute(engine.codes(codebook), step, outputs=self._tables)
 
     def draw(self, users: np.ndarray, random: Any) -> np.ndarray:
         """A negative item of each user.

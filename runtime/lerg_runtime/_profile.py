@@ -182,14 +182,15 @@ def _time(
 
 
 def _encode_inputs(bundle: OpenBundle) -> _Call:
-    return _Call((bundle.state.codebook, bundle.state.step), [*_tables(bundle)], {})
+    return _Call((bundle.engine.codes(bundle.state.codebook), bundle.state.step), [*_tables(bundle)], {})
 
 
 def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
     encode = bundle.engine.load("encode")
     user_table, *item_arrays = _tables(bundle)
-    encode.execute(bundle.state.codebook, bundle.state.step, outputs=[user_table, *item_arrays])
+    codes = bundle.engine.codes(bundle.state.codebook)
+    encode.execute(codes, bundle.state.step, outputs=[user_table, *item_arrays])
     del encode  # its arenas must be free before those of recommend are taken
     row = empty((1, shape.dim), "float32")
     rows = UserRows(
@@ -203,7 +204,7 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     )
     gathered = empty(gathered_shape(shape), str(item_arrays[0].dtype))
     rows.of_users(np.zeros(1, np.int64), row, gathered=gathered)
-    seen = empty((1, shape.items), "bool")
+    seen = bundle.engine.empty_seen(1)
     seen[:] = False
     seen[0, bundle.interactions.of_user(0)] = True
     ranks = np.arange(min(k, shape.max_k), dtype=np.int64)

@@ -78,9 +78,8 @@ class Serving:
             empty(size, dtype) for dtype, size in shape.item_arrays
         )
         encode = engine.load("encode")
-        encode.execute(
-            snapshot.state.codebook, snapshot.state.step, outputs=[self.user_table, *self.item_arrays]
-        )
+        codes = engine.codes(snapshot.state.codebook)
+        encode.execute(codes, snapshot.state.step, outputs=[self.user_table, *self.item_arrays])
         del encode  # its arenas must be free before those of recommend are taken
         self.lanes = lanes
         lanes.make_first()

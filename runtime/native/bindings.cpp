@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "kernels/isa.h"
+#include "kernels/row_loops.h"
 #include "session_engine.h"
 #include "session_threads.h"
 
@@ -49,6 +50,9 @@ nb::dict build_info() {
   nb::dict info;
   info["executorch"] = LERG_EXECUTORCH_VERSION;
   info["isa"] = isa_name();
+  info["codes"] = code_loops_name();
+  info["rows"] = row_loops_name();
+  info["half"] = half_name();
   info["threads"] = threads;
   return info;
 }

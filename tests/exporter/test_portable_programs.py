@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from lerg_edge.errors import InputError
+from lerg_edge.errors import InputError, LergError
 from lerg_edge.model import RewiredModel
 from lerg_edge.quantiser import quantise
 from lerg_exporter import portable_graph
@@ -21,6 +21,7 @@ from lerg_exporter.limits import ProgramLimits
 from lerg_exporter.methods import methods_of
 from lerg_exporter.portable_constants import stored_index
 from lerg_exporter.programs import Program, trace
+from lerg_exporter.stock_android import JAVA_DTYPES, check_android, registered_operators
 from lerg_runtime.bundle import pack
 
 pytestmark = pytest.mark.native
@@ -132,6 +133,7 @@ def test_losses_and_gradients_are_the_native_ones(case: Case, tmp_path: Path) ->
 def test_tables_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
     model = case.model
     codes = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits)
+    codes = codes.view(np.uint8) if model.bits == 16 else codes
     tables = load(case.portable, tmp_path, "encode").execute(codes, model.step)
     for found, expected in zip(tables, model.tables(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=case.tolerance * np.abs(expected).max())
@@ -148,10 +150,13 @@ def test_plans_are_what_the_runtime_finds(case: Case, tmp_path: Path) -> None:
         assert method.output_specs == [(spec.dtype, spec.shape) for spec in plan.outputs]
 
 
-def test_no_operator_is_ours(case: Case) -> None:
+def test_stock_android_can_run_and_call_them(case: Case) -> None:
+    check_android(case.portable.plans)
     for plan in case.portable.plans:
-        spaces = {name.split("::")[0] for name in plan.operators}
-        assert spaces <= {"aten", "executorch_prim"}, plan.operators
+        assert set(plan.operators) <= registered_operators()
+        assert {spec.dtype for spec in (*plan.inputs, *plan.outputs)} <= JAVA_DTYPES
+    with pytest.raises(LergError, match=r"would call lerg::\w+.*--lowering native"):
+        check_android(case.native.plans)
 
 
 # What a ranking has to tell apart: equal scores, neighbours in float32, both zeros, subnormal numbers.
@@ -191,7 +196,7 @@ def test_ranking_is_exact(
     user = np.zeros((1, 8), np.float32)
     user[0, 0] = 1.0
     where, mask = np.array(slots, np.int32), np.array([seen])
-    items, scores = ranking.execute(user, table, where, mask, np.arange(count))
+    items, scores = ranking.execute(user, table, where, mask.astype(np.uint8), np.arange(count))
     all_scores = table[where, 0]
     expected = expected_ranking(all_scores, mask[0], count)
     np.testing.assert_array_equal(items[0], expected)
@@ -205,7 +210,7 @@ def test_rows_that_are_no_numbers_are_no_candidates(ranking: Any) -> None:
     rows = rng.integers(-2, 3, (4, 8)).astype(np.float32)
     slots = rng.integers(0, 38, 50).astype(np.int32)
     seen = rng.random((4, 50)) < 0.3
-    items, _ = ranking.execute(rows, table, slots, seen, np.arange(7))
+    items, _ = ranking.execute(rows, table, slots, seen * np.uint8(255), np.arange(7))
     for user in range(4):
         scores = rows[user] @ table[slots].T
         gone = seen[user] | np.isnan(scores)

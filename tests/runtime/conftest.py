@@ -47,6 +47,7 @@ REAL: dict[str, dict[str, Any]] = {
     "32 bits": {"bits": 32},
     "folded": {"entries": 8},
     "portable": {"lowering": "portable"},
+    "portable, 16 bits": {"lowering": "portable", "bits": 16},
     "portable, folded": {"lowering": "portable", "entries": 6},
 }
 

@@ -131,7 +131,7 @@ class Manifest:
         _check_told(fields)
         return cls(
             model=shape,
-            programs=parse_programs(fields, shape),
+            programs=parse_programs(fields, shape, lowering),
             files={name: files.integer(name, least=1, most=MAX_PROGRAM_BYTES) for name in names},
             executorch=_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),

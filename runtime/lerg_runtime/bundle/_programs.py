@@ -55,14 +55,16 @@ class ProgramSpec:
     outputs: tuple[TensorSpec, ...]
 
 
-def parse_programs(fields: Fields, shape: ModelShape) -> tuple[ProgramSpec, ...]:
-    """Checked `programs` of a manifest, sorted by method; tensors must be those that `shape` asks for.
+def parse_programs(fields: Fields, shape: ModelShape, lowering: str) -> tuple[ProgramSpec, ...]:
+    """Checked `programs` of a manifest, sorted by method.
+
+    Tensors must be those that `shape` and `lowering` ask for.
 
     Raises:
         BundleError: a method is absent, repeated or unknown, or its figures do not agree.
     """
     entries = [
-        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), shape)
+        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), shape, lowering)
         for index, value in enumerate(fields.listed("programs", most=16))
     ]
     methods = tuple(sorted(entry.method for entry in entries))
@@ -73,7 +75,7 @@ def parse_programs(fields: Fields, shape: ModelShape) -> tuple[ProgramSpec, ...]
     return tuple(sorted(entries, key=lambda entry: entry.method))
 
 
-def _parse(fields: Fields, shape: ModelShape) -> ProgramSpec:
+def _parse(fields: Fields, shape: ModelShape, lowering: str) -> ProgramSpec:
     spec = ProgramSpec(
         method=fields.text("method", among=METHODS),
         file=fields.text("file", among=(PROGRAM_FILE,)),
@@ -91,7 +93,7 @@ def _parse(fields: Fields, shape: ModelShape) -> ProgramSpec:
     )
     if spec.planned_bytes != sum(spec.arena_bytes) + spec.scratch_bytes:
         raise BundleError(f"{fields.where}.planned_bytes is not the sum of arena_bytes and scratch_bytes")
-    for kind, wanted in zip(("inputs", "outputs"), _signatures(shape)[spec.method], strict=True):
+    for kind, wanted in zip(("inputs", "outputs"), _signatures(shape, lowering)[spec.method], strict=True):
         found = tuple((tensor.dtype, tensor.shape) for tensor in getattr(spec, kind))
         if found != wanted:
             raise BundleError(
@@ -112,21 +114,29 @@ def _tensors(fields: Fields, name: str) -> tuple[TensorSpec, ...]:
     return tuple(tensors)
 
 
-def _signatures(shape: ModelShape) -> dict[str, tuple[_Signature, _Signature]]:
-    """Inputs and outputs of each method, as (dtype, largest shape)."""
+def _signatures(shape: ModelShape, lowering: str) -> dict[str, tuple[_Signature, _Signature]]:
+    """Inputs and outputs of each method, as (dtype, largest shape).
+
+    Portable programs take bytes where native ones take booleans or int16, which stock Java has no tensors of.
+    """
+    codes, seen = (shape.packed_dtype, shape.packed_shape), "bool"
+    if lowering == "portable":
+        seen = "uint8"
+        if shape.packed_dtype == "int16":
+            codes = ("uint8", (shape.codes, 2 * shape.dim))
     triples = ("int64", (shape.max_batch,))
     codebook = ("float32", (shape.codes, shape.dim))
     step = ("float32", (shape.step_count,))
     user_table = ("float32", (shape.user_slots, shape.dim))
     return {
         "finetune": ((triples, triples, triples), (("float32", ()), codebook, step, codebook, step)),
-        "encode": (((shape.packed_dtype, shape.packed_shape), step), (user_table, *shape.item_arrays)),
+        "encode": ((codes, step), (user_table, *shape.item_arrays)),
         "recommend": (
             (
                 ("float32", (shape.max_users, shape.dim)),
                 *shape.item_arrays,
                 ("int32", (shape.items,)),
-                ("bool", (shape.max_users, shape.items)),
+                (seen, (shape.max_users, shape.items)),
                 ("int64", (shape.max_k,)),
             ),
             (("int64", (shape.max_users, shape.max_k)), ("float32", (shape.max_users, shape.max_k))),

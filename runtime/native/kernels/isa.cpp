@@ -24,7 +24,14 @@ bool has_f16c() {
 struct Choice {
   const Loops& loops;
   const CodeLoops& codes;
+  const char* codes_name;
 };
+
+#if defined(__aarch64__)
+constexpr const char* kBaseline = "neon";
+#else
+constexpr const char* kBaseline = "generic";
+#endif
 
 Choice choose() {
   const char* wanted = std::getenv("LERG_ISA");
@@ -34,14 +41,16 @@ Choice choose() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
-  if (avx512 && !asked("avx2") && !asked("generic"))
-    return {kAvx512Loops, vnni && !asked("avx512") ? kVnniCodeLoops : kAvx512CodeLoops};
-  if (avx2 && !asked("generic")) return {kAvx2Loops, kAvx2CodeLoops};
+  if (avx512 && !asked("avx2") && !asked("generic")) {
+    if (vnni && !asked("avx512")) return {kAvx512Loops, kVnniCodeLoops, "vnni"};
+    return {kAvx512Loops, kAvx512CodeLoops, "avx512"};
+  }
+  if (avx2 && !asked("generic")) return {kAvx2Loops, kAvx2CodeLoops, "avx2"};
 #elif defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kDotProduct = 1UL << 20;  // HWCAP_ASIMDDP, which older headers lack
-  if ((getauxval(AT_HWCAP) & kDotProduct) != 0 && !asked("neon")) return {kGenericLoops, kDotCodeLoops};
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0 && !asked("neon")) return {kGenericLoops, kDotCodeLoops, "dotprod"};
 #endif
-  return {kGenericLoops, kGenericCodeLoops};
+  return {kGenericLoops, kGenericCodeLoops, kBaseline};
 }
 
 const Choice& choice() {
@@ -56,5 +65,17 @@ const Loops& loops() { return choice().loops; }
 const CodeLoops& code_loops() { return choice().codes; }
 
 const char* isa_name() { return loops().name; }
+
+const char* code_loops_name() { return choice().codes_name; }
+
+const char* half_name() {
+#if defined(__x86_64__)
+  return &loops() == &kGenericLoops ? "software" : "f16c";
+#elif defined(__aarch64__)
+  return "neon";
+#else
+  return "software";
+#endif
+}
 
 }  // namespace lerg

@@ -15,4 +15,10 @@ const CodeLoops& code_loops();
 // "avx512", "avx2", "generic" or "neon".
 __attribute__((visibility("default"))) const char* isa_name();
 
+// What scores int8 tables: "vnni", "avx512", "avx2", "generic", on arm64 "dotprod" or "neon".
+__attribute__((visibility("default"))) const char* code_loops_name();
+
+// What converts rows of float16: "f16c", "neon" or "software".
+__attribute__((visibility("default"))) const char* half_name();
+
 }  // namespace lerg

@@ -20,4 +20,11 @@ const RowLoops& row_loops() {
   return chosen;
 }
 
+const char* row_loops_name() {
+#if defined(__x86_64__)
+  if (&row_loops() == &kVnniRowLoops) return "vnni";
+#endif
+  return isa_name();
+}
+
 }  // namespace lerg

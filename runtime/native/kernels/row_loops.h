@@ -108,4 +108,7 @@ extern const RowLoops kVnniRowLoops;
 // The table that goes with loops() of isa.h.
 const RowLoops& row_loops();
 
+// "vnni", "avx512", "avx2", "generic" or "neon".
+__attribute__((visibility("default"))) const char* row_loops_name();
+
 }  // namespace lerg

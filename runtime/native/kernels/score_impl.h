@@ -112,22 +112,14 @@ inline void transpose_quads(Vector* quads) {
   quads[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
   quads[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
 #else
-// One name for the two compilers' shuffle of two vectors of four.
-#ifdef __clang__
-#define LERG_SHUFFLE(left, right, ...) __builtin_shufflevector(left, right, __VA_ARGS__)
-#else
-  typedef int32_t Places __attribute__((vector_size(16)));
-#define LERG_SHUFFLE(left, right, ...) __builtin_shuffle(left, right, Places{__VA_ARGS__})
-#endif
-  const Vector a = LERG_SHUFFLE(quads[0], quads[1], 0, 4, 1, 5);
-  const Vector b = LERG_SHUFFLE(quads[2], quads[3], 0, 4, 1, 5);
-  const Vector c = LERG_SHUFFLE(quads[0], quads[1], 2, 6, 3, 7);
-  const Vector d = LERG_SHUFFLE(quads[2], quads[3], 2, 6, 3, 7);
-  quads[0] = LERG_SHUFFLE(a, b, 0, 1, 4, 5);
-  quads[1] = LERG_SHUFFLE(a, b, 2, 3, 6, 7);
-  quads[2] = LERG_SHUFFLE(c, d, 0, 1, 4, 5);
-  quads[3] = LERG_SHUFFLE(c, d, 2, 3, 6, 7);
-#undef LERG_SHUFFLE
+  const Vector a = __builtin_shufflevector(quads[0], quads[1], 0, 4, 1, 5);
+  const Vector b = __builtin_shufflevector(quads[2], quads[3], 0, 4, 1, 5);
+  const Vector c = __builtin_shufflevector(quads[0], quads[1], 2, 6, 3, 7);
+  const Vector d = __builtin_shufflevector(quads[2], quads[3], 2, 6, 3, 7);
+  quads[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  quads[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  quads[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  quads[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
 #endif
 }
 
