@@ -17,7 +17,7 @@ ARM64 := $(CURDIR)/build/arm64
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test sanitize fuzz lint types bench wheel wheel-arm64 wheels clean
+.PHONY: .venv help demo test sanitize fuzz lint types bench wheel wheel-arm64 wheels clang clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -107,6 +107,11 @@ dist/.built: $(VENV)/.packages $(NATIVE) $(PACKAGES) pyproject.toml README.md
 wheel-arm64: dist/.built-arm64  ## cross-build the wheel for Linux on arm64 into dist/ (needs g++-aarch64-linux-gnu)
 
 wheels: wheel wheel-arm64  ## both wheels
+
+clang: $(ARM64)/.executorch  ## compile all native code for arm64 with clang and libc++ (needs clang, lld, libc++-dev)
+	$(BIN)/cmake -G Ninja -S . -B build/clang -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/clang-arm64.cmake \
+	  -DLERG_CHECK_ONLY=ON -Dexecutorch_DIR=$(ARM64)/executorch/share/cmake -DPython_EXECUTABLE=$(BIN)/python >/dev/null
+	$(BIN)/cmake --build build/clang
 
 # The SDK of the target comes from executorch's own arm64 wheel, whose hash pip checks.
 $(ARM64)/.executorch: $(VENV)/.packages cmake/executorch-arm64.txt

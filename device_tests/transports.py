@@ -61,4 +61,42 @@ class LocalTransport:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-TRANSPORTS: dict[str, type[Transport]] = {"local": LocalTransport}
+class Arm64Transport(LocalTransport):
+    """An arm64 processor without the dot product, a Raspberry Pi 4's, emulated over a Debian userland.
+
+    Raises:
+        FileNotFoundError: the wheel is not built, or a command is missing.
+    """
+
+    cpu = "cortex-a72"
+
+    def __init__(self) -> None:
+        from device_tests.userland import NEEDED, arm64_wheel
+
+        missing = [name for name in NEEDED if shutil.which(name) is None]
+        wheel = arm64_wheel()
+        if missing or wheel is None:
+            raise FileNotFoundError(
+                f"{', '.join(missing) or 'the wheel'} is not there; see device_tests/README.md"
+            )
+        super().__init__()
+        self._wheel = wheel
+
+    def python(self, *arguments: str) -> Completed:
+        from device_tests.userland import emulated
+
+        done = emulated(self._wheel, self.cpu, *arguments, cwd=self._folder)
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+
+class Arm64DotTransport(Arm64Transport):
+    """The same of a processor that has the dot product, a Raspberry Pi 5's."""
+
+    cpu = "cortex-a76"
+
+
+TRANSPORTS: dict[str, type[Transport]] = {
+    "local": LocalTransport,
+    "arm64": Arm64Transport,
+    "arm64-dot": Arm64DotTransport,
+}

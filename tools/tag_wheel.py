@@ -14,7 +14,11 @@ from pathlib import Path
 
 
 def platform_tag(wheel: Path) -> str:
-    """The manylinux tag of a wheel of any machine; SystemExit with auditwheel's answer where there is none."""
+    """The manylinux tag of a wheel of any machine.
+
+    Raises:
+        SystemExit: auditwheel finds none; its answer is the message.
+    """
     show = [sys.executable, "-m", "auditwheel", "show", str(wheel)]
     done = subprocess.run(show, capture_output=True, text=True)
     found = re.search(r'platform\s+tag:\s+"(manylinux_\w+)"', done.stdout)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 class BuildInfo(TypedDict):
     """What `build_info` tells.
 
-    The loops that were chosen for this processor: `isa` of float rows ("avx512", "avx2", "generic" or "neon"),
+    The loops that were chosen for this processor: `isa` of float rows ("avx512", "avx2", "generic", "neon"),
     `codes` of int8 item tables (also "vnni", on arm64 "dotprod"), `rows` of quantisation and folding (also
-    "vnni"), `half` of float16 layers ("f16c", "neon" or "software").
+    "vnni"), `half` of float16 layers ("f16c", "neon", "software").
     """
 
     executorch: str

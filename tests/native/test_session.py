@@ -280,7 +280,12 @@ def test_threads_take_turns(small: SmallProgram, dense: _native.Method, batch: N
 def test_build_info_and_threads() -> None:
     info = _native.build_info()
     assert info["executorch"].startswith("1.5.")
-    known = {"avx512": {"avx512", "vnni"}, "avx2": {"avx2"}, "generic": {"generic"}, "neon": {"neon", "dotprod"}}
+    known = {
+        "avx512": {"avx512", "vnni"},
+        "avx2": {"avx2"},
+        "generic": {"generic"},
+        "neon": {"neon", "dotprod"},
+    }
     assert info["codes"] in known[info["isa"]]
     assert info["rows"] in known[info["isa"]] - {"dotprod"}
     assert info["half"] == {"generic": "software", "neon": "neon"}.get(info["isa"], "f16c")

