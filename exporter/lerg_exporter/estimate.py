@@ -26,7 +26,7 @@ from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime.bundle import FineTuneDefaults, Manifest, ModelShape, ProgramSpec
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._npz import npz_bytes
-from lerg_runtime.bundle._programs import STRUCTURE_BYTES
+from lerg_runtime.bundle._programs import PROGRAM_FILE, STRUCTURE_BYTES
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._seen_only import encode_seen_only
 from lerg_runtime.bundle._writer import _id_arrays
@@ -113,7 +113,7 @@ def memory_plan(
     manifest = Manifest(
         model=shape,
         programs=tuple(_portable_programs(shape) if lowering == "portable" else _programs(shape)),
-        files={},
+        files={PROGRAM_FILE: _program_file_bytes(shape, lowering)},
         executorch="",
         finetune=FineTuneDefaults(
             learning_rate=1.0,
@@ -148,6 +148,13 @@ def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native"
         "programs": _PROGRAM_OVERHEAD,
         "manifest and checks": _OTHER_FILES,
     }
+
+
+def _program_file_bytes(shape: ModelShape, lowering: str) -> int:
+    constants = portable_constants(shape) if lowering == "portable" else _row_constants(shape)
+    placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
+    held = sum(size for name, size in constants.items() if name != "float weights")  # a file of their own
+    return held + placeholders + _PROGRAM_OVERHEAD
 
 
 def _programs(shape: ModelShape) -> list[ProgramSpec]:

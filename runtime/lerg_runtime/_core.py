@@ -182,7 +182,7 @@ class OpenBundle:
         users, items = state.users, state.items
         if len(users) == 0:
             return stored
-        if bool((stored.find(users, items) >= 0).any()):
+        if stored.has_any(users, items):
             where = self.folder.path / STATE_FILE
             raise BundleError(
                 f"{where}: a local interaction is in the bundle already; restore it from a copy"

@@ -63,7 +63,10 @@ class Engine:
         self._manifest = folder.manifest
         _check_release(folder.manifest.executorch, str(native().build_info()["executorch"]))
         self.budget: Any = native().Budget(budget_bytes or 0)
-        self._program: Any = native().Program(folder.program_path(), self.budget)
+        # Read and not mapped: another process could change or shorten the file under a mapping, after it
+        # was checked, and a shortened one would end this process.
+        data = folder.read_program(allocate=self.budget.empty)
+        self._program: Any = native().Program(folder.program_path(), self.budget, data)
         missing = {spec.method for spec in self._manifest.programs} - set(self._program.methods())
         if missing:
             raise BundleError(

@@ -54,10 +54,14 @@ def operator_signatures() -> dict[str, str]:
     """What each operator that a program may call takes, by name and overload; docs/programs.md explains."""
 
 class Program:
-    """A program file (`.pte`), its plans checked, mapped into memory; nothing else is held before a load."""
+    """A program file (`.pte`), its plans checked, in memory; nothing else is held before a load."""
 
-    def __init__(self, path: str, budget: Budget) -> None:
+    def __init__(self, path: str, budget: Budget, data: np.ndarray | None = None) -> None:
         """
+        Args:
+            path: of the file, which is mapped, and then must not change or shrink.
+            data: uint8 [n], the bytes of the file where they have been read; the path is then for messages.
+
         Raises:
             lerg_runtime.errors.BundleError: the file is missing, truncated, altered, of another format, or a
                 method asks a kernel for what it must not.

@@ -1,7 +1,7 @@
 """How much memory a bundle needs, item by item, known before any of it is taken.
 
-The items are what the runtime takes from its budget: arrays, ExecuTorch's arenas and scratch. Python, numpy,
-the native libraries and the mapped program file are not among them.
+The items are what the runtime takes from its budget: arrays, ExecuTorch's arenas and scratch. Python, numpy
+and the native libraries are not among them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from lerg_runtime._user_rows import gathered_shape
 from lerg_runtime.bundle._csr import index_dtype
 from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.errors import BudgetError
 from lerg_runtime.sizes import format_size
@@ -300,6 +301,8 @@ def _resident(manifest: Manifest, sizes: StoredSizes, local: int) -> tuple[PlanI
             if pairs
         ),
         PlanItem("codebook", _packed_bytes(manifest)),
+        PlanItem("local interactions", _blocks(4 * local, 4 * local)),
+        PlanItem("program file", _blocks(manifest.files[PROGRAM_FILE])),
     )
 
 

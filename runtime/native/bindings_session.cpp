@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "session_program.h"
 #include "session_types.h"
 #include "signatures.h"
 
@@ -124,11 +125,13 @@ void bind_session(nb::module_& module) {
       .def_prop_ro("scratch_peak", [](const BoundMethod& self) { return self.method().scratch_peak(); })
       .def("events", [](const BoundMethod& self) { return named_times(self.method().events()); });
 
-  nb::class_<Program>(module, "Program", "A program file, mapped into memory.")
-      .def(nb::new_([](const std::string& path, const std::shared_ptr<Budget>& budget) {
-             return std::make_unique<Program>(path, budget);
+  nb::class_<Program>(module, "Program", "A program file, in memory.")
+      .def(nb::new_([](const std::string& path, const std::shared_ptr<Budget>& budget, const nb::object& data) {
+             if (data.is_none()) return std::make_unique<Program>(path, budget);
+             auto held = std::make_shared<Argument>(typed_argument(data, "data", ScalarType::Byte));
+             return std::make_unique<Program>(path, budget, FileBytes{held->array.data, held->hold.size(), held});
            }),
-           nb::arg("path"), nb::arg("budget"))
+           nb::arg("path"), nb::arg("budget"), nb::arg("data") = nb::none())
       .def("methods", [](const Program& self) { return texts(self.methods()); })
       .def("arena_bytes", &Program::arena_bytes, nb::arg("method"))
       .def(

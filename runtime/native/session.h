@@ -18,6 +18,7 @@
 namespace lerg {
 
 class ProgramImage;
+struct FileBytes;
 class MethodState;
 
 using executorch::aten::ScalarType;
@@ -108,6 +109,8 @@ class Program {
  public:
   // Throws ProgramFault.
   Program(const std::string& path, std::shared_ptr<Budget> budget);
+  // The file has been read into memory; the path is for messages.
+  Program(const std::string& path, std::shared_ptr<Budget> budget, FileBytes file);
 
   std::vector<std::string> methods() const;
   // Planned buffers of a method in bytes, before anything is allocated. Throws std::invalid_argument, ProgramFault.

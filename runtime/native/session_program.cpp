@@ -1,5 +1,7 @@
 #include "session_program.h"
 
+#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 namespace lerg {
 namespace {
 
+using executorch::extension::BufferDataLoader;
 using executorch::extension::MmapDataLoader;
 using executorch::runtime::DataLoader;
 using executorch::runtime::Error;
@@ -67,11 +70,25 @@ void check_plans(const std::string& path, const Flatbuffer& buffer, const Progra
 
 ProgramImage::ProgramImage(const std::string& path) : path_(path) {
   check_file(path);
-  EngineScope scope;
-  try {
+  {
+    EngineScope scope;
     auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
     if (!loader.ok()) throw ProgramFault("cannot read " + path + ": " + scope.describe(loader.error()));
     loader_ = std::make_unique<MmapDataLoader>(std::move(loader.get()));
+  }
+  verify();
+}
+
+ProgramImage::ProgramImage(const std::string& path, FileBytes file) : path_(path), file_bytes_(std::move(file)) {
+  if (file_bytes_.size < kHeadBytes) fail(path, "it ends within its header");
+  loader_ = std::make_unique<BufferDataLoader>(file_bytes_.data, file_bytes_.size);
+  verify();
+}
+
+void ProgramImage::verify() {
+  const std::string& path = path_;
+  EngineScope scope;
+  try {
     auto file = loader_->load(0, loader_->size().get(), DataLoader::SegmentInfo(DataLoader::SegmentInfo::Type::Program));
     if (!file.ok()) throw ProgramFault("cannot read " + path + ": " + scope.describe(file.error()));
     file_.emplace(std::move(file.get()));
@@ -112,6 +129,9 @@ MethodPlan ProgramImage::plan(const std::string& method) const {
 
 Program::Program(const std::string& path, std::shared_ptr<Budget> budget)
     : image_(std::make_shared<const ProgramImage>(path)), budget_(std::move(budget)) {}
+
+Program::Program(const std::string& path, std::shared_ptr<Budget> budget, FileBytes file)
+    : image_(std::make_shared<const ProgramImage>(path, std::move(file))), budget_(std::move(budget)) {}
 
 std::vector<std::string> Program::methods() const {
   EngineScope scope;

@@ -1,7 +1,7 @@
-// The mapped file and ExecuTorch's view of it, shared by a Program and the methods loaded from it.
+// The file, mapped or read, and ExecuTorch's view of it, shared by a Program and the methods loaded from it.
 #pragma once
 
-#include <executorch/extension/data_loader/mmap_data_loader.h>
+#include <executorch/runtime/core/data_loader.h>
 #include <executorch/runtime/executor/program.h>
 
 #include <memory>
@@ -12,10 +12,19 @@
 
 namespace lerg {
 
+// A program file in memory, and what keeps it there.
+struct FileBytes {
+  const void* data;
+  size_t size;
+  std::shared_ptr<const void> owner;
+};
+
 class ProgramImage {
  public:
   // Maps the file, checks its plans and verifies its tables. Throws ProgramFault.
   explicit ProgramImage(const std::string& path);
+  // Verifies what has been read from the file, which nobody else can change any more. Throws ProgramFault.
+  ProgramImage(const std::string& path, FileBytes file);
 
   const std::string& path() const { return path_; }
   const executorch::runtime::Program& program() const { return *program_; }
@@ -27,9 +36,12 @@ class ProgramImage {
   Flatbuffer flatbuffer() const { return flatbuffer_; }
 
  private:
+  void verify();
+
   const std::string path_;
-  std::unique_ptr<executorch::extension::MmapDataLoader> loader_;
-  std::optional<executorch::runtime::FreeableBuffer> file_;  // mapped
+  FileBytes file_bytes_{};  // empty where the file is mapped
+  std::unique_ptr<executorch::runtime::DataLoader> loader_;
+  std::optional<executorch::runtime::FreeableBuffer> file_;  // all of it
   Flatbuffer flatbuffer_{nullptr, 0};         // its first part
   std::optional<executorch::runtime::Program> program_;
 };

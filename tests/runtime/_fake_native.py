@@ -33,8 +33,9 @@ STRUCTURE_BYTES = 8 * 1024
 class Program:
     """Reads the arrays that `write_tiny` put in place of a program."""
 
-    def __init__(self, path: str, budget: Any) -> None:
-        with open(path, "rb") as stream, np.load(io.BytesIO(stream.read())) as arrays:
+    def __init__(self, path: str, budget: Any, data: np.ndarray) -> None:
+        self.data = data
+        with np.load(io.BytesIO(data.tobytes())) as arrays:
             self.model = {name: arrays[name] for name in arrays}
         self.budget = budget
 

@@ -13,7 +13,8 @@ from lerg_runtime.errors import BundleError
 
 __all__ = ["Interactions", "decode_interactions", "encode_interactions", "index_dtype"]
 
-_ROWS_AT_ONCE = 1024
+_PAIRS_AT_ONCE = 1 << 12
+_MASKED_AT_ONCE = 1 << 16
 
 
 def index_dtype(count: int) -> str:
@@ -58,39 +59,80 @@ class Interactions:
             users: int32 [n]; items: int32 [n].
         """
         found = np.empty(len(users), dtype=np.int64)
-        for position, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True)):
-            row = self.of_user(user)
-            at = int(np.searchsorted(row, item))
-            place = int(self.indptr[user]) + at
-            found[position] = place if at < len(row) and int(row[at]) == item else -1 - place
+        for start in range(0, len(users), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            found[part] = self._find(users[part], items[part])
         return found
+
+    def has_any(self, users: np.ndarray, items: np.ndarray) -> bool:
+        """Whether any of these pairs is here, in little memory.
+
+        Args:
+            users: int32 [n]; items: int32 [n].
+        """
+        parts = (slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(users), _PAIRS_AT_ONCE))
+        return any(bool((self._find(users[part], items[part]) >= 0).any()) for part in parts)
 
     def with_pairs(
         self, users: np.ndarray, items: np.ndarray, *, allocate: Allocate = np.empty
     ) -> Interactions:
         """These and more pairs, which are new, sorted by (user, item) and unique.
 
+        Little memory is taken beside the result, however many they are.
+
         Args:
             users: int32 [n]; items: int32 [n].
             allocate: memory of the result.
         """
-        places = -1 - self.find(users, items)
         count = len(self) + len(users)
         if count > MAX_PAIRS:
             raise BundleError(f"{count} interactions are more than the {MAX_PAIRS} that a bundle can hold")
         merged = allocate((count,), str(self.items.dtype))
-        written = 0
         taken = 0
-        for place, item in zip(places.tolist(), items.tolist(), strict=True):
-            run = place - taken
-            merged[written : written + run] = self.items[taken:place]
-            merged[written + run] = item
-            written, taken = written + run + 1, place
-        merged[written:] = self.items[taken:]
+        for start in range(0, len(users), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            places = -1 - self._find(users[part], items[part])
+            last = int(places[-1])
+            span = merged[taken + start : last + start + len(places)]
+            _merge(span, self.items[taken:last], places - taken, items[part])
+            taken = last
+        merged[taken + len(users) :] = self.items[taken:]
         indptr = allocate((self.user_count + 1,), "int32")
-        indptr[:] = self.indptr
-        indptr[1:] += np.cumsum(np.bincount(users, minlength=self.user_count), dtype=np.int32)
+        for start in range(0, self.user_count + 1, _PAIRS_AT_ONCE):
+            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, self.user_count + 1), dtype=users.dtype)
+            indptr[rows] = self.indptr[rows] + np.searchsorted(users, rows)
         return Interactions(indptr, merged, self.item_count)
+
+    def _find(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """As `find`, for all at a time: a binary search in each pair's row, step by step."""
+        low, high = self.indptr[users].astype(np.int64), self.indptr[users + 1].astype(np.int64)
+        if len(self.items) == 0:
+            return -1 - low
+        end = high.copy()
+        while bool((searching := low < high).any()):
+            middle = (low + high) // 2
+            less = searching & (self.items[np.minimum(middle, len(self.items) - 1)] < items)
+            low = np.where(less, middle + 1, low)
+            high = np.where(searching & ~less, middle, high)
+        there = (low < end) & (self.items[np.minimum(low, len(self.items) - 1)] == items)
+        return np.where(there, low, -1 - low)
+
+
+def _merge(merged: np.ndarray, old: np.ndarray, places: np.ndarray, new: np.ndarray) -> None:
+    """Put `new` before the elements of `old` at `places`, which ascend."""
+    if len(merged) > _MASKED_AT_ONCE:
+        # Few among many: runs of what was there are copied as they are.
+        taken = 0
+        for added, (place, item) in enumerate(zip(places.tolist(), new.tolist(), strict=True)):
+            merged[taken + added : place + added] = old[taken:place]
+            merged[place + added] = item
+            taken = place
+        return
+    at = places + np.arange(len(places))
+    of_old = np.ones(len(merged), dtype=bool)
+    of_old[at] = False
+    merged[at] = new
+    merged[of_old] = old
 
 
 def encode_interactions(
@@ -142,29 +184,49 @@ def decode_interactions(
     indptr[0] = 0
     np.cumsum(degrees, dtype=np.int32, out=indptr[1:])
     items = allocate((len(gaps),), index_dtype(item_count))
-    # A few rows at a time, so that the wide numbers needed for checking stay small.
-    for first in range(0, len(degrees), _ROWS_AT_ONCE):
-        rows = indptr[first : first + _ROWS_AT_ONCE + 1]
-        low, high = int(rows[0]), int(rows[-1])
-        items[low:high] = _block(gaps[low:high], rows - low, item_count, _refuse(where))
+    # Few at a time, so that the wide numbers needed for checking stay small; a row may go over several.
+    low, carried = 0, 0
+    while low < len(gaps):
+        row = int(np.searchsorted(indptr, np.int32(low), side="right")) - 1
+        last = min(row + _PAIRS_AT_ONCE, len(degrees))
+        high = min(low + _PAIRS_AT_ONCE, int(indptr[last]))
+        bounds = np.clip(indptr[row : last + 1], low, high) - low
+        goes_on = int(indptr[row]) < low
+        found = _block(
+            gaps[low:high], bounds, item_count, _refuse(where), carried=carried if goes_on else None
+        )
+        items[low:high] = found
+        low, carried = high, int(found[-1])
     return Interactions(indptr, items, item_count)
 
 
 def _block(
-    gaps: np.ndarray, rows: np.ndarray, item_count: int, refuse: Callable[[str], BundleError]
+    gaps: np.ndarray,
+    rows: np.ndarray,
+    item_count: int,
+    refuse: Callable[[str], BundleError],
+    *,
+    carried: int | None,
 ) -> np.ndarray:
-    if len(gaps) == 0:
-        return gaps
+    """Items int64 [n] of consecutive gaps.
+
+    Args:
+        gaps: unsigned [n], n >= 1.
+        rows: where in it each row starts, and its end.
+        carried: the item before, where the first row has begun earlier.
+    """
     if int(gaps.max()) >= item_count:
         raise refuse("an item index is out of range")
-    starts = rows[:-1][np.diff(rows) > 0]
+    lengths = np.diff(rows)
     inner = np.ones(len(gaps), dtype=bool)
-    inner[starts] = False
+    inner[rows[:-1][lengths > 0]] = False
+    inner[0] = carried is not None
     if not bool(np.all(gaps[inner] > 0)):
         raise refuse("an item repeats within a user")
     running = np.cumsum(gaps, dtype=np.int64)
     before = np.concatenate(([0], running))[rows[:-1]]
-    items = running - np.repeat(before, np.diff(rows))
+    before[0] -= carried or 0
+    items = running - np.repeat(before, lengths)
     if int(items.max()) >= item_count:
         raise refuse("an item index is out of range")
     return items

@@ -8,6 +8,7 @@ __all__ = [
     "MAX_CODES",
     "MAX_DIM",
     "MAX_ENTITIES",
+    "MAX_FILE_BYTES",
     "MAX_ID_BYTES",
     "MAX_LAYERS",
     "MAX_LOCAL_INTERACTIONS",
@@ -26,4 +27,5 @@ MAX_DIM = 4096
 MAX_LAYERS = 64
 MAX_ID_BYTES = 4096  # one id, UTF-8
 MAX_CANDIDATES = 1024  # items drawn for one negative
+MAX_FILE_BYTES = 2**31 - 1  # one file; a program is read whole
 MAX_PROGRAM_BYTES = 2**40  # any one memory figure of a program

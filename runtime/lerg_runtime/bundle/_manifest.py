@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerg_runtime.bundle._fields import Fields, parse_json
-from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_PROGRAM_BYTES
+from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
@@ -132,7 +132,7 @@ class Manifest:
         return cls(
             model=shape,
             programs=parse_programs(fields, shape, lowering),
-            files={name: files.integer(name, least=1, most=MAX_PROGRAM_BYTES) for name in names},
+            files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in names},
             executorch=_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,

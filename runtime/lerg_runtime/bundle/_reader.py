@@ -50,6 +50,7 @@ GOLDEN_FILE = "golden.npz"
 
 _UNSIGNED = ("uint8", "uint16", "uint32")
 _MAX_GOLDEN_BYTES = 2**30
+_BYTES_AT_ONCE = 1 << 10  # of bits, eight entities each
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,25 +344,38 @@ def _read_ids(arrays: NpzReader, side: str, count: int, allocate: Allocate) -> I
         return IntegerIds(arrays.read(f"{side}_ids", dtypes=("int64",), shape=(count,), allocate=allocate))
     _id_bytes(arrays, side, count)
     blob = arrays.read(f"{side}_id_bytes", dtypes=("uint8",), shape=(None,), allocate=allocate)
-    lengths = arrays.read(f"{side}_id_lengths", dtypes=("uint32",), shape=(count,))
+    lengths = arrays.read(f"{side}_id_lengths", dtypes=("uint32",), shape=(count,), allocate=allocate)
     return TextIds.from_lengths(blob, lengths, offsets=allocate((count + 1,), "int64"))
 
 
 def _read_slots(
     arrays: NpzReader, side: str, count: int, retained: int, placeholders: int, allocate: Allocate
 ) -> np.ndarray:
-    packed = arrays.read(f"retained_{side}s", dtypes=("uint8",), shape=((count + 7) // 8,))
-    kept = np.unpackbits(packed, count=count).view(np.bool_)
-    if int(kept.sum()) != retained:
-        raise BundleError(
-            f"{int(kept.sum())} {side}s are marked as retained and the manifest says {retained}"
+    packed = arrays.read(f"retained_{side}s", dtypes=("uint8",), shape=((count + 7) // 8,), allocate=allocate)
+    marked = sum(
+        int(
+            np.unpackbits(
+                packed[start : start + _BYTES_AT_ONCE], count=min(8 * _BYTES_AT_ONCE, count - 8 * start)
+            ).sum()
         )
-    index = arrays.read(f"{side}_placeholder", dtypes=_UNSIGNED, shape=(count - retained,))
+        for start in range(0, len(packed), _BYTES_AT_ONCE)
+    )
+    if marked != retained:
+        raise BundleError(f"{marked} {side}s are marked as retained and the manifest says {retained}")
+    index = arrays.read(f"{side}_placeholder", dtypes=_UNSIGNED, shape=(count - retained,), allocate=allocate)
     if len(index) and int(index.max()) >= placeholders:
         raise BundleError(f"a pruned {side} has placeholder {int(index.max())} and there are {placeholders}")
     slots = allocate((count,), "int32")
-    slots[kept] = np.arange(retained, dtype=np.int32)
-    slots[~kept] = index.astype(np.int32) + retained
+    ranked = 0
+    # A part at a time: whatever is made on the way stays small.
+    for start in range(0, len(packed), _BYTES_AT_ONCE):
+        part = slots[8 * start : 8 * (start + _BYTES_AT_ONCE)]
+        kept = np.unpackbits(packed[start : start + _BYTES_AT_ONCE], count=len(part)).view(np.bool_)
+        here = int(kept.sum())
+        pruned = 8 * start - ranked
+        part[kept] = np.arange(ranked, ranked + here, dtype=np.int32)
+        part[~kept] = index[pruned : pruned + len(part) - here].astype(np.int32) + retained
+        ranked += here
     return slots
 
 
