@@ -25,9 +25,13 @@ help:  ## list the targets
 
 .venv: $(VENV)/.native  ## set up the environment (the other targets do it themselves)
 
+# Another index to take torch from, and nothing but torch: PyPI's build for x86-64 brings CUDA, which nothing here needs.
+TORCH_INDEX_URL ?=
+
 # The native module links executorch's SDK, so torch and executorch come first and the build is not isolated.
 $(VENV)/.packages: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX_URL),$(BIN)/python -m pip install -q --no-deps --index-url $(TORCH_INDEX_URL) torch==2.13.0)
 	$(BIN)/python -m pip install -q torch==2.13.0 executorch==1.5.1 $(BUILD_REQUIREMENTS)
 	touch $@
 

@@ -7,10 +7,12 @@ gives its own memory for them, and `parameter_data` writes them for a runtime th
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,7 +93,7 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         embed_parameters: keep the float32 parameters inside the program and plan memory for outputs too: the
             form that ExecuTorch's own TrainingModule runs from a single file.
     """
-    with warnings.catch_warnings():
+    with _garbage_left_alone(), warnings.catch_warnings():
         # Tracing calls deprecated corners of torch itself; none of it is the caller's to act on.
         warnings.simplefilter("ignore")
         exported = {name: _export(method) for name, method in methods.items()}
@@ -116,6 +118,18 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         parameter_data=parameter_data,
         constants=_constants(edge, data),
     )
+
+
+@contextmanager
+def _garbage_left_alone() -> Iterator[None]:
+    """No search for cyclic garbage inside the block: among a trace's objects it is a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def with_parameters(data: bytes, values: Mapping[str, np.ndarray]) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
+from traced import traced
 
 from lerg_edge.assignment import Composing
 from lerg_edge.folded_model import FoldedModel
@@ -106,5 +108,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with test metrics and one epoch of fine-tuning; do not write to it."""
     from lerg_exporter import build_bundle
 
-    folder = tmp_path_factory.mktemp("exported") / "bundle"
-    return build_bundle(folder, text_ids=True, finetune_epochs=1, pruned_users="auto")
+    kind = {"text_ids": True, "finetune_epochs": 1, "pruned_users": "auto"}
+    made = traced(f"exported {kind}", lambda folder: build_bundle(folder, **kind))
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("exported") / "bundle"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _tiny import raw_ids
+from traced import traced
 
 CODES, DIM, PLACES = 60, 16, 6
 
@@ -98,7 +100,7 @@ def write_real(
     lowering: str = "native",
     **limits: Any,
 ) -> RealBundle:
-    """Trace the model's programs and write the bundle, user ids being text; takes some seconds.
+    """Trace the model's programs, unless a test has already, and write the bundle, user ids being text.
 
     With `entries` the model is folded to so many entries a row; with `blocks` its rows are so many blocks.
     `limits` are more fields of `ProgramLimits`.
@@ -116,15 +118,12 @@ def write_real(
         user_ids=IdMap.from_values(raw_ids("text", model.user_count, prefix="user")),
         item_ids=IdMap.from_values(raw_ids("integer", model.item_count, prefix="item")),
     )
-    write(
-        draft_bundle(
-            model,
-            ProgramLimits(max_batch=256, max_users=16 if lowering == "native" else 1, max_k=32, **limits),
-            lowering=lowering,
-            propagation=propagation,
-        ),
-        folder,
-        interactions=named,
-        finetune={"learning_rate": 0.02, "batch": 128},
-    )
+    most = ProgramLimits(max_batch=256, max_users=16 if lowering == "native" else 1, max_k=32, **limits)
+
+    def make(place: Path) -> None:
+        draft = draft_bundle(model, most, lowering=lowering, propagation=propagation)
+        write(draft, place, interactions=named, finetune={"learning_rate": 0.02, "batch": 128})
+
+    kind = f"untrained {bits} {per_row} {blocks} {entries} {lowering} {most}"
+    shutil.copytree(traced(kind, make), folder)
     return RealBundle(folder, model, interactions.users, interactions.items)

@@ -1,0 +1,68 @@
+"""Bundles and programs that tests share, each kind traced once: across files, workers and runs.
+
+They lie in `build/traced`, which `make clean` removes, under a digest of everything that they are made by; a
+clean checkout has none and makes each anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import lerg_runtime
+
+ROOT = Path(__file__).parent.parent
+PLACE = ROOT / "build" / "traced"
+SOURCES = ("lerg_edge", "exporter/lerg_exporter", "runtime/lerg_runtime", "tests")
+MADE_BY = ("torch", "executorch", "numpy", "scipy", "scikit-learn", "pymetis", "highspy")
+_DIGESTS_KEPT = 4
+
+
+@functools.cache
+def digest() -> str:
+    """Of every source and native library that has a say in a bundle, and of the versions of others."""
+    content = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in MADE_BY).encode())
+    files = {file for folder in SOURCES for file in (ROOT / folder).rglob("*.py")}
+    files = {file for file in files if not file.name.startswith("test_")}
+    files |= {file for folder in lerg_runtime.__path__ for file in Path(folder).glob("*.so")}
+    for file in sorted(files):
+        content.update(f"{file.name}\0".encode())
+        content.update(hashlib.sha256(file.read_bytes()).digest())
+    return content.hexdigest()[:20]
+
+
+def traced(kind: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` has written, once for each `kind`; read it only, and copy it to change it.
+
+    Several processes may ask at the same time: one makes it, the others wait. It appears whole or not at all.
+
+    Args:
+        kind: names it, and everything that `make` depends on beside the sources.
+        make: writes the folder that it is given, which does not exist.
+    """
+    place = PLACE / digest()
+    place.mkdir(parents=True, exist_ok=True)
+    folder = place / hashlib.sha256(kind.encode()).hexdigest()[:20]
+    with (place / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
+            _forget_older()
+    return folder
+
+
+def _forget_older() -> None:
+    """Leave the newest few digests, of which this run's is one."""
+    os.utime(PLACE / digest())
+    places = sorted(PLACE.iterdir(), key=lambda place: place.stat().st_mtime)
+    for place in places[:-_DIGESTS_KEPT]:
+        shutil.rmtree(place, ignore_errors=True)
