@@ -51,7 +51,8 @@ def epoch_batches(
 ) -> Iterator[Triples]:
     """Visit every interaction once in random order, in batches of nearly equal size.
 
-    Interactions of a user who has touched every item have no negative and are left out.
+    Interactions of a user who has touched every item have no negative and are left out; where that is
+    everybody there is no batch.
 
     Args:
         matrix: interactions [U, I] with sorted indices.
@@ -65,6 +66,8 @@ def epoch_batches(
     negatives = np.stack([_draw(users, matrix, touched, rng) for _ in range(per_positive)])
     usable = np.flatnonzero(negatives[0] >= 0)
     order = rng.permutation(usable)
+    if not len(order):
+        return
     for chunk in np.array_split(order, max(1, -(-len(order) // batch))):
         # CSR order is user order: sorting the positions sorts the batch by user.
         chosen = np.sort(chunk)

@@ -99,6 +99,8 @@ def export(
     plan = check_export(dataset, chosen)
     again = refits(dataset, chosen)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
+    if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
+        tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")
     with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
         tell.stage("assigning")
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)

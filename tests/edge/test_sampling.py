@@ -78,3 +78,8 @@ def test_order_and_negatives_follow_the_generator() -> None:
 
     assert first(1) == first(1)
     assert first(1) != first(2)
+
+
+def test_where_everybody_has_touched_every_item_there_is_no_batch() -> None:
+    full = _matrix(np.ones((3, 2)))
+    assert list(epoch_batches(full, batch=4, rng=np.random.default_rng(0), per_positive=3)) == []

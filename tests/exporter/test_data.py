@@ -206,6 +206,7 @@ def test_saved_test_pairs_keep_their_ids(tmp_path: Path) -> None:
     ("text", "options"),
     [
         ("a,x\na,y\nb,x\nb,z\nc,y\nc,z\n", ("--test-share", "0.4")),
+        ("a,x\n", ("--propagation", "folded")),
     ],
 )
 def test_tiny_data_works_at_defaults(
