@@ -136,15 +136,20 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
     for name in CANDIDATES if options.selector == AUTO else (options.selector,):
         find_selector(name)
     entities = train.user_count + train.item_count
-    if plan.entries and not plan.entries <= plan.codes <= plan.retention * entities:
+    stay = int(plan.retention * entities)
+    if plan.entries and not plan.entries <= plan.codes <= stay:
+        if options.codes is None:
+            raise InputError(
+                f"--entries is {plan.entries} and {stay} entities stay; with folded propagation give at "
+                "most as many entries"
+            )
         raise InputError(
             f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
-            f"many codes as entries, and at most {int(plan.retention * entities)}, the entities that stay"
+            f"many codes as entries, and at most {stay}, the entities that stay"
         )
     if plan.codes > entities and not plan.entries:
-        raise InputError(
-            f"--codes is {plan.codes} and there are {entities} entities; give at most as many codes"
-        )
+        name, value = ("codes", plan.codes) if options.codes else ("per-entity", options.codes_an_entity)
+        raise InputError(f"--{name} is {value} and there are {entities} entities; give at most as many")
     matrix = train.matrix()
     nothing = np.zeros((sum(matrix.shape), 1), np.float32)
     constraints = constraints_of(train, options)

@@ -227,3 +227,25 @@ def test_tiny_data_works_at_defaults(
             (user, item) for user, row in zip(users, found.tolist(), strict=True) for item in row if item
         }
         assert not given & seen
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--codes", "9"), "--codes is 9 and there are 6 entities"),
+        (("--assignment", "metis", "--per-entity", "7"), "--per-entity is 7 and there are 6 entities"),
+        (("--propagation", "folded", "--entries", "7"), "--entries is 7 and 6 entities stay"),
+        (("--test-share", "0.1"), "test_share of 0.1"),
+        (("--split", "last"), "needs timestamps"),
+        (("--split", "given"), "brings no test set"),
+    ],
+)
+def test_an_option_that_tiny_data_cannot_hold_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    path = tmp_path / "three.csv"
+    path.write_text("user,item\na,x\na,y\nb,x\nb,z\nc,y\nc,z\n")
+    status, out, err = run(capsys, "run", path, "-o", tmp_path / "b", "--quiet", *options)
+    assert (status, out) == (2, "")
+    assert says in err.replace("--test-share", "test_share")
+    assert not (tmp_path / "b").exists()

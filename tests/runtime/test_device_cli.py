@@ -162,6 +162,7 @@ def test_rows_to_skip(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
         1,
     ]
     told = shell.json("finetune", tiny_bundle, "--interactions", path, "--epochs", 1, *options)
+    assert told["below_threshold"] == 1
     assert (told["new_interactions"] + told["known_interactions"], told["unknown"], told["bad_rows"]) == (
         1,
         1,

@@ -98,7 +98,10 @@ def skip_options(command: Any) -> Any:
         command
     )
     return click.option(
-        "--rating-threshold", type=float, metavar="RATING", help="Leave out rows of a table rated below this."
+        "--rating-threshold",
+        type=float,
+        metavar="RATING",
+        help="Leave out rows of a table rated below this, and tell how many; they do not count as seen.",
     )(command)
 
 

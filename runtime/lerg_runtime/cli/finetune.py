@@ -128,10 +128,15 @@ def finetune(
         recommender.save(output)
     saved = bundle if output is None else output
     if as_json:
-        extra = {"losses": report.losses, "bad_rows": interactions.bad_rows_skipped, "saved": str(saved)}
+        extra = {
+            "losses": report.losses,
+            "bad_rows": interactions.bad_rows_skipped,
+            "below_threshold": interactions.below_threshold,
+            "saved": str(saved),
+        }
         print_json({**asdict(report), **extra})
     else:
-        _print(report, saved, bad_rows=interactions.bad_rows_skipped)
+        _print(report, saved, interactions)
 
 
 def _check_target(folder: Path) -> None:
@@ -142,11 +147,13 @@ def _check_target(folder: Path) -> None:
         raise click.UsageError(f"{folder} cannot be written to; name another place with --output")
 
 
-def _print(report: FineTuneReport, saved: Path, *, bad_rows: int) -> None:
+def _print(report: FineTuneReport, saved: Path, given: InteractionsFile) -> None:
+    bad_rows, low = given.bad_rows_skipped, given.below_threshold
     skipped = f", {report.unknown} with an unknown id and {bad_rows} bad rows skipped"
     click.echo(
         f"{report.new_interactions} new and {report.known_interactions} known interactions"
         + (skipped if report.unknown or bad_rows else "")
+        + (f", {low} rated below the threshold left out" if low else "")
         + f", {report.replayed} earlier ones gone over again in each epoch"
     )
     if report.untrainable:
