@@ -56,15 +56,19 @@ class OptimiserOptions:
         """
         if name not in OPTIMISERS:
             raise InputError(f"optimiser is {name!r}; it must be {' or '.join(map(repr, OPTIMISERS))}")
-        own = defaults.learning_rate if name == "adam" else defaults.sgd_learning_rate
+        kept = defaults.momentum if momentum is None else momentum
+        if not 0.0 <= kept < 1.0:
+            raise InputError(f"momentum is {kept}; it must be at least 0 and below 1")
+        own: float | None = defaults.learning_rate
+        if name == "sgd":
+            # Steps of one direction add up to 1 / (1 - momentum) of one.
+            plain = defaults.sgd_learning_rate
+            own = None if plain is None else plain * (1.0 - kept)
         rate = own if learning_rate is None else learning_rate
         if rate is None:
             raise InputError(f"this bundle has no default learning rate for {name!r}; give learning_rate")
         if not 0.0 < rate < float("inf"):
             raise InputError(f"learning_rate is {rate}; it must be above 0 and finite")
-        kept = defaults.momentum if momentum is None else momentum
-        if not 0.0 <= kept < 1.0:
-            raise InputError(f"momentum is {kept}; it must be at least 0 and below 1")
         # A learning rate of the caller's scales the step's as it scales the codebook's.
         step_rate = defaults.step_learning_rate
         if step_rate is not None:

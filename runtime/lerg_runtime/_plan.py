@@ -245,7 +245,9 @@ def finetune_changes(
 
     uniform = replace(workload, negative_candidates=1)
     lean = replace(uniform, optimiser="sgd", momentum=False)
-    rungs = [("", uniform), ("optimiser 'sgd' with momentum 0", lean)]
+    # A bundle without a default for it wants one of the caller's.
+    rate = "" if manifest.finetune.sgd_learning_rate is not None else ", a learning_rate for it"
+    rungs = [("", uniform), (f"optimiser 'sgd' with momentum 0{rate}", lean)]
     if workload.negative_candidates > 1:
         one = "negative_candidates 1"
         rungs = [("", workload), (one, uniform), (f"{one} and {rungs[1][0]}", lean)]

@@ -104,8 +104,8 @@ def test_a_refusal_lists_what_is_needed_and_allocates_nothing(
 def test_fine_tuning_is_refused_with_the_smallest_change(tiny_bundle: Path) -> None:
     for batch, short, remedy in (
         (64, 640, "batch 54 "),
-        (64, 4300, "optimiser 'sgd' with momentum 0 and batch 10 "),
-        (2, 640, "optimiser 'sgd' with momentum 0 "),
+        (64, 4300, "optimiser 'sgd' with momentum 0, a learning_rate for it and batch 10 "),
+        (2, 640, "optimiser 'sgd' with momentum 0, a learning_rate for it "),
     ):
         enough = needed(tiny_bundle, "finetune", batch=batch)
         rec = Recommender.open(tiny_bundle, memory_budget=enough - short)
@@ -126,7 +126,8 @@ def test_uniform_negatives_are_the_first_remedy(tiny_bundle: Path) -> None:
 
 def test_the_change_that_a_refusal_names_does_fit(tiny_bundle: Path) -> None:
     enough = needed(tiny_bundle, "finetune", batch=64)
-    for short in range(64, 3200, 128):
+    followed = []
+    for short in range(64, 5200, 128):
         rec = Recommender.open(tiny_bundle, memory_budget=enough - short)
         with pytest.raises(BudgetError) as caught:
             rec.finetune(epochs=1, batch=64)
@@ -135,10 +136,15 @@ def test_the_change_that_a_refusal_names_does_fit(tiny_bundle: Path) -> None:
         if "batch " in text:
             options["batch"] = int(text.partition("batch ")[2].split()[0])
         if "sgd" in text:
-            options.update(optimiser="sgd", momentum=0.0, learning_rate=0.1)
-        if "would fit" in text:
-            rec.finetune(epochs=1, **options)
-    assert "would fit" in text or short > 2000
+            options.update(optimiser="sgd", momentum=0.0)
+        if "a learning_rate for it" in text:
+            options["learning_rate"] = 0.1
+        if "would fit" not in text:
+            rec = Recommender.open(tiny_bundle, memory_budget=caught.value.needed_bytes)
+        rec.finetune(epochs=1, **options)
+        followed.append(sorted(options))
+    assert ["batch"] in followed
+    assert ["batch", "learning_rate", "momentum", "optimiser"] in followed
 
 
 def test_fewer_users_at_once_when_memory_is_short(

@@ -35,7 +35,8 @@ class FineTuneDefaults:
     Attributes:
         learning_rate: of Adam on the codebook.
         step_learning_rate: of Adam on the step; None scales `learning_rate` by step / mean |codebook|.
-        sgd_learning_rate: of SGD; None means that the caller must give one.
+        sgd_learning_rate: of SGD without momentum, with it 1 - momentum of that; None means that the caller
+            must give one.
         batch: triples a step.
         beta1, beta2, eps: of Adam.
         momentum: of SGD.

@@ -1,0 +1,60 @@
+"""Stochastic gradient descent at what an export sets for it, and the refusals that lead there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lerg_runtime import Recommender
+from lerg_runtime.errors import BudgetError
+
+pytestmark = pytest.mark.native
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_learns_at_the_bundles_own_rate(exported: Path, momentum: float) -> None:
+    with Recommender.open(exported) as recommender:
+        before = recommender.state
+        report = recommender.finetune(epochs=4, optimiser="sgd", momentum=momentum)
+        losses = [epoch.loss for epoch in report.epochs]
+        assert losses[-1] < losses[0]
+        assert recommender.state.codebook.tobytes() != before.codebook.tobytes()
+
+
+def named(refusal: str) -> dict[str, Any]:
+    """The change that a refusal names, as arguments of `finetune`; {} if it names a budget alone."""
+    text = refusal.rpartition("; ")[2].partition(" would fit")[0] if " would fit" in refusal else ""
+    found: dict[str, Any] = {
+        name: int(value) for name, value in re.findall(r"(batch|negative_candidates) (\d+)", text)
+    }
+    for name in re.findall(r"optimiser '(\w+)'", text):
+        found["optimiser"] = name
+    for value in re.findall(r"momentum (\d+)", text):
+        found["momentum"] = float(value)
+    return found
+
+
+def test_what_a_refusal_names_fits(exported: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported, tmp_path / "bundle")
+    with Recommender.open(folder) as recommender:
+        phases = recommender.plan(batch=256)
+        enough = phases.phase("finetune").total_bytes
+        least = max(phases.phase(name).total_bytes for name in ("open", "encode"))
+    wanted = {"batch": 256, "negative_candidates": 4}
+    followed = set()
+    for budget in range(least, enough, max(1, (enough - least) // 23)):
+        with Recommender.open(folder, memory_budget=budget) as recommender:
+            with pytest.raises(BudgetError) as caught:
+                recommender.finetune(epochs=1, **wanted)
+            change = named(str(caught.value))
+            if change:
+                recommender.finetune(epochs=1, **{**wanted, **change})
+        if not change:
+            with Recommender.open(folder, memory_budget=caught.value.needed_bytes) as recommender:
+                recommender.finetune(epochs=1, **wanted)
+        followed.add(tuple(sorted(change)))
+    assert ("batch", "momentum", "negative_candidates", "optimiser") in followed
