@@ -17,7 +17,7 @@ ARM64 := $(CURDIR)/build/arm64
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test sanitize tsan fuzz lint types bench wheel wheel-arm64 wheels clang clean
+.PHONY: .venv help demo test sanitize tsan fuzz torture lint types bench wheel wheel-arm64 wheels clang clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -116,6 +116,10 @@ fuzz: $(VENV)/.native $(SANITIZE)/.built $(FUZZ_BUILD)/.built  ## mutants and a 
 lint: $(VENV)/.native  ## ruff: style and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+torture: $(VENV)/.native  ## kill 1,000 saves, let 48 disks fail, flip 10,000 bits and cut 1,000 files
+	folder=$$(mktemp -d) && $(BIN)/python tests/runtime/torture.py $$folder --kills 1000 --faults 48 --flips 10000 \
+		--truncations 1000; status=$$?; rm -rf $$folder; exit $$status
 
 types: $(VENV)/.native  ## mypy over the three packages
 	$(BIN)/mypy

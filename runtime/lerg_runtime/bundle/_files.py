@@ -180,8 +180,8 @@ def new_folder(
                     raise
                 on_replaced()
                 _sync_after(path)
-                if in_the_way:
-                    shutil.rmtree(aside, ignore_errors=True)
+                # What was moved aside, by this writer or by one that died before its second renaming.
+                _remove_stale(path)
     finally:
         with uninterrupted():
             try:
