@@ -83,10 +83,9 @@ def imported_symbols(library: Path) -> set[str]:
 
 
 def installed_runtime_bytes(wheel: Path, folder: Path) -> int:
-    """Bytes of `lerg_runtime`, the package that a device uses, as pip installs it: with compiled Python."""
+    """Bytes of `lerg_runtime`, the package that a device uses, without bytecode."""
     zipfile.ZipFile(wheel).extractall(folder)
     package = folder / "lerg_runtime"
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(package)], check=True)
     return sum(path.stat().st_size for path in package.rglob("*") if path.is_file())
 
 
