@@ -34,8 +34,8 @@ class ReadReport:
         users_without: users that have no pair.
         items_without: items that have no pair.
         form: how the file was read, in words; None for what was read from no file.
-        columns: by role (user, item, rating, timestamp) the name that the file gives to the column, or the
-            role where it has no header; empty for lines.
+        columns: by role (user, item, rating, timestamp) the name that the file gives to the column; empty for
+            what has no header.
         timestamp_unit: ``s``, ``ms``, ``us`` or ``ns`` since 1970; None without timestamps.
     """
 

@@ -11,6 +11,9 @@ from lerg_edge.interactions import Dataset, Interactions
 
 __all__ = ["described_data", "seen_beside"]
 
+_ROLES = ("user", "item", "rating", "timestamp")
+_LONGEST_NAME = 256
+
 
 def seen_beside(dataset: Dataset) -> dict[str, Interactions]:
     """What counts as seen beside the training pairs, by the names that a bundle has for it."""
@@ -18,8 +21,15 @@ def seen_beside(dataset: Dataset) -> dict[str, Interactions]:
     return {name: pairs for name, pairs in sets.items() if pairs is not None and pairs.pair_count}
 
 
+def _short(name: str | None) -> str | None:
+    """A column's name if a manifest can hold it."""
+    return name if name is not None and len(name) <= _LONGEST_NAME else None
+
+
 def described_data(dataset: Dataset, *, refitted: bool = False) -> dict[str, Any]:
-    """What was read, how it was split, and what the shipped model was trained on; for people.
+    """What was read, how it was split, and what the shipped model was trained on.
+
+    All is for people but `columns`, by which a device finds its way in files of the same make.
 
     Args:
         dataset: as it was split, before pairs that were held out are put back.
@@ -27,6 +37,9 @@ def described_data(dataset: Dataset, *, refitted: bool = False) -> dict[str, Any
     """
     report = dataset.train.report
     described: dict[str, Any] = {
+        "form": report.form,
+        "columns": {role: _short(report.columns.get(role)) for role in _ROLES},
+        "timestamp_unit": report.timestamp_unit,
         "rows_read": report.rows_read,
         "duplicates_merged": report.duplicates_merged,
         "bad_rows_skipped": report.bad_rows_skipped,

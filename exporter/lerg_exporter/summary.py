@@ -95,17 +95,20 @@ _CUTS = {
 }
 
 
+_UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
 def data_sentences(data: Mapping[str, Any]) -> list[str]:
     """How the data was split, what counts as seen beside it, and what the shipped model learned from."""
-    split = data["split"]
+    split, said = data["split"], _read_as(data)
     if split["kind"] == "none":
-        said = [f"Split none: nothing is measured ({split['reason']})."]
+        said.append(f"Split none: nothing is measured ({split['reason']}).")
     else:
         how = _CUTS[split["kind"]].format(**split)
-        said = [
+        said.append(
             f"Split {split['kind']}: {how} ({split['reason']}); {split['test_pairs']:,} test pairs of "
             f"{split['test_users']:,} users, {split['train_pairs']:,} training pairs."
-        ]
+        )
     if split.get("pairs_in_both"):
         said.append(f"{split['pairs_in_both']:,} test pairs are in the data too and are not measured.")
     if split.get("tied_users"):
@@ -126,3 +129,14 @@ def data_sentences(data: Mapping[str, Any]) -> list[str]:
         measured = "" if split["kind"] == "none" else "; the accuracy is of the model before that"
         said.append(f"The model that ships was trained again on everything{measured}.")
     return said
+
+
+def _read_as(data: Mapping[str, Any]) -> list[str]:
+    """What the file was taken for and which columns were read; nothing of what comes from no file."""
+    if data["form"] is None:
+        return []
+    rated = ("rating",) if data["rating_threshold"] is not None else ()
+    roles = [role for role in ("user", "item", *rated, "timestamp") if data["columns"][role] is not None]
+    columns = ", ".join(f"{role} from {data['columns'][role]!r}" for role in roles)
+    times = f"; timestamps in {_UNITS[data['timestamp_unit']]}" if data["timestamp_unit"] else ""
+    return [f"Read as {data['form']}{': ' if columns else ''}{columns}{times}."]

@@ -54,7 +54,8 @@ def read_delimited(
         buffer = _read_plain(path, form, roles, len(header), skip_lines, rating_threshold)
     if buffer is None:
         buffer = _read_carefully(path, form, roles, len(header), rating_threshold, log)
-    buffer.columns = {role: header[at] for role, at in columns.positions().items()}
+    if form.header:
+        buffer.columns = {role: header[at] for role, at in columns.positions().items()}
     return buffer
 
 

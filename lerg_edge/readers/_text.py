@@ -92,7 +92,7 @@ def first_line(blocks: Iterator[bytes]) -> tuple[int, str, bytes]:
     for block in blocks:
         data += block
         rest = data.lstrip(b" \t\r\n")
-        if b"\n" in rest or len(rest) > MAX_ROW:
+        if b"\n" in rest or len(data) > 2 * MAX_ROW:
             break
     rest = data.lstrip(b" \t\r\n")
     start = data.rfind(b"\n", 0, len(data) - len(rest)) + 1

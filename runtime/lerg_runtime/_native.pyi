@@ -4,6 +4,7 @@ Arrays are numpy's, dense and row-major; none is copied. Sizes are bytes unless 
 """
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, TypedDict
 
 import numpy as np
@@ -56,7 +57,9 @@ def operator_signatures() -> dict[str, str]:
 class Program:
     """A program file (`.pte`), its plans checked, in memory; nothing else is held before a load."""
 
-    def __init__(self, path: str, budget: Budget, data: np.ndarray | None = None) -> None:
+    def __init__(
+        self, path: str | bytes | PathLike[str], budget: Budget, data: np.ndarray | None = None
+    ) -> None:
         """
         Args:
             path: of the file, which is mapped, and then must not change or shrink.

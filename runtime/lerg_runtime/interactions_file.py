@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -140,6 +140,10 @@ class InteractionsFile:
                 f"{self.path} has no interactions; give a table separated by commas or tabs, with columns "
                 "user and item, or lines of `user item item ...`"
             )
+
+    def described(self) -> dict[str, str | None]:
+        """`columns` as an object of JSON: layout, user, item and rating; empty before the first pass."""
+        return {} if self.columns is None else asdict(self.columns)
 
     def _pairs(self, usual: ColumnNames) -> Iterator[tuple[int, str, str]]:
         blocks = byte_blocks(self.path)

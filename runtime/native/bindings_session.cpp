@@ -126,7 +126,12 @@ void bind_session(nb::module_& module) {
       .def("events", [](const BoundMethod& self) { return named_times(self.method().events()); });
 
   nb::class_<Program>(module, "Program", "A program file, in memory.")
-      .def(nb::new_([](const std::string& path, const std::shared_ptr<Budget>& budget, const nb::object& data) {
+      .def(nb::new_([](const nb::object& given, const std::shared_ptr<Budget>& budget, const nb::object& data) {
+             // As the system has it: a path need not be UTF-8.
+             PyObject* encoded = nullptr;
+             if (!PyUnicode_FSConverter(given.ptr(), &encoded)) throw nb::python_error();
+             const nb::bytes bytes = nb::steal<nb::bytes>(encoded);
+             const std::string path(bytes.c_str(), bytes.size());
              if (data.is_none()) return std::make_unique<Program>(path, budget);
              auto held = std::make_shared<Argument>(typed_argument(data, "data", ScalarType::Byte));
              return std::make_unique<Program>(path, budget, FileBytes{held->array.data, held->hold.size(), held});

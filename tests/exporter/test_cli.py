@@ -14,6 +14,7 @@ import pytest
 
 from lerg_exporter.cli import main
 from lerg_exporter.options import ExportOptions
+from lerg_runtime import InteractionsFile, Recommender
 
 SMALL = ("--codes", "24", "--dim", "8", "--epochs", "1", "--finetune-epochs", "1", "--batch", "128")
 
@@ -267,3 +268,33 @@ def test_defaults_are_the_trainers() -> None:
     for name in ("bits", "dim", "seed", "device"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.depth == theirs.layers
+
+
+@pytest.mark.native
+def test_a_device_finds_the_columns_that_the_export_was_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [
+        f"u{user};i{(user * 7 + step * 3) % 40};2024-05-{step + 1:02}"
+        for user in range(50)
+        for step in range(8)
+    ]
+    table, bundle = tmp_path / "kunde.csv", tmp_path / "bundle"
+    table.write_text("Kunde;Ware;date\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    names = ("--user-column", "Kunde", "--item-column", "Ware")
+    status, out, err = run(capsys, "run", table, "-o", bundle, *names, *SMALL)
+    assert status == 0, err
+    assert (
+        "Read as table separated by semicolons: user from 'Kunde', item from 'Ware', timestamp from 'date'"
+        in out
+    )
+    data = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["data"]
+    assert data["columns"] == {"user": "Kunde", "item": "Ware", "rating": None, "timestamp": "date"}
+    assert data["timestamp_unit"] == "us"
+    test = tmp_path / "test.csv"
+    test.write_text("ID,Ware,Kunde\n1,i30,u0\n", encoding="utf-8")
+    with Recommender.open(bundle) as rec:
+        assert rec.evaluate(InteractionsFile(test)).pairs == 1
+        assert rec.evaluate({"Ware": ["i30"], "Kunde": ["u0"], "item": ["no"]}).pairs == 1
+        test.write_text("item,user\ni30,u0\n", encoding="utf-8")
+        assert rec.evaluate(InteractionsFile(test)).pairs == 1

@@ -237,3 +237,23 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_bundle: Path) -> None:
     command = f"{sys.executable} -m lerg_runtime --help | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_columns_by_name_and_what_was_read(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kunde.csv"
+    rows = "".join(f"{USERS[1]};{item};x\n" for item in ITEMS)
+    path.write_text(f"kunde;ware;item\n{rows}", encoding="utf-8")
+    names = ("--user-column", "kunde", "--item-column", "ware")
+    told = shell.json("evaluate", tiny_bundle, "--test", path, *names, "-k", 5)
+    assert told["file"] == {
+        "layout": "table separated by semicolons",
+        "user": "kunde",
+        "item": "ware",
+        "rating": None,
+    }
+    status, out, err = shell("finetune", tiny_bundle, "--interactions", path, *names, "--epochs", 1)
+    assert status == 0, err
+    assert "kunde.csv: table separated by semicolons: user from 'kunde', item from 'ware'" in out
+    status, _, err = shell("evaluate", tiny_bundle, "--test", path, "--item-column", "ware")
+    assert status == 2
+    assert "line 1: there is no column 'user' among 'kunde', 'ware', 'item'" in err

@@ -13,6 +13,7 @@ from lerg_exporter.cli.run import run
 from lerg_exporter.cli.sign import keygen, sign
 from lerg_exporter.cli.study import study
 from lerg_exporter.cli.verify import verify
+from lerg_runtime.cli._output import speak_utf8
 from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
 from lerg_runtime.errors import LergRuntimeError
 
@@ -53,6 +54,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, arrivals: Arrivals) -> int:
+    speak_utf8()
     try:
         status = _lerg_export.main(
             args=None if arguments is None else list(arguments),

@@ -24,7 +24,10 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(value, allow_nan=False)  # what is not UTF-8 in a path is escaped
+    click.echo(text)
 
 
 def print_table(rows: Rows) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from lerg_runtime.cli._output import speak_utf8
 from lerg_runtime.cli.evaluate import evaluate
 from lerg_runtime.cli.finetune import finetune
 from lerg_runtime.cli.info import info
@@ -52,6 +53,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, arrivals: Arrivals) -> int:
+    speak_utf8()
     try:
         status = _lerg_edge.main(
             args=None if arguments is None else list(arguments), prog_name="lerg-edge", standalone_mode=False

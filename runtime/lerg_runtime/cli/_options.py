@@ -21,7 +21,7 @@ __all__ = [
     "k_option",
     "memory_budget_option",
     "ranking_length",
-    "skip_options",
+    "reading_options",
     "threads_option",
     "unknown_ids",
 ]
@@ -85,12 +85,16 @@ def input_file(name: str, help_text: str) -> Any:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         required=True,
         metavar="FILE",
-        help=f"{help_text}: CSV or TSV with a header (user, item), or lines of `user item item ...`.",
+        help=f"{help_text}: CSV, TSV, lines of `user item item ...`, .inter, u.data, ratings.dat; or gzip.",
     )
 
 
-def skip_options(command: Any) -> Any:
-    """--skip-unknown, --skip-bad-rows and --rating-threshold."""
+def reading_options(command: Any) -> Any:
+    """--user-column, --item-column, --skip-unknown, --skip-bad-rows and --rating-threshold."""
+    command = click.option(
+        "--item-column", metavar="NAME", help="Of a table; default: what the export found, or a usual name."
+    )(command)
+    command = click.option("--user-column", metavar="NAME")(command)
     command = click.option(
         "--skip-unknown", is_flag=True, help="Leave out users and items that are unknown."
     )(command)

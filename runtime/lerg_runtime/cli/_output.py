@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ import click
 
 from lerg_runtime.bundle._files import named_in_errors
 
-__all__ = ["Progress", "note", "print_json", "print_table", "progress", "whole_file"]
+__all__ = ["Progress", "note", "print_json", "print_table", "progress", "speak_utf8", "whole_file"]
 
 _LOG_LINES = 10
 
@@ -25,9 +26,19 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int, detail: str = "") -> object: ...
 
 
+def speak_utf8() -> None:
+    """Write UTF-8 in every locale, and the bytes of a path that are not UTF-8 as they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
 def print_json(value: Any) -> None:
     """One JSON object on standard output; a float that is no number becomes null."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(value, allow_nan=False)  # what is not UTF-8 in a path is escaped
+    click.echo(text)
 
 
 def note(text: str) -> None:

@@ -14,7 +14,7 @@ from lerg_runtime.cli._options import (
     k_option,
     memory_budget_option,
     ranking_length,
-    skip_options,
+    reading_options,
     threads_option,
     unknown_ids,
 )
@@ -32,7 +32,7 @@ __all__ = ["evaluate"]
 @k_option
 @memory_budget_option
 @threads_option
-@skip_options
+@reading_options
 @trust_option
 @json_option
 def evaluate(
@@ -44,6 +44,8 @@ def evaluate(
     skip_unknown: bool,
     skip_bad_rows: bool,
     rating_threshold: float | None,
+    user_column: str | None,
+    item_column: str | None,
     trust: str | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,12 @@ def evaluate(
     lerg-edge evaluate bundle --test test.csv -k 10 --json
     """
     test = InteractionsFile(
-        file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
+        file,
+        rating_threshold=rating_threshold,
+        skip_bad_rows=skip_bad_rows,
+        on_bad_row=note,
+        user_column=user_column,
+        item_column=item_column,
     )
     with (
         Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender,
@@ -69,13 +76,15 @@ def evaluate(
             test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show
         )
     if as_json:
-        print_json({**metrics.as_dict(), "bad_rows": test.bad_rows_skipped})
+        counts = {"bad_rows": test.bad_rows_skipped, "file": test.described()}
+        print_json({**metrics.as_dict(), **counts})
     else:
         click.echo(
             f"NDCG@{k} {metrics.ndcg:.4f}, Recall@{k} {metrics.recall:.4f}, "
             f"{_counted(metrics.users, 'user')}, {_counted(metrics.pairs, 'pair')}"
         )
         click.echo(_dropped(metrics, bad_rows=test.bad_rows_skipped))
+        click.echo(f"{file}: {test.columns}")
 
 
 def _dropped(metrics: Metrics, *, bad_rows: int) -> str:

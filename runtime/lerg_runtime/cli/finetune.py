@@ -17,7 +17,7 @@ from lerg_runtime.cli._options import (
     input_file,
     json_option,
     memory_budget_option,
-    skip_options,
+    reading_options,
     threads_option,
     unknown_ids,
 )
@@ -60,7 +60,7 @@ __all__ = ["finetune"]
     metavar="BUNDLE",
     help="Save as a new bundle; by default BUNDLE itself is updated.",
 )
-@skip_options
+@reading_options
 @trust_option
 @json_option
 def finetune(
@@ -80,6 +80,8 @@ def finetune(
     skip_unknown: bool,
     skip_bad_rows: bool,
     rating_threshold: float | None,
+    user_column: str | None,
+    item_column: str | None,
     trust: str | None,
     as_json: bool,
 ) -> None:
@@ -93,7 +95,12 @@ def finetune(
         raise click.UsageError(f"--output {output} exists already; name another folder or remove it first")
     _check_target(bundle if output is None else output.absolute().parent)
     interactions = InteractionsFile(
-        file, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=note
+        file,
+        rating_threshold=rating_threshold,
+        skip_bad_rows=skip_bad_rows,
+        on_bad_row=note,
+        user_column=user_column,
+        item_column=item_column,
     )
     before = state_stamp(bundle)
 
@@ -132,10 +139,12 @@ def finetune(
             "losses": report.losses,
             "bad_rows": interactions.bad_rows_skipped,
             "below_threshold": interactions.below_threshold,
+            "file": interactions.described(),
             "saved": str(saved),
         }
         print_json({**asdict(report), **extra})
     else:
+        click.echo(f"{file}: {interactions.columns}")
         _print(report, saved, interactions)
 
 
