@@ -70,6 +70,8 @@ class ExportOptions:
             and by default on the device; None: 1 or 16, by validation.
         refit: once measured, train the model that ships on everything; None: only where the split is `none`.
         seed: equal seeds give equal bundles.
+        threads: that everything is computed on; None: OMP_NUM_THREADS, else what torch finds. Sums over
+            several threads end in other bits for other numbers of them: equal bundles want equal numbers.
         device: auto, cpu or cuda; where pretraining runs.
         lowering, propagation: how the programs compute, see `lerg_exporter.methods`.
         layer_storage: float32 or float16, of the rows between the layers of graph propagation.
@@ -112,6 +114,7 @@ class ExportOptions:
     finetune_candidates: int | None = None
     refit: bool | None = None
     seed: int = 0
+    threads: int | None = None
     device: str = "auto"
     lowering: str = "native"
     propagation: str = "graph"
@@ -275,6 +278,7 @@ _LEAST: dict[str, float] = {
     "finetune_epochs": 0,
     "finetune_candidates": 1,
     "seed": 0,
+    "threads": 1,
     "memory_budget": 1,
     "storage_budget": 1,
 }

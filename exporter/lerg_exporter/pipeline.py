@@ -33,6 +33,7 @@ from lerg_exporter.quiet_imports import imported_meanwhile
 from lerg_exporter.refitting import refit, refits, shape_of
 from lerg_exporter.selecting import check_selection
 from lerg_exporter.target import check_target
+from lerg_exporter.threads import fixed_threads
 from lerg_exporter.tuning import RANKING, Tuned, evaluate, tune
 from lerg_exporter.writing import ExportRun
 from lerg_runtime import Recommender
@@ -101,7 +102,11 @@ def export(
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
         tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")
-    with _work_dir(work_dir) as work, tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch:
+    with (
+        fixed_threads(chosen.threads),
+        _work_dir(work_dir) as work,
+        tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
+    ):
         tell.stage("assigning")
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
         with imported_meanwhile(*_NEEDED_LATER):

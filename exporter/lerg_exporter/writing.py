@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from lerg_edge.interactions import Dataset, Interactions
 from lerg_edge.options import Pretrained
 from lerg_exporter.budget import Plan
@@ -114,6 +116,7 @@ class ExportRun:
         train = self.dataset.whole().train if self.refitted else self.dataset.train
         described: dict[str, Any] = {
             "seed": options.seed,
+            "threads": torch.get_num_threads(),
             "pairs": train.pair_count,
             "users_without": train.report.users_without,
             "items_without": train.report.items_without,

@@ -230,6 +230,12 @@ _SHARE = click.FloatRange(min=0, max=1, min_open=True)
     help="Items drawn for a negative of fine-tuning; the hardest is taken; default: 1 or 16, by validation.",
 )
 @_option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed gives the same bundle.")
+@_option(
+    "--threads",
+    type=click.IntRange(min=1, max=1024),
+    metavar="N",
+    help="Threads to compute on; a bundle depends on their number. Default: OMP_NUM_THREADS, else the cores.",
+)
 @_option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where pretraining runs.")
 @click.option(
     "--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Keep stages here for another run."
