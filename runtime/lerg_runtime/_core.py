@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lerg_runtime._desk import Desk
 from lerg_runtime._engine import Engine
 from lerg_runtime._lanes import Lane, Lanes
+from lerg_runtime._pairs import OnUnknown, Pairs, ResolvedPairs, resolve_pairs
 from lerg_runtime._plan import MemoryPlan, Share, Workload, check_phase, plan_memory, share_out
 from lerg_runtime._serving import Serving
 from lerg_runtime._snapshot import Snapshot
+from lerg_runtime.bundle import copy_bundle, save_state
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
@@ -100,6 +104,31 @@ class OpenBundle:
             BudgetError: they do not fit beside what is in memory, or beside the learning that goes on.
         """
         return self.desk.serving()
+
+    def resolved(self, pairs: Pairs, on_unknown: OnUnknown) -> ResolvedPairs:
+        """Indices of raw pairs, in memory that the budget counts; see `resolve_pairs`."""
+        return resolve_pairs(
+            pairs,
+            self.entities,
+            on_unknown=on_unknown,
+            usual=self.folder.manifest.columns,
+            allocate=self.engine.budget.empty,
+        )
+
+    def save(self, path: str | os.PathLike[str] | None) -> None:
+        """Store the state as the thread that asks sees it; see `Recommender.save`. One save at a time."""
+        with self.saving:
+            saved = replace(self.state, generation=self.generation + 1)
+
+            def on_saved(stamp: bytes) -> None:
+                self.stamp, self.generation = stamp, saved.generation
+
+            if path is None or Path(path).resolve() == self.folder.path.resolve():
+                save_state(
+                    self.folder.path, saved, digest=self.folder.digest, over=self.stamp, on_saved=on_saved
+                )
+            else:
+                copy_bundle(self.folder, path, saved)
 
     def share(self, *, beside_bytes: int | None = None) -> Share | None:
         """How wide lanes are and how many there are.

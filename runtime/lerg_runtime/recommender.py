@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,17 +18,10 @@ from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime._memory import resident_bytes
 from lerg_runtime._metrics import Metrics
 from lerg_runtime._optimiser import OptimiserOptions
-from lerg_runtime._pairs import (
-    OnUnknown,
-    Pairs,
-    ResolvedPairs,
-    check_on_unknown,
-    index_of,
-    resolve_pairs,
-)
+from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of
 from lerg_runtime._plan import MemoryPlan
 from lerg_runtime._threads import choose_threads, use_threads
-from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State, copy_bundle, save_state
+from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.errors import InputError, LergRuntimeError
@@ -41,24 +33,18 @@ __all__ = ["Recommender"]
 class Recommender:
     """One open bundle. Any number of threads may ask it; one at a time learns.
 
-    `recommend`, `recommend_from_history`, `similar_items` and `evaluate` may be called from any threads at
-    the same time. Each call answers from one state of the weights and interactions, from beginning to end. As
-    many calls are worked on at a time as `threads` says and the memory budget holds; the others wait.
+    Each call answers from one state of weights and interactions. As many calls are worked on at a time as
+    `threads` says and the memory budget holds; the others wait.
 
     `finetune` and `profile` have one turn between them: a second one is refused at once. What is learned is
-    published when fine-tuning returns, weights and interactions together: until then other threads get
-    the answers of before, and afterwards all threads get the new ones. Where the memory budget does not hold
-    fine-tuning and answers at the same time, `finetune` waits until the calls under way have ended, and calls
-    of other threads raise `BudgetError` until it has returned. Callbacks run on the thread that has called;
-    one of `finetune` may ask too, and sees what has been learned up to the last epoch. A callback of
-    `evaluate` may ask, and gets the answers of the state that is evaluated; it cannot fine-tune.
+    published when fine-tuning returns, weights and interactions together. Where the memory budget does not
+    hold fine-tuning and answers at the same time, `finetune` waits until the calls under way have ended, and
+    calls of other threads raise `BudgetError` until it has returned. A callback of `finetune` may ask, and
+    sees what has been learned up to the last epoch; one of `evaluate` may ask, and sees what is evaluated.
 
-    `save` stores what the calling thread sees: beside a fine-tune of another thread, the state of before. Of
-    two saves one waits for the other. `close` may be called at any time: calls under way end as they would
-    have, fine-tuning is ended without a change, and new calls are refused.
-
-    Several processes may open the same bundle. A process that was forked from one with an open Recommender
-    opens the bundle itself; kernels of such a process keep to one thread.
+    `save` stores what the calling thread sees: beside a fine-tune of another thread, the state of before.
+    `close` lets calls under way end, and ends fine-tuning without a change. A process that was forked from
+    one with an open Recommender opens the bundle itself, and its kernels keep to one thread.
 
     Make one with `Recommender.open`. Attributes: `manifest`, and `user_ids` and `item_ids`, the raw ids in
     index order.
@@ -325,7 +311,7 @@ class Recommender:
         )
         check_on_unknown(on_unknown)
         with bundle.desk.turn("fine-tuned"):
-            pairs = None if interactions is None else self._resolved(interactions, on_unknown=on_unknown)
+            pairs = None if interactions is None else bundle.resolved(interactions, on_unknown)
             return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
 
     def evaluate(
@@ -352,7 +338,7 @@ class Recommender:
             InputError: k is out of range, or no interaction is left to measure.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
-        pairs = self._resolved(test, on_unknown=on_unknown)
+        pairs = self._open.resolved(test, on_unknown)
         return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
 
     def profile(
@@ -400,23 +386,7 @@ class Recommender:
             OSError: the disk is full or not writable; what was there stays.
             UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
         """
-        bundle = self._open
-        with bundle.saving:
-            saved = replace(bundle.state, generation=bundle.generation + 1)
-
-            def on_saved(stamp: bytes) -> None:
-                bundle.stamp, bundle.generation = stamp, saved.generation
-
-            if path is None or Path(path).resolve() == bundle.folder.path.resolve():
-                save_state(
-                    bundle.folder.path,
-                    saved,
-                    digest=bundle.folder.digest,
-                    over=bundle.stamp,
-                    on_saved=on_saved,
-                )
-            else:
-                copy_bundle(bundle.folder, path, saved)
+        self._open.save(path)
 
     @property
     def _open(self) -> OpenBundle:
@@ -428,13 +398,3 @@ class Recommender:
                 "this Recommender was opened before the process was forked; open the bundle here"
             )
         return bundle
-
-    def _resolved(self, pairs: Pairs, *, on_unknown: OnUnknown) -> ResolvedPairs:
-        bundle = self._open
-        return resolve_pairs(
-            pairs,
-            bundle.entities,
-            on_unknown=on_unknown,
-            usual=self.manifest.columns,
-            allocate=bundle.engine.budget.empty,
-        )
