@@ -5,10 +5,10 @@ Names are looked up when they are first used, so that looking at a bundle does n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # of typing, whose import a command would wait for before it can answer Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from lerg_exporter.inspection import inspect_bundle
     from lerg_exporter.options import ExportOptions
     from lerg_exporter.pipeline import ExportReport, export
@@ -37,6 +37,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -14,10 +14,10 @@ command `lerg-edge`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # of typing, whose import a command would wait for before it can answer Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from lerg_runtime._engine import kernels_path
     from lerg_runtime._finetune import EpochReport, FineTuneProgress, FineTuneReport
     from lerg_runtime._metrics import Metrics
@@ -77,6 +77,8 @@ _SUBMODULES = ("bundle", "errors", "golden", "interactions_file", "recommender",
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name in _SUBMODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _MODULES:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from lerg_runtime.cli.signals import at_once
+from lerg_runtime.cli.starting import answer_signals
+
+TYPE_CHECKING = False  # of typing, whose import would be waited for
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -21,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # torch, imported later, reads this once: threads that spin while they wait slow each other on busy
     # cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if arguments is None:
+        answer_signals()
+    from lerg_runtime.cli.signals import at_once
+
     with at_once(last=arguments is None):
         from lerg_exporter.cli._main import run_command
 

@@ -30,6 +30,7 @@ __all__ = [
     "is_leftover",
     "locked",
     "named_in_errors",
+    "new_file",
     "new_folder",
     "replace_file",
     "sync_folder",
@@ -134,6 +135,33 @@ def replace_file(
             raise
         on_replaced()
         _sync_after(path)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A file to fill, which becomes `path` when the block ends well and vanishes when it does not.
+
+    Gives a descriptor to write to, which the caller leaves open.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
+    """
+    beside = _beside(path, "new")
+    handle = -1
+    try:
+        with named_in_errors(path, beside=beside):
+            with uninterrupted():
+                handle = os.open(beside, _NEW_FLAGS, _SHARED)
+                _lock(handle)
+            yield handle
+            os.fsync(handle)
+            with uninterrupted():
+                os.replace(beside, path)
+    finally:
+        with uninterrupted():
+            if handle >= 0:
+                os.close(handle)
+                beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from lerg_runtime.cli.signals import at_once
+from lerg_runtime.cli.starting import answer_signals
+
+TYPE_CHECKING = False  # of typing, whose import would be waited for
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -17,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; None takes them from the command line.
     """
+    if arguments is None:
+        answer_signals()
+    from lerg_runtime.cli.signals import at_once
+
     with at_once(last=arguments is None):
         from lerg_runtime.cli._main import run
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 import click
 
-from lerg_runtime.bundle._files import named_in_errors
+from lerg_runtime.bundle._files import new_file
 
 __all__ = ["Progress", "note", "print_json", "print_table", "progress", "speak_utf8", "whole_file"]
 
@@ -102,13 +102,5 @@ def whole_file(path: Path) -> Iterator[TextIO]:
         raise click.UsageError(f"--output {path} is a folder; name a file")
     if not path.resolve().parent.is_dir():
         raise click.UsageError(f"--output {path}: there is no folder {path.resolve().parent}")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with named_in_errors(path, beside=beside):
-            with open(beside, "w", encoding="utf-8", newline="") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with new_file(path) as handle, os.fdopen(os.dup(handle), "w", encoding="utf-8", newline="") as stream:
+        yield stream
