@@ -71,7 +71,7 @@ constexpr Entry kEntries[] = {
     {"aten::le.Scalar_out", "T:fdli, N, O:o, R"},
     {"aten::log1p.out", "T:fd, O:=0, R"},
     {"aten::logical_and.out", "T:o, T:o, O:o, R"},
-    {"aten::logical_not.out", "T:o, O:o, R"},
+    {"aten::logical_not.out", "T:bo, O:o, R"},
     {"aten::lt.Scalar_out", "T:fdli, N, O:o, R"},
     {"aten::mean.dtype_out", "T:fd, I?, O:=0, R"},
     {"aten::mm.out", "T:f/2, T:f/2, O:f/2, R"},
