@@ -1,10 +1,10 @@
 """A mutant as a recipe, a small JSON object, and the bundle that it makes of a seed.
 
-`kind`: the seed. `program`: changes of `model.pte`, see `mutations`. `plan`: true if the manifest is made
-to agree with the changed program. `manifest`: changes of `manifest.json`, as `[address, value]`; the text
-`"json:…"` as a value is put there as it is. `arrays`: by array file, by array, `[dtype, shape, base64 of
-its bytes]` or null for none. `bytes`: by file, a list of `[position, byte]`, a position from the end if
-negative; `["cut", length]` shortens it.
+`kind`: the seed. `program`: changes of `model.pte`, see `mutations`, and `constants`: bytes of its
+constants. `plan`: true if the manifest is made to agree with the changed program. `manifest`: changes of
+`manifest.json`, as `[address, value]`; the text `"json:…"` as a value is put there as it is. `arrays`: by
+array file, by array, `[dtype, shape, base64 of its bytes]` or null for none. `bytes`: by file, a list of
+`[position, byte]`, a position from the end if negative; `["cut", length]` shortens it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Seed:
         if "program" in recipe:
             tree = self.tree()
             mutations.apply(tree, recipe["program"])
-            files[PROGRAM] = write_program(tree, self.segments)
+            files[PROGRAM] = write_program(tree, patched(self.segments, recipe.get("constants", [])))
             if recipe.get("plan"):
                 agree(manifest, tree)
         mutations.apply(manifest, recipe.get("manifest", []))
@@ -137,6 +137,13 @@ def patched(data: bytes, patches: list[Any]) -> bytes:
 def make(of: Seed, number: int) -> Recipe:
     """Mutant `number` of a seed: of its program most often, else of one of its other files."""
     rng = random.Random(f"{of.kind} {number}")
+    if of.segments and rng.random() < 0.08:
+        size = len(of.segments)
+        constants = [
+            [rng.randrange(size), rng.choice((0, 1, 127, 128, 255))] for _ in range(rng.choice((1, 2, 8)))
+        ]
+        changed = mutations.mutate(of.tree(), rng) if rng.random() < 0.3 else []
+        return {"kind": of.kind, "program": changed, "constants": constants, "plan": True}
     if rng.random() < 0.8:
         changes: list[Any] = []
         while not changes:

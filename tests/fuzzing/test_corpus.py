@@ -10,10 +10,12 @@ import pytest
 from fuzzing.__main__ import kept_recipes
 from fuzzing.bundles import seed_kinds
 from fuzzing.flat import read_program, write_program
-from fuzzing.recipes import Recipe, Seed
+from fuzzing.recipes import Recipe, Seed, make
 from fuzzing.runner import Outcome, Runner
 
 pytestmark = pytest.mark.native
+
+MUTANTS = 30  # of each kind, beside those that are kept
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,12 @@ def test_a_program_comes_back_as_it_was(seed: Seed) -> None:
     tree, segments = read_program(seed.files["model.pte"])
     again, rest = read_program(write_program(tree, segments))
     assert (again, rest) == (tree, segments)
+
+
+def test_mutants_are_refused_or_run_within_the_budget(runner: Runner, seed: Seed) -> None:
+    outcomes = [(number, runner.run(seed, make(seed, number))) for number in range(MUTANTS)]
+    assert [(number, outcome) for number, outcome in outcomes if not outcome.good] == []
+    assert {"fine", "refused"} <= {outcome.kind for _, outcome in outcomes}
 
 
 @pytest.mark.parametrize(
