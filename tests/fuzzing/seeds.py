@@ -31,6 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "native-folded-8": {"entries": 3, "pruned_users": "history"},
     "native-folded-int8-items": {"entries": 3, "limits": {"item_table": "int8"}},
     "portable-graph-8": {"lowering": "portable"},
+    "portable-graph-16": {"lowering": "portable", "bits": 16},
     "portable-folded-4": {"lowering": "portable", "entries": 3, "bits": 4},
 }
 
