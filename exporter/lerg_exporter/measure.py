@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lerg_edge.errors import LergError
 from lerg_runtime._engine import native
 from lerg_runtime.bundle._programs import STRUCTURE_BYTES
+from lerg_runtime.errors import BundleError
 
 if TYPE_CHECKING:
     from lerg_exporter.programs import MethodPlan, Program, TensorSpec
@@ -40,13 +42,25 @@ def footprints(program: Program, *, slots: tuple[int, int]) -> dict[str, Footpri
     Args:
         program: as traced.
         slots: rows of the user table and of the item table.
+
+    Raises:
+        LergError: a device would refuse the program.
     """
     with tempfile.TemporaryDirectory(prefix="lerg-measure-") as folder:
         path = Path(folder) / "model.pte"
         path.write_bytes(program.data)
         budget = native().Budget(0)
-        loaded = native().Program(str(path), budget)
+        loaded = _checked(path, budget)
         return {plan.method: _footprint(loaded, budget, plan, slots) for plan in program.plans}
+
+
+def _checked(path: Path, budget: Any) -> Any:
+    """The program, opened as a device opens it, which refuses what `docs/programs.md` does not allow."""
+    try:
+        return native().Program(str(path), budget)
+    except BundleError as error:
+        reason = str(error).partition(": ")[2].rpartition(";")[0]
+        raise LergError(f"devices would refuse the traced program, so it is not written: {reason}") from None
 
 
 def _footprint(program: Any, budget: Any, plan: MethodPlan, slots: tuple[int, int]) -> Footprint:

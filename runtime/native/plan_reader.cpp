@@ -30,7 +30,7 @@ constexpr size_t kLongestName = 98;
 constexpr size_t kMostPlans = 64, kMostArenas = 16;
 // Of instructions, of values, and of arguments and elements of lists: the largest program of ours has a tenth.
 constexpr size_t kMostCalls = size_t{1} << 18, kMostValues = size_t{1} << 20, kMostArguments = size_t{1} << 22;
-constexpr uint64_t kMostElements = uint64_t{1} << 40;
+constexpr uint64_t kMostElements = uint64_t{1} << 40, kMostOfNothing = uint64_t{1} << 20;
 
 [[noreturn]] void refuse(const std::string& reason) { throw ProgramFault(reason); }
 
@@ -182,6 +182,7 @@ PlannedTensor read_tensor(const Flatbuffer& buffer, size_t table) {
     most *= std::max<uint64_t>(1, static_cast<uint64_t>(sizes[d]));
     if (most > kMostElements) refuse("has too many elements");
   }
+  if (tensor.elements == 0 && most > kMostOfNothing) refuse("has no element and too large sizes");
   const auto dynamism = buffer.scalar<int8_t>(table, kTensorDynamism);
   if (dynamism != 0 && dynamism != kDynamicBound) refuse("has sizes without a bound");
   tensor.dynamic = dynamism == kDynamicBound;

@@ -42,7 +42,7 @@ struct PlannedTensor {
   uint32_t constant;  // entry of the constants, 0 for none
   uint32_t arena;     // 1 for the first, 0 for none
   uint64_t offset;    // in the arena
-  uint64_t elements;  // no more than 2^40
+  uint64_t elements;  // no more than 2^40; where it is 0, the other sizes' product is no more than 2^20
   uint64_t bytes;
   std::string name;   // of a parameter
 };

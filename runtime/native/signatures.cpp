@@ -68,7 +68,6 @@ constexpr Entry kEntries[] = {
     {"aten::ge.Scalar_out", "T:fdli, N, O:o, R"},
     {"aten::gt.Scalar_out", "T:fdli, N, O:o, R"},
     {"aten::index_select.out", "T/1-4, I, T:li/1, O:=0, R"},
-    {"aten::le.Scalar_out", "T:fdli, N, O:o, R"},
     {"aten::log1p.out", "T:fd, O:=0, R"},
     {"aten::logical_and.out", "T:o, T:o, O:o, R"},
     {"aten::logical_not.out", "T:bo, O:o, R"},

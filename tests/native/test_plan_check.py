@@ -144,7 +144,7 @@ def have_too_many_elements(plan: ExecutionPlan) -> None:
 
 def hide_many_elements_behind_none(plan: ExecutionPlan) -> None:
     tensor = value_of(plan, "aten::scatter_add", 4)
-    tensor.sizes, tensor.dim_order = [2**31 - 1, 2**31 - 1, 0], [0, 1, 2]
+    tensor.sizes, tensor.dim_order = [2**31 - 1, 0], [0, 1]
 
 
 def have_a_negative_size(plan: ExecutionPlan) -> None:
@@ -326,7 +326,7 @@ FINETUNE: dict[Edit, str] = {
     name_an_arena_that_is_absent: "is planned in a working memory that there is not",
     shrink_the_arena: "is planned beyond its working memory",
     have_too_many_elements: "has too many elements",
-    hide_many_elements_behind_none: "has too many elements",
+    hide_many_elements_behind_none: "has no element and too large sizes",
     have_a_negative_size: "has a negative size",
     be_column_major: "is not row-major",
     repeat_a_dimension: "is not row-major",
