@@ -63,7 +63,8 @@ def test_refused_with_method_instruction_and_operator(
     bundle: Path, shell: Shell, method: str, edit: Callable[..., None]
 ) -> None:
     edit_program(bundle, method, edit)
-    sentence = rf"model\.pte is not a program .*: method {method}, instruction [0-9]+ \([a-z_:.A-Z]+\): .*{EDITS[edit]}"
+    where = rf"method {method}, instruction [0-9]+ \([a-z_:.A-Z]+\)"
+    sentence = rf"model\.pte is not a program .*: {where}: .*{EDITS[edit]}"
     for open_bundle in (Recommender.open, verify_bundle):
         with pytest.raises(BundleError, match=sentence):
             open_bundle(bundle)
