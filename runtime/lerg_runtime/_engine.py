@@ -147,6 +147,23 @@ class LoadedMethod:
             BundleError: the program fails on inputs that it says it takes, or gives outputs of other sizes.
         """
         try:
+            results = self._run(inputs, outputs)
+        except LergRuntimeError as error:
+            if type(error) is not LergRuntimeError:
+                raise
+            raise BundleError(f"the program cannot be run: {error}; export the bundle again") from None
+        except ValueError as error:
+            raise BundleError(
+                f"program {self._spec.method} does not take what the manifest says: {error}; "
+                "export the bundle again"
+            ) from None
+        self._check_sizes(inputs, results)
+        return results
+
+    def _run(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray | None] | None
+    ) -> list[np.ndarray]:
+        try:
             results: list[np.ndarray] = self._method.execute(*inputs, outputs=outputs)
         except BudgetError:
             if self._load is None:
@@ -155,11 +172,6 @@ class LoadedMethod:
             self._method = None  # its memory must be free before the next one takes its own
             self._method = load(0)
             results = self._method.execute(*inputs, outputs=outputs)
-        except LergRuntimeError as error:
-            if type(error) is not LergRuntimeError:
-                raise
-            raise BundleError(f"the program cannot be run: {error}; export the bundle again") from None
-        self._check_sizes(inputs, results)
         return results
 
     def _check_sizes(self, inputs: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> None:
