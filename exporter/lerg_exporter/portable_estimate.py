@@ -111,7 +111,7 @@ def portable_constants(shape: ModelShape) -> dict[str, int]:
     if shape.entries:
         return {
             "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
-            "operators": _STORED_OPERATOR_BYTES * (21 * shape.entries + 40),
+            "operators": _STORED_OPERATOR_BYTES * (24 * shape.entries + 180),
             "float weights": weights,
         }
     graph, chunks = _chunks(shape)
