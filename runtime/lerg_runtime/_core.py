@@ -61,7 +61,13 @@ class OpenBundle:
         with folder.open_state() as kept:
             self.stamp = kept.stamp
             self.generation = kept.generation
-            plan = self._plan(self.workload(users_at_once=1), local=kept.local)
+            plan = plan_memory(
+                folder.manifest,
+                self.sizes,
+                local=kept.local,
+                disliked=kept.disliked,
+                workload=self.workload(users_at_once=1),
+            )
             for phase in ("open", "encode", "recommend"):
                 check_phase(plan.phase(phase), budget_bytes, doing="opening this bundle")
             self.engine = Engine(folder, budget_bytes=budget_bytes)
@@ -73,7 +79,9 @@ class OpenBundle:
         interactions = self._with_local(state, stored)
         del stored
         self.desk = Desk(
-            Snapshot(state, interactions), make_serving=self._make_serving, make_lanes=self._usual_lanes
+            Snapshot(state, interactions, self.rated_low(state)),
+            make_serving=self._make_serving,
+            make_lanes=self._usual_lanes,
         )
 
     @property
@@ -95,7 +103,27 @@ class OpenBundle:
 
     def plan(self, workload: Workload) -> MemoryPlan:
         """What a workload needs."""
-        return self._plan(workload, local=len(self.desk.snapshot().state.users))
+        state = self.desk.snapshot().state
+        return plan_memory(
+            self.folder.manifest,
+            self.sizes,
+            local=len(state.users),
+            disliked=len(state.disliked_users),
+            workload=workload,
+        )
+
+    def rated_low(self, state: State) -> Interactions | None:
+        """The pairs of a state that were rated low, by user; None if there are none."""
+        if len(state.disliked_users) == 0:
+            return None
+        shape = self.folder.manifest.model
+        return Interactions.of_sorted(
+            state.disliked_users,
+            state.disliked_items,
+            user_count=shape.users,
+            item_count=shape.items,
+            allocate=self.engine.budget.empty,
+        )
 
     def serving(self) -> AbstractContextManager[Serving]:
         """Tables of one snapshot and lanes to rank in, which stay as they are while the block lasts.
@@ -105,7 +133,7 @@ class OpenBundle:
         """
         return self.desk.serving()
 
-    def resolved(self, pairs: Pairs, on_unknown: OnUnknown) -> ResolvedPairs:
+    def resolved(self, pairs: Pairs, on_unknown: OnUnknown, *, low_will_do: bool = False) -> ResolvedPairs:
         """Indices of raw pairs, in memory that the budget counts; see `resolve_pairs`."""
         return resolve_pairs(
             pairs,
@@ -113,6 +141,7 @@ class OpenBundle:
             on_unknown=on_unknown,
             usual=self.folder.manifest.columns,
             allocate=self.engine.budget.empty,
+            low_will_do=low_will_do,
         )
 
     def save(self, path: str | os.PathLike[str] | None) -> None:
@@ -139,10 +168,12 @@ class OpenBundle:
         Returns:
             None if not even one lane fits.
         """
+        state = self.desk.snapshot().state
         return share_out(
             self.folder.manifest,
             self.sizes,
-            local=len(self.desk.snapshot().state.users),
+            local=len(state.users),
+            disliked=len(state.disliked_users),
             budget_bytes=self.budget_bytes,
             threads=self.threads,
             beside_bytes=beside_bytes,
@@ -178,9 +209,6 @@ class OpenBundle:
             )
 
         self.desk.make_room(None, wait=True, refusal=refusal)
-
-    def _plan(self, workload: Workload, *, local: int) -> MemoryPlan:
-        return plan_memory(self.folder.manifest, self.sizes, local=local, workload=workload)
 
     def _least_serving_bytes(self) -> int:
         plan = self.plan(self.workload(users_at_once=1))

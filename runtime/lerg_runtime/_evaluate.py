@@ -41,8 +41,9 @@ def evaluate(
     """
     with bundle.serving() as serving:
         seen = serving.interactions.find(test.users, test.items) >= 0
-        if bundle.seen_only.disliked is not None:
-            seen |= bundle.seen_only.disliked.find(test.users, test.items) >= 0
+        for low in (bundle.seen_only.disliked, serving.disliked):
+            if low is not None:
+                seen |= low.find(test.users, test.items) >= 0
         left_users, left_items = test.users[~seen], test.items[~seen]
         if len(left_users) == 0:
             raise InputError(

@@ -67,6 +67,8 @@ class FineTuneReport:
         known_interactions: given and known before; they are trained on, not stored again.
         untrainable: given, of a pruned user with a pruned item; they count as seen and are stored.
         unknown: given and skipped because an id is unknown.
+        disliked: pairs of a file that are rated below its threshold, and that count as seen from now on.
+        withdrawn: of them, learned from before; they are no positives any more.
         replayed: earlier interactions in each epoch.
         steps: of the optimiser.
         stopped: the caller's `on_epoch` ended it early.
@@ -84,6 +86,8 @@ class FineTuneReport:
     stopped: bool
     seconds: float
     peak_bytes: int
+    disliked: int = 0
+    withdrawn: int = 0
 
     @property
     def losses(self) -> tuple[float, ...]:

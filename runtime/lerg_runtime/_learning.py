@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lerg_runtime._core import OpenBundle
+from lerg_runtime._disliking import Disliked, sorted_pairs
 from lerg_runtime._finetune import (
     EpochReport,
     FineTuneProgress,
@@ -60,6 +61,8 @@ def finetune(
 ) -> FineTuneReport:
     """Train on new pairs beside earlier ones, or with None on all earlier ones; the caller has the turn.
 
+    Pairs that are rated low are stored as seen. Where all of them are, nothing is trained.
+
     Raises:
         InputError: too many local interactions.
         BudgetError: it does not fit; nothing large has been allocated.
@@ -70,23 +73,34 @@ def finetune(
     desk = bundle.desk
     before = desk.snapshot()
     added = before.interactions.find(users, items) < 0
+    disliked = Disliked.after(bundle, before, pairs)
     replay = _replay(options, len(users), everything=pairs is None)
-    total = len(before.state.users) + int(added.sum())
+    total = len(before.state.users) + int(added.sum()) + len(disliked.users)
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
             f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
             "export a new one"
         )
-    needed = _check_budget(bundle, options, new=len(users), replay=replay)
-    bundle.make_room(needed, doing="fine-tuned")
     shape = bundle.folder.manifest.model
     empty = bundle.engine.budget.empty
     interactions, state = before.interactions, before.state
+    if pairs is not None and len(users) == 0:
+        state = disliked.put_into(state)
+        desk.publish(Snapshot(state, interactions, bundle.rated_low(state)))
+        return _report(bundle, pairs, disliked, began=began)
+    needed = _check_budget(bundle, options, new=len(users), new_disliked=disliked.added, replay=replay)
+    bundle.make_room(needed, doing="fine-tuned")
+    low = before.disliked
+    if disliked.changed:
+        state = disliked.put_into(state)
+        low = bundle.rated_low(state)
     if added.any():
         interactions = interactions.with_pairs(users[added], items[added], allocate=empty)
         state = _with_pairs(state, users[added], items[added], item_count=shape.items)
     new = interactions.find(users, items)
-    training_set = TrainingSet(interactions, bundle.entities, shape, new=new, replay=replay, allocate=empty)
+    training_set = TrainingSet(
+        interactions, bundle.entities, shape, new=new, replay=replay, disliked=low, allocate=empty
+    )
     negatives = Negatives(
         interactions,
         bundle.entities,
@@ -95,11 +109,11 @@ def finetune(
         candidates=options.negative_candidates,
         allocate=empty,
     )
-    learnt = Snapshot(state, interactions)
+    learnt = Snapshot(state, interactions, low)
 
     def publish(codebook: np.ndarray, step: np.ndarray) -> None:
         nonlocal learnt
-        learnt = Snapshot(replace(state, codebook=codebook, step=step.copy()), interactions)
+        learnt = Snapshot(replace(state, codebook=codebook, step=step.copy()), interactions, low)
         desk.show_draft(learnt)
 
     def step_ended(progress: FineTuneProgress) -> None:
@@ -130,15 +144,33 @@ def finetune(
         on_epoch=epoch_ended,
     )
     desk.publish(learnt)
-    return FineTuneReport(
+    return replace(
+        _report(bundle, pairs, disliked, began=began),
         epochs=run.epochs,
         new_interactions=int(added.sum()),
         known_interactions=len(users) - int(added.sum()),
         untrainable=len(users) - training_set.new,
-        unknown=0 if pairs is None else pairs.unknown,
         replayed=training_set.replayed,
         steps=run.steps,
         stopped=run.stopped,
+    )
+
+
+def _report(
+    bundle: OpenBundle, pairs: ResolvedPairs | None, disliked: Disliked, *, began: float
+) -> FineTuneReport:
+    """What is to tell where nothing was trained."""
+    return FineTuneReport(
+        epochs=(),
+        new_interactions=0,
+        known_interactions=0,
+        untrainable=0,
+        unknown=0 if pairs is None else pairs.unknown,
+        disliked=disliked.added,
+        withdrawn=disliked.withdrawn,
+        replayed=0,
+        steps=0,
+        stopped=False,
         seconds=time.monotonic() - began,
         peak_bytes=int(bundle.engine.budget.peak),
     )
@@ -151,13 +183,16 @@ def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | No
     return None if everything else max(4 * new, options.batch)
 
 
-def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, replay: int | None) -> int:
+def _check_budget(
+    bundle: OpenBundle, options: FineTuneOptions, *, new: int, new_disliked: int, replay: int | None
+) -> int:
     """Bytes that fine-tuning needs by the plan, the resident arrays included."""
     workload = bundle.workload(
         batch=options.batch,
         optimiser=options.optimiser.name,
         momentum=options.optimiser.momentum > 0,
         new_interactions=new,
+        new_disliked=new_disliked,
         replayed=replay,
         negative_candidates=options.negative_candidates,
     )
@@ -167,6 +202,7 @@ def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, rep
             bundle.folder.manifest,
             bundle.sizes,
             local=len(bundle.state.users),
+            disliked=len(bundle.state.disliked_users),
             workload=workload,
             budget_bytes=bundle.budget_bytes,
         )
@@ -176,6 +212,5 @@ def _check_budget(bundle: OpenBundle, options: FineTuneOptions, *, new: int, rep
 
 def _with_pairs(state: State, users: np.ndarray, items: np.ndarray, *, item_count: int) -> State:
     """The state with more local interactions, sorted as before."""
-    users, items = np.concatenate((state.users, users)), np.concatenate((state.items, items))
-    order = np.argsort(users.astype(np.int64) * item_count + items, kind="stable")
-    return replace(state, users=users[order], items=items[order])
+    users, items = sorted_pairs((state.users, users), (state.items, items), item_count=item_count)
+    return replace(state, users=users, items=items)

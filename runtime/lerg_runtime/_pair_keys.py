@@ -8,10 +8,18 @@ import numpy as np
 
 from lerg_runtime.errors import BudgetError
 
-__all__ = ["PairKeys"]
+__all__ = ["PairKeys", "found_in"]
 
 _FIRST = 1 << 8
 _CHUNK = 1 << 14
+
+
+def found_in(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Bool [n]: which of `keys` are in `among`, int64 and ascending."""
+    if len(among) == 0:
+        return np.zeros(len(keys), dtype=bool)
+    places = np.minimum(np.searchsorted(among, keys), len(among) - 1)
+    return among[places] == keys
 
 
 class PairKeys:
@@ -52,6 +60,34 @@ class PairKeys:
             end = min(start + _CHUNK, self._used)
             users[start:end], items[start:end] = np.divmod(self._keys[start:end], width)
         return users, items
+
+    def sorted(self) -> np.ndarray:
+        """The keys, ascending and distinct: a view, for as long as none is added."""
+        self._sort()
+        return self._keys[: self._used]
+
+    def discard(self, keys: np.ndarray) -> None:
+        """Forget these, int64 [n], ascending and distinct."""
+        mine, kept = self.sorted(), 0
+        for start in range(0, len(mine), _CHUNK):
+            part = mine[start : start + _CHUNK]
+            part = part[~found_in(part, keys)]
+            mine[kept : kept + len(part)] = part
+            kept += len(part)
+        self._used = kept
+
+    def shared(self, other: PairKeys) -> np.ndarray:
+        """int64 [n], ascending: the keys that are in both, in memory of the order."""
+        mine, theirs = self.sorted(), other.sorted()
+        parts = range(0, len(mine), _CHUNK)
+        count = sum(int(found_in(mine[start : start + _CHUNK], theirs).sum()) for start in parts)
+        both, taken = self._array(count, "int64"), 0
+        for start in parts:
+            part = mine[start : start + _CHUNK]
+            part = part[found_in(part, theirs)]
+            both[taken : taken + len(part)] = part
+            taken += len(part)
+        return both
 
     def _compact(self) -> None:
         self._sort()

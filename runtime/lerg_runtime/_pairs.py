@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from lerg_runtime._given_pairs import pair_blocks
 from lerg_runtime._pair_keys import PairKeys
+from lerg_runtime._verdicts import last_words
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.errors import InputError, UnknownIdError
@@ -35,6 +36,10 @@ Allocate = Callable[..., np.ndarray]
 _NO_NAMES = ColumnNames()
 
 
+def _nothing() -> np.ndarray:
+    return np.empty(0, dtype=np.int32)
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedPairs:
     """Interactions by index.
@@ -44,7 +49,10 @@ class ResolvedPairs:
         rows: pairs that were given.
         duplicates: given more than once.
         unknown: left out because the user or the item is unknown.
-        below_threshold: rows of a file that were left out because of their rating; not among `rows`.
+        below_threshold: rows of a file that are rated too low; not among `rows`.
+        low_users, low_items: int32 [m], sorted by (user, item), unique: known pairs that are rated too low in
+            their latest row, none of them among the others.
+        low_unknown: rows rated too low, with an unknown id.
     """
 
     users: np.ndarray
@@ -53,6 +61,9 @@ class ResolvedPairs:
     duplicates: int
     unknown: int
     below_threshold: int = 0
+    low_users: np.ndarray = field(default_factory=_nothing)
+    low_items: np.ndarray = field(default_factory=_nothing)
+    low_unknown: int = 0
 
     def __len__(self) -> int:
         return len(self.users)
@@ -65,8 +76,12 @@ def resolve_pairs(
     on_unknown: OnUnknown,
     usual: ColumnNames = _NO_NAMES,
     allocate: Allocate = np.empty,
+    low_will_do: bool = False,
 ) -> ResolvedPairs:
     """Look up every pair.
+
+    Where a file's rows rate one pair below and above its threshold, the latest row decides, and without
+    timestamps the last. Rows rated too low are left out whatever their ids.
 
     Args:
         pairs: (user, item) raw ids, a table of them with named columns, or a file.
@@ -75,6 +90,7 @@ def resolve_pairs(
         usual: names of a table's columns to prefer.
         allocate: makes the arrays, so that a budget counts them: 8 bytes a distinct pair, and about 24 while
             they are collected.
+        low_will_do: take a file in which all known pairs are rated too low.
 
     Raises:
         UnknownIdError: a user or an item is unknown and `on_unknown` is `raise`.
@@ -83,30 +99,39 @@ def resolve_pairs(
     """
     check_on_unknown(on_unknown)
     width = len(entities.item_ids)
-    rows = unknown = 0
-    collected = PairKeys(allocate)
-    chunks = pairs.chunks(usual=usual) if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
-    for chunk in chunks:
+    rows = unknown = low_unknown = 0
+    collected, low = PairKeys(allocate), None
+
+    def key_of(chunk: PairChunk) -> np.ndarray:
         users = entities.user_ids.find_many(chunk.users)
         items = entities.item_ids.find_many(chunk.items)
-        known = (users >= 0) & (items >= 0)
-        if on_unknown == "raise" and not known.all():
-            at = int(np.argmin(known))
-            user_unknown = users[at] < 0
-            raise unknown_id(
-                entities.user_ids if user_unknown else entities.item_ids,
-                chunk.users[at] if user_unknown else chunk.items[at],
-                kind="user" if user_unknown else "item",
-                place=f"{chunk.source} {chunk.places[at]}: ",
-                advice="pass on_unknown='skip' to leave out pairs with an unknown id",
-            )
-        rows += len(known)
-        unknown += int(len(known) - known.sum())
-        collected.add(users[known].astype(np.int64) * width + items[known])
-    if rows == 0:
-        raise InputError("there are no interactions; give at least one (user, item) pair")
-    if rows == unknown:
-        raise InputError(f"none of the {rows} interactions has a user and an item that this bundle knows")
+        return np.where((users >= 0) & (items >= 0), users.astype(np.int64) * width + items, -1)
+
+    chunks = pairs.chunks(usual=usual) if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
+    for chunk in chunks:
+        keys = key_of(chunk)
+        known = keys >= 0
+        liked = np.ones(len(keys), dtype=bool) if chunk.liked is None else np.array(chunk.liked, dtype=bool)
+        if on_unknown == "raise" and not known[liked].all():
+            raise _unknown_in(chunk, int(np.argmax(liked & ~known)), entities)
+        rows += int(liked.sum())
+        unknown += int((liked & ~known).sum())
+        low_unknown += int((~liked & ~known).sum())
+        collected.add(keys[liked & known])
+        if chunk.liked is not None and not liked.all():
+            low = low or PairKeys(allocate)
+            low.add(keys[~liked & known])
+    below = pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0
+    low_users, low_items = _nothing(), _nothing()
+    if isinstance(pairs, InteractionsFile) and low is not None:
+        disputed = collected.shared(low)
+        if len(disputed):
+            are_low, are_high = last_words(pairs, disputed, key_of, usual=usual, allocate=allocate)
+            collected.discard(disputed[~are_high])
+            low.discard(disputed[~are_low])
+        low_users, low_items = low.pairs(width)
+    if not (low_will_do and len(low_users)):
+        _check_some(pairs, rows=rows, unknown=unknown)
     resolved_users, resolved_items = collected.pairs(width)
     return ResolvedPairs(
         users=resolved_users,
@@ -114,7 +139,31 @@ def resolve_pairs(
         rows=rows,
         duplicates=rows - unknown - len(resolved_users),
         unknown=unknown,
-        below_threshold=pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0,
+        below_threshold=below,
+        low_users=low_users,
+        low_items=low_items,
+        low_unknown=low_unknown,
+    )
+
+
+def _check_some(pairs: object, *, rows: int, unknown: int) -> None:
+    if rows == 0 and isinstance(pairs, InteractionsFile):
+        raise pairs.all_below()
+    if rows == 0:
+        raise InputError("there are no interactions; give at least one (user, item) pair")
+    if rows == unknown:
+        raise InputError(f"none of the {rows} interactions has a user and an item that this bundle knows")
+
+
+def _unknown_in(chunk: PairChunk, at: int, entities: Entities) -> UnknownIdError:
+    user, item = chunk.users[at], chunk.items[at]
+    user_unknown = int(entities.user_ids.find_many([user])[0]) < 0
+    return unknown_id(
+        entities.user_ids if user_unknown else entities.item_ids,
+        user if user_unknown else item,
+        kind="user" if user_unknown else "item",
+        place=f"{chunk.source} {chunk.places[at]}: ",
+        advice="pass on_unknown='skip' to leave out pairs with an unknown id",
     )
 
 

@@ -94,6 +94,7 @@ class Workload:
         optimiser: `adam` or `sgd`.
         momentum: SGD keeps a velocity.
         new_interactions: given to fine-tuning.
+        new_disliked: pairs given to it that are rated low.
         replayed: earlier interactions that an epoch goes over again; None for all.
         negative_candidates: items drawn for each negative; more than one needs tables to rank them by.
     """
@@ -103,6 +104,7 @@ class Workload:
     optimiser: str = "adam"
     momentum: bool = True
     new_interactions: int = 0
+    new_disliked: int = 0
     replayed: int | None = None
     negative_candidates: int = 1
     lanes: int = 1
@@ -119,7 +121,9 @@ class Workload:
         )
 
 
-def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload) -> MemoryPlan:
+def plan_memory(
+    manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, disliked: int = 0
+) -> MemoryPlan:
     """The plan of one bundle.
 
     Args:
@@ -127,8 +131,9 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
         sizes: of its arrays.
         local: interactions in its state.
         workload: what is asked of it.
+        disliked: pairs in its state that were rated low.
     """
-    resident = _resident(manifest, sizes, local)
+    resident = _resident(manifest, sizes, local, disliked)
     reading = PlanItem("interactions while they are read", _reading_bytes(manifest, sizes, local))
     encode, recommend, finetune = (
         PlanItem(f"program {method}", _program_bytes(manifest, method))
@@ -153,7 +158,7 @@ def plan_memory(manifest: Manifest, sizes: StoredSizes, *, local: int, workload:
                 "recommend",
                 (*resident, *tables, recommend, histories, ranking, *more[: workload.lanes - 1]),
             ),
-            Phase("finetune", (*resident, *_training(manifest, sizes, local, workload), *training)),
+            Phase("finetune", (*resident, *_training(manifest, sizes, local, disliked, workload), *training)),
         ),
         resident,
         lane,
@@ -176,6 +181,7 @@ def share_out(
     budget_bytes: int | None,
     threads: int,
     beside_bytes: int | None = None,
+    disliked: int = 0,
 ) -> Share | None:
     """As many lanes as are wanted and fit, and as wide ones; they are narrowed to have more of them.
 
@@ -186,6 +192,7 @@ def share_out(
         budget_bytes: the budget, None for none.
         threads: lanes that are wanted.
         beside_bytes: in use by something else, the resident arrays included; None for these alone.
+        disliked: pairs in its state that were rated low.
 
     Returns:
         None if not even one lane for one user fits.
@@ -193,7 +200,7 @@ def share_out(
     widest = manifest.model.max_users
     if budget_bytes is None:
         return Share(widest, threads)
-    resident = sum(item.size_bytes for item in _resident(manifest, sizes, local))
+    resident = sum(item.size_bytes for item in _resident(manifest, sizes, local, disliked))
     tables = sum(item.size_bytes for item in _tables(manifest))
     spare = budget_bytes - (resident if beside_bytes is None else beside_bytes) - tables
     found: list[Share] = []
@@ -236,12 +243,19 @@ def check_phase(
 
 
 def finetune_changes(
-    manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, budget_bytes: int
+    manifest: Manifest,
+    sizes: StoredSizes,
+    *,
+    local: int,
+    workload: Workload,
+    budget_bytes: int,
+    disliked: int = 0,
 ) -> Iterable[tuple[str, Phase]]:
     """The fine-tune phase after ever larger changes: easier negatives, fewer triples, a smaller optimiser."""
 
     def phase(changed: Workload) -> Phase:
-        return plan_memory(manifest, sizes, local=local, workload=changed).phase("finetune")
+        plan = plan_memory(manifest, sizes, local=local, disliked=disliked, workload=changed)
+        return plan.phase("finetune")
 
     uniform = replace(workload, negative_candidates=1)
     lean = replace(uniform, optimiser="sgd", momentum=False)
@@ -290,8 +304,9 @@ def _rows_bytes(manifest: Manifest, pairs: int) -> int:
     return _blocks(4 * (shape.users + 1), pairs * np.dtype(index_dtype(shape.items)).itemsize)
 
 
-def _resident(manifest: Manifest, sizes: StoredSizes, local: int) -> tuple[PlanItem, ...]:
+def _resident(manifest: Manifest, sizes: StoredSizes, local: int, disliked: int) -> tuple[PlanItem, ...]:
     shape = manifest.model
+    low = _blocks(4 * disliked, 4 * disliked) + _rows_bytes(manifest, disliked)
     return (
         PlanItem("user ids", sizes.user_id_bytes + 2 * _ALIGNMENT),
         PlanItem("item ids", sizes.item_id_bytes + 2 * _ALIGNMENT),
@@ -304,6 +319,7 @@ def _resident(manifest: Manifest, sizes: StoredSizes, local: int) -> tuple[PlanI
         ),
         PlanItem("codebook", _packed_bytes(manifest)),
         PlanItem("local interactions", _blocks(4 * local, 4 * local)),
+        *([PlanItem("local disliked pairs", low)] if disliked else []),
         PlanItem("program file", _blocks(manifest.files[PROGRAM_FILE])),
     )
 
@@ -348,7 +364,9 @@ def _ranking_bytes(manifest: Manifest, users: int) -> int:
     return inputs + _blocks(shape.max_users * shape.max_k * 8, shape.max_users * shape.max_k * 4)
 
 
-def _training(manifest: Manifest, sizes: StoredSizes, local: int, workload: Workload) -> tuple[PlanItem, ...]:
+def _training(
+    manifest: Manifest, sizes: StoredSizes, local: int, disliked: int, workload: Workload
+) -> tuple[PlanItem, ...]:
     shape = manifest.model
     latent = _blocks(4 * shape.codes * shape.dim, 4 * shape.step_count)
     moments = {"adam": 2, "sgd": int(workload.momentum)}[workload.optimiser]
@@ -367,4 +385,8 @@ def _training(manifest: Manifest, sizes: StoredSizes, local: int, workload: Work
     if workload.new_interactions:
         new = _blocks(4 * workload.new_interactions) * 5
         items.append(PlanItem("new interactions", new + _rows_bytes(manifest, pairs)))
+    if workload.new_disliked:
+        new = _blocks(4 * workload.new_disliked) * 5
+        low = _rows_bytes(manifest, disliked + workload.new_disliked)
+        items.append(PlanItem("new disliked pairs", new + low))
     return tuple(items)

@@ -50,7 +50,7 @@ class Serving:
         lanes: where calls are ranked.
 
     Attributes:
-        interactions: of the snapshot.
+        interactions, disliked: of the snapshot.
         user_table, item_arrays: what `encode` has made.
         lanes: as given.
 
@@ -72,6 +72,7 @@ class Serving:
         empty = engine.budget.empty
         self._entities = entities
         self.interactions = snapshot.interactions
+        self.disliked = snapshot.disliked
         self._seen_only = seen_only
         self.user_table: np.ndarray = empty((shape.user_slots, shape.dim), "float32")
         self.item_arrays: tuple[np.ndarray, ...] = tuple(
@@ -145,7 +146,8 @@ class Serving:
 
     def _seen_by(self, user: int, measured: Callable[[int], np.ndarray] | None) -> np.ndarray:
         others = self._seen_only.of_user(user, candidates=None if measured is None else measured(user))
-        return np.concatenate((self.interactions.of_user(user), others))
+        low = () if self.disliked is None else (self.disliked.of_user(user),)
+        return np.concatenate((self.interactions.of_user(user), others, *low))
 
     @property
     def _tables(self) -> tuple[np.ndarray, ...]:

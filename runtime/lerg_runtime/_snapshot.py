@@ -16,8 +16,10 @@ class Snapshot:
 
     Attributes:
         state: weights and local interactions.
-        interactions: everything that users have seen, the state's local interactions included.
+        interactions: of the bundle, the state's local ones included.
+        disliked: pairs that were rated low here, which may be among the interactions; None without any.
     """
 
     state: State
     interactions: Interactions
+    disliked: Interactions | None = None

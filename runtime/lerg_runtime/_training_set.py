@@ -30,6 +30,7 @@ class TrainingSet:
         shape: of the model.
         new: int64 [n], positions of the new ones in `interactions`, ascending.
         replay: how many of the others an epoch takes; None for all.
+        disliked: pairs that are no positives any more; none of them is new.
         allocate: memory of the order.
 
     Attributes:
@@ -46,6 +47,7 @@ class TrainingSet:
         new: np.ndarray,
         replay: int | None,
         allocate: _Allocate,
+        disliked: Interactions | None = None,
     ) -> None:
         self._interactions = interactions
         self._entities = entities
@@ -56,6 +58,9 @@ class TrainingSet:
         for start in range(0, len(interactions), _CHUNK):
             positions = np.arange(start, min(start + _CHUNK, len(interactions)), dtype=np.int64)
             keep = self._trainable(positions)
+            if disliked is not None:
+                low = disliked.find(interactions.users_of(positions), interactions.items[positions]) >= 0
+                keep &= ~low
             keep[new[(new >= start) & (new < start + _CHUNK)] - start] = False
             kept = positions[keep]
             self._earlier[count : count + len(kept)] = kept

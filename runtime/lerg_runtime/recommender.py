@@ -268,15 +268,15 @@ class Recommender:
         on_epoch: OnEpoch | None = None,
         on_unknown: OnUnknown = "raise",
     ) -> FineTuneReport:
-        """Learn from interactions that happened here; they count as seen from then on.
+        """Learn from interactions that happened here; they and what is rated low count as seen from then on.
 
         Only the codebook and its step move. If anything fails, all is as before. What is recommended
         afterwards is what `save` stores: the quantised weights. Other threads may ask meanwhile and get the
         answers of before.
 
         Args:
-            interactions: (user, item) raw ids, or an `InteractionsFile`; None trains on all that the
-                bundle has, as the workstation does.
+            interactions: (user, item) raw ids, or an `InteractionsFile`, whose pairs below its threshold are
+                no positives any more; None trains on all that the bundle has, as the workstation does.
             epochs: 1 or more.
             optimiser: `adam` or `sgd`.
             learning_rate, momentum, batch: None for the bundle's defaults. Adam's rate falls linearly to
@@ -311,7 +311,8 @@ class Recommender:
         )
         check_on_unknown(on_unknown)
         with bundle.desk.turn("fine-tuned"):
-            pairs = None if interactions is None else bundle.resolved(interactions, on_unknown)
+            given = interactions
+            pairs = None if given is None else bundle.resolved(given, on_unknown, low_will_do=True)
             return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
 
     def evaluate(

@@ -30,7 +30,7 @@ def test_info(shell: Shell, tiny_bundle: Path) -> None:
     assert told["model"]["users"] == 30
     assert told["bundle_bytes"] == sum(path.stat().st_size for path in tiny_bundle.iterdir())
     assert told["files"]["model.pte"] == (tiny_bundle / "model.pte").stat().st_size
-    assert told["state"] == {"saves": 0, "local_interactions": 0}
+    assert told["state"] == {"saves": 0, "local_interactions": 0, "local_disliked": 0}
     assert set(told["memory"]) == {"peak_bytes", "open", "encode", "recommend", "finetune"}
     for name in ("open", "encode", "recommend", "finetune"):
         phase = told["memory"][name]
@@ -144,7 +144,11 @@ def test_finetune_in_place_and_into_a_new_bundle(
     assert "2 new and 0 known interactions" in out
     assert "fine-tune: " in err
     assert (tiny_bundle / "state.bin").read_bytes() == (tuned / "state.bin").read_bytes()
-    assert shell.json("info", tiny_bundle)["state"] == {"saves": 1, "local_interactions": 2}
+    assert shell.json("info", tiny_bundle)["state"] == {
+        "saves": 1,
+        "local_interactions": 2,
+        "local_disliked": 0,
+    }
 
 
 def test_rows_to_skip(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -250,6 +254,7 @@ def test_columns_by_name_and_what_was_read(shell: Shell, tiny_bundle: Path, tmp_
         "user": "kunde",
         "item": "ware",
         "rating": None,
+        "timestamp": None,
     }
     status, out, err = shell("finetune", tiny_bundle, "--interactions", path, *names, "--epochs", 1)
     assert status == 0, err

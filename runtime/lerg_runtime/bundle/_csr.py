@@ -36,6 +36,25 @@ class Interactions:
     items: np.ndarray
     item_count: int
 
+    @classmethod
+    def of_sorted(
+        cls,
+        users: np.ndarray,
+        items: np.ndarray,
+        *,
+        user_count: int,
+        item_count: int,
+        allocate: Allocate = np.empty,
+    ) -> Interactions:
+        """From pairs int32 [n] each, sorted by (user, item) and unique."""
+        indptr = allocate((user_count + 1,), "int32")
+        for start in range(0, user_count + 1, _PAIRS_AT_ONCE):
+            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, user_count + 1), dtype=users.dtype)
+            indptr[rows] = np.searchsorted(users, rows)
+        copied = allocate((len(items),), index_dtype(item_count))
+        copied[:] = items
+        return cls(indptr, copied, item_count)
+
     def __len__(self) -> int:
         return len(self.items)
 

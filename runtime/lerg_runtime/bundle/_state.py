@@ -1,7 +1,8 @@
 """`state.bin`: the one file of a bundle that changes on a device.
 
 32 bytes of SHA-256 over the rest, then an `.npz` with the packed codebook, its step, the interactions
-that fine-tuning added, a counter of saves, and the SHA-256 of the bundle's `SHA256SUMS` that it belongs to.
+that fine-tuning added, pairs that were rated low meanwhile, a counter of saves, and the SHA-256 of the
+bundle's `SHA256SUMS` that it belongs to.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,12 @@ STATE_VERSION = 1
 _DIGEST_BYTES = 32
 _CHUNK_BYTES = 1 << 16
 _PAIRS_AT_ONCE = 1 << 13
+_DISLIKED = ("disliked_users", "disliked_items")
 _OVERHEAD_BYTES = 64 * 1024  # zip and array headers, and what compression may add
+
+
+def _nothing() -> np.ndarray:
+    return np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class State:
         step: float32 [1] or [c], above 0; 1 where the codebook is of floats.
         users, items: int32 [n], local interactions sorted by (user, item), unique.
         generation: how often it has been saved; 0 as exported.
+        disliked_users, disliked_items: int32 [m], pairs that were rated low here, sorted and unique alike:
+            seen, and no positives, whatever they were before.
     """
 
     codebook: np.ndarray
@@ -60,6 +68,13 @@ class State:
     users: np.ndarray
     items: np.ndarray
     generation: int = 0
+    disliked_users: np.ndarray = field(default_factory=_nothing)
+    disliked_items: np.ndarray = field(default_factory=_nothing)
+
+    @property
+    def pairs(self) -> int:
+        """Local interactions and pairs that were rated low here, together."""
+        return len(self.users) + len(self.disliked_users)
 
 
 def encode_state(state: State, *, digest: bytes) -> bytes:
@@ -72,22 +87,26 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
     Raises:
         InputError: more local interactions than a state may hold.
     """
-    if len(state.users) > MAX_LOCAL_INTERACTIONS:
+    if state.pairs > MAX_LOCAL_INTERACTIONS:
         raise InputError(
-            f"a state holds {MAX_LOCAL_INTERACTIONS} local interactions, not {len(state.users)}; "
+            f"a state holds {MAX_LOCAL_INTERACTIONS} local interactions, not {state.pairs}; "
             "export a new bundle from them"
         )
-    content = npz_bytes(
-        {
-            "bundle": np.frombuffer(digest, dtype=np.uint8),
-            "codebook": state.codebook,
-            "generation": np.array(state.generation, dtype=np.int64),
-            "items": state.items.astype(np.int32, copy=False),
-            "step": state.step.astype(np.float32, copy=False),
-            "users": state.users.astype(np.int32, copy=False),
-            "version": np.array(STATE_VERSION, dtype=np.int64),
+    arrays = {
+        "bundle": np.frombuffer(digest, dtype=np.uint8),
+        "codebook": state.codebook,
+        "generation": np.array(state.generation, dtype=np.int64),
+        "items": state.items.astype(np.int32, copy=False),
+        "step": state.step.astype(np.float32, copy=False),
+        "users": state.users.astype(np.int32, copy=False),
+        "version": np.array(STATE_VERSION, dtype=np.int64),
+    }
+    if len(state.disliked_users):
+        arrays |= {
+            "disliked_items": state.disliked_items.astype(np.int32, copy=False),
+            "disliked_users": state.disliked_users.astype(np.int32, copy=False),
         }
-    )
+    content = npz_bytes(arrays)
     return hashlib.sha256(content).digest() + content
 
 
@@ -97,6 +116,7 @@ class StoredState:
     Attributes:
         stamp: what tells saved states apart, the 32 bytes that the file begins with.
         local: local interactions in it.
+        disliked: pairs in it that were rated low here.
         generation: how often it has been saved.
 
     Raises:
@@ -116,11 +136,16 @@ class StoredState:
             raise BundleError(
                 f"{where} was saved for another bundle; restore the one that came with this bundle"
             )
+        there = [name in reader.names for name in _DISLIKED]
+        if any(there) and not all(there):
+            raise BundleError(f"{where} has one of {' and '.join(_DISLIKED)} alone; restore it from a copy")
         count = reader.header("users")[1]
-        if len(count) != 1 or count[0] > MAX_LOCAL_INTERACTIONS:
+        low = reader.header(_DISLIKED[0])[1] if all(there) else (0,)
+        if len(count) != 1 or len(low) != 1 or count[0] + low[0] > MAX_LOCAL_INTERACTIONS:
             raise BundleError(f"{where} has more than {MAX_LOCAL_INTERACTIONS} local interactions")
         self.stamp = stamp
         self.local = count[0]
+        self.disliked = low[0]
         self.generation = int(reader.read("generation", dtypes=("int64",), shape=()))
         if self.generation < 0:
             raise BundleError(f"{where}: the number of saves is negative")
@@ -136,6 +161,13 @@ class StoredState:
         """
         read, shape = self._reader.read, self._shape
         with reading(self._where):
+            low = (_nothing(), _nothing())
+            if self.disliked:
+                users, items = (
+                    read(name, dtypes=("int32",), shape=(self.disliked,), allocate=allocate)
+                    for name in _DISLIKED
+                )
+                low = users, items
             state = State(
                 codebook=read(
                     "codebook", dtypes=(shape.packed_dtype,), shape=shape.packed_shape, allocate=allocate
@@ -144,6 +176,8 @@ class StoredState:
                 users=read("users", dtypes=("int32",), shape=(self.local,), allocate=allocate),
                 items=read("items", dtypes=("int32",), shape=(self.local,), allocate=allocate),
                 generation=self.generation,
+                disliked_users=low[0],
+                disliked_items=low[1],
             )
             _check(state, shape, self._where)
         return state
@@ -273,11 +307,16 @@ def _check(state: State, shape: ModelShape, where: str) -> None:
         raise BundleError(f"{where}: a codebook of 32 bits must be finite and its step 1")
     if state.generation < 0:
         raise BundleError(f"{where}: the number of saves is negative")
+    _check_pairs(state.users, state.items, shape, where)
+    _check_pairs(state.disliked_users, state.disliked_items, shape, where)
+
+
+def _check_pairs(all_users: np.ndarray, all_items: np.ndarray, shape: ModelShape, where: str) -> None:
     last = np.empty(0, dtype=np.int64)
     # A part at a time: the keys of all would take more than the interactions.
-    for start in range(0, len(state.users), _PAIRS_AT_ONCE):
+    for start in range(0, len(all_users), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
-        users, items = state.users[part].astype(np.int64), state.items[part].astype(np.int64)
+        users, items = all_users[part].astype(np.int64), all_items[part].astype(np.int64)
         if min(users.min(), items.min()) < 0 or users.max() >= shape.users or items.max() >= shape.items:
             raise BundleError(f"{where}: a local interaction names a user or an item that does not exist")
         keys = np.concatenate((last, users * shape.items + items))

@@ -90,7 +90,11 @@ def input_file(name: str, help_text: str) -> Any:
 
 
 def reading_options(command: Any) -> Any:
-    """--user-column, --item-column, --skip-unknown, --skip-bad-rows and --rating-threshold."""
+    """Names of columns, --skip-unknown, --skip-bad-rows and --rating-threshold."""
+    command = click.option(
+        "--timestamp-column", metavar="NAME", help='Tells the last of a pair\'s ratings; "" leaves it out.'
+    )(command)
+    command = click.option("--rating-column", metavar="NAME", help="To compare with the threshold.")(command)
     command = click.option(
         "--item-column", metavar="NAME", help="Of a table; default: what the export found, or a usual name."
     )(command)
@@ -105,7 +109,7 @@ def reading_options(command: Any) -> Any:
         "--rating-threshold",
         type=float,
         metavar="RATING",
-        help="Leave out rows of a table rated below this, and tell how many; they do not count as seen.",
+        help="Rows of a table rated below this are no positives; their number is told.",
     )(command)
 
 

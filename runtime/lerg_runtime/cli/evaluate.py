@@ -46,6 +46,8 @@ def evaluate(
     rating_threshold: float | None,
     user_column: str | None,
     item_column: str | None,
+    rating_column: str | None,
+    timestamp_column: str | None,
     trust: str | None,
     as_json: bool,
 ) -> None:
@@ -65,6 +67,8 @@ def evaluate(
         on_bad_row=note,
         user_column=user_column,
         item_column=item_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
     )
     with (
         Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender,

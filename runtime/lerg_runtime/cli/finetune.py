@@ -82,10 +82,14 @@ def finetune(
     rating_threshold: float | None,
     user_column: str | None,
     item_column: str | None,
+    rating_column: str | None,
+    timestamp_column: str | None,
     trust: str | None,
     as_json: bool,
 ) -> None:
     """Learn from interactions, going over earlier ones beside them, and save. A failure changes nothing.
+
+    Pairs rated below --rating-threshold count as seen from then on, and are positives no more.
 
     \b
     lerg-edge finetune bundle --interactions new.csv --epochs 3
@@ -101,6 +105,8 @@ def finetune(
         on_bad_row=note,
         user_column=user_column,
         item_column=item_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
     )
     before = state_stamp(bundle)
 
@@ -162,9 +168,15 @@ def _print(report: FineTuneReport, saved: Path, given: InteractionsFile) -> None
     click.echo(
         f"{report.new_interactions} new and {report.known_interactions} known interactions"
         + (skipped if report.unknown or bad_rows else "")
-        + (f", {low} rated below the threshold left out" if low else "")
         + f", {report.replayed} earlier ones gone over again in each epoch"
     )
+    if low:
+        click.echo(
+            f"{low} rows rated below the threshold: {report.disliked} pairs count as seen from now on"
+            + (f", {report.withdrawn} of them learned before and no more" if report.withdrawn else "")
+        )
+    if not report.epochs:
+        click.echo("nothing is left to learn from, so the weights stay as they are")
     if report.untrainable:
         click.echo(
             f"{report.untrainable} join a pruned user and a pruned item: they count as seen and teach nothing"

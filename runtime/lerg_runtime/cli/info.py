@@ -34,7 +34,13 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
     state = folder.read_state()
     workload = Workload.usual(folder.manifest)
     sizes = folder.stored_sizes()
-    plan = plan_memory(folder.manifest, sizes, local=len(state.users), workload=workload)
+    plan = plan_memory(
+        folder.manifest,
+        sizes,
+        local=len(state.users),
+        disliked=len(state.disliked_users),
+        workload=workload,
+    )
     description = _describe(folder, state, plan, sizes=sizes)
     if as_json:
         print_json(description)
@@ -53,7 +59,11 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: St
         "propagation": document["propagation"],
         "interactions": sizes.pairs,
         "seen_only": {"held_out": sizes.held_out, "disliked": sizes.disliked},
-        "state": {"saves": state.generation, "local_interactions": len(state.users)},
+        "state": {
+            "saves": state.generation,
+            "local_interactions": len(state.users),
+            "local_disliked": len(state.disliked_users),
+        },
         "serving": {"pruned_users": folder.manifest.pruned_users},
         "metrics": document["metrics"],
         "files": files,
@@ -100,7 +110,9 @@ def _print(description: dict[str, Any]) -> None:
             ),
             (
                 "seen beside them",
-                "{held_out} held out, {disliked} rated low".format(**description["seen_only"]),
+                "{held_out} held out, {disliked} + {here} local rated low".format(
+                    **description["seen_only"], here=description["state"]["local_disliked"]
+                ),
             ),
             ("codebook", _codebook(model)),
             ("propagation", _propagation(description["propagation"], model)),

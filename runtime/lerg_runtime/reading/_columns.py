@@ -21,11 +21,12 @@ ITEM_COLUMNS = (
     *("video", "videoid", "game", "gameid", "anime", "animeid"),
 )
 RATING_COLUMNS = ("rating", "ratings", "score", "stars", "overall")
+TIMESTAMP_COLUMNS = ("timestamp", "ts", "time", "unixtime", "unixreviewtime", "datetime", "date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnNames:
-    """Names of columns; None where there is none to go by. Nothing on the device reads a timestamp."""
+    """Names of columns; None where there is none to go by, and "" for a timestamp that is to be left out."""
 
     user: str | None = None
     item: str | None = None
@@ -35,16 +36,20 @@ class ColumnNames:
     @property
     def any_given(self) -> bool:
         """True if at least one is named."""
-        return any(name for name in (self.user, self.item, self.rating))
+        return any(name for name in (self.user, self.item, self.rating, self.timestamp))
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Positions of the columns within a row; there may be no rating."""
+    """Positions of the columns within a row; rating and timestamp are None where nothing asks for them.
+
+    A table without timestamps has none to look at either.
+    """
 
     user: int
     item: int
     rating: int | None
+    timestamp: int | None = None
 
 
 def find_columns(
@@ -56,7 +61,7 @@ def find_columns(
         header: names, `user_id:token` as RecBole types them included.
         given: names that must be there.
         usual: names that are taken where they are there, before the ones that everybody uses.
-        rating: whether a rating is asked for; without, there is none to look for.
+        rating: whether a rating is asked for, and when it was given; without, there is none to look for.
         where: such as `new.csv, line 1`, to begin an error with.
 
     Raises:
@@ -71,7 +76,7 @@ def find_columns(
         raise InputError(
             f"{where}: {shown(header[user or 0])} cannot be both user and item; name two columns"
         )
-    rated = None
+    rated = timed = None
     if rating:
         rated = _locate(header, given.rating, usual.rating, RATING_COLUMNS, role="rating", where=where)
         if rated is None:
@@ -79,7 +84,15 @@ def find_columns(
                 f"{where}: there is no column {given.rating or 'rating'!r} to compare with the threshold "
                 f"among {_listed(header)}; leave the threshold out or name the column"
             )
-    return Columns(user, item, rated)
+        if given.timestamp != "":
+            timed = _locate(
+                header, given.timestamp, usual.timestamp, TIMESTAMP_COLUMNS, role="timestamp", where=where
+            )
+            if timed is None and given.timestamp:
+                raise InputError(
+                    f"{where}: there is no column {given.timestamp!r} among {_listed(header)}; name another"
+                )
+    return Columns(user, item, rated, timed)
 
 
 def _locate(

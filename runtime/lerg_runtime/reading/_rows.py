@@ -12,9 +12,11 @@ from lerg_runtime.errors import InputError
 from lerg_runtime.reading._layout import BLANKS, Layout
 from lerg_runtime.reading._text import MAX_ROW
 
-__all__ = ["BadRow", "checked_id", "line_pairs", "rating_of", "table_rows"]
+__all__ = ["MAX_NUMBER", "NUMBER", "BadRow", "checked_id", "line_pairs", "rating_of", "table_rows"]
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+MAX_NUMBER = 400
+"""Most characters of a number."""
 _MALFORMED = "its quotes are malformed"
 
 
@@ -117,7 +119,7 @@ def rating_of(text: str) -> float:
     text = text.strip(BLANKS)
     if not text:
         raise BadRow("the rating is missing")
-    value = float(text) if len(text) <= 400 and _NUMBER.fullmatch(text) else float("nan")
+    value = float(text) if len(text) <= MAX_NUMBER and NUMBER.fullmatch(text) else float("nan")
     if value - value != 0.0:
         shown = ascii(text if len(text) <= 40 else f"{text[:37]}...")
         kind = (
