@@ -133,10 +133,12 @@ void bind_session(nb::module_& module) {
              const nb::bytes bytes = nb::steal<nb::bytes>(encoded);
              const std::string path(bytes.c_str(), bytes.size());
              if (data.is_none()) return std::make_unique<Program>(path, budget);
-             auto held = std::make_shared<Argument>(typed_argument(data, "data", ScalarType::Byte));
-             return std::make_unique<Program>(path, budget, FileBytes{held->array.data, held->hold.size(), held});
+             const Argument held = typed_argument(data, "data", ScalarType::Byte);
+             return std::make_unique<Program>(path, budget, FileBytes{held.array.data, held.hold.size()});
            }),
-           nb::arg("path"), nb::arg("budget"), nb::arg("data") = nb::none())
+           // Python holds the array for as long as the program, and the program for as long as its methods: a
+           // reference from C++ could not be given back while the interpreter ends.
+           nb::keep_alive<0, 4>(), nb::arg("path"), nb::arg("budget"), nb::arg("data") = nb::none())
       .def("methods", [](const Program& self) { return texts(self.methods()); })
       .def("arena_bytes", &Program::arena_bytes, nb::arg("method"))
       .def(
@@ -161,8 +163,8 @@ void bind_session(nb::module_& module) {
             if (scratch_bytes < 0) throw std::invalid_argument("scratch_bytes must not be negative");
             return std::make_unique<BoundMethod>(self, method, parameters, static_cast<size_t>(scratch_bytes), trace);
           },
-          nb::arg("method"), nb::arg("parameters") = nb::dict(), nb::arg("scratch_bytes") = 0,
-          nb::arg("trace") = false);
+          nb::keep_alive<0, 1>(), nb::arg("method"), nb::arg("parameters") = nb::dict(),
+          nb::arg("scratch_bytes") = 0, nb::arg("trace") = false);
 
   module.def("operator_signatures", [] {
     nb::dict table;

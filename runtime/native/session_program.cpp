@@ -79,7 +79,7 @@ ProgramImage::ProgramImage(const std::string& path) : path_(path) {
   verify();
 }
 
-ProgramImage::ProgramImage(const std::string& path, FileBytes file) : path_(path), file_bytes_(std::move(file)) {
+ProgramImage::ProgramImage(const std::string& path, FileBytes file) : path_(path), file_bytes_(file) {
   if (file_bytes_.size < kHeadBytes) fail(path, "it ends within its header");
   loader_ = std::make_unique<BufferDataLoader>(file_bytes_.data, file_bytes_.size);
   verify();
@@ -131,7 +131,7 @@ Program::Program(const std::string& path, std::shared_ptr<Budget> budget)
     : image_(std::make_shared<const ProgramImage>(path)), budget_(std::move(budget)) {}
 
 Program::Program(const std::string& path, std::shared_ptr<Budget> budget, FileBytes file)
-    : image_(std::make_shared<const ProgramImage>(path, std::move(file))), budget_(std::move(budget)) {}
+    : image_(std::make_shared<const ProgramImage>(path, file)), budget_(std::move(budget)) {}
 
 std::vector<std::string> Program::methods() const {
   EngineScope scope;

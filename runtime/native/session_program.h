@@ -12,11 +12,10 @@
 
 namespace lerg {
 
-// A program file in memory, and what keeps it there.
+// A program file in memory of the caller's, which outlives the program and its methods.
 struct FileBytes {
   const void* data;
   size_t size;
-  std::shared_ptr<const void> owner;
 };
 
 class ProgramImage {

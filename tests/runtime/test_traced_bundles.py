@@ -271,6 +271,16 @@ def test_a_small_process_serves_it(bundle: Path) -> None:
     assert not {"numpy.random", "torch", "executorch", "scipy", "lerg_edge", "click"} & set(told["modules"])
 
 
+def test_a_process_that_ends_with_it_open_says_nothing(bundle: Path) -> None:
+    code = (
+        "import sys, lerg_runtime; opened = lerg_runtime.Recommender.open(sys.argv[1]); print(opened.memory)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
 def test_several_processes_serve_it(bundle: Path) -> None:
     running = [
         subprocess.Popen([sys.executable, "-c", DEVICE, str(bundle)], stdout=subprocess.PIPE, text=True)
