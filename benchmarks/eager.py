@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from lerg_edge.model import RewiredModel
+from lerg_edge.pruning.rewired_model import RewiredModel
 
 
 class EagerFineTune(torch.nn.Module):

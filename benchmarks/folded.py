@@ -20,13 +20,13 @@ import torch
 from benchmarks.eager import EagerFineTune
 from benchmarks.harness import Row, compare
 from benchmarks.model import gowalla_or_generated, random_model
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.folding import FoldedRows
-from lerg_edge.model import RewiredModel
-from lerg_edge.placeholders import Placeholders
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import methods_of
-from lerg_exporter.programs import trace
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.pruning.placeholders import Placeholders
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.trace import trace
 from lerg_runtime import _native
 
 __all__ = ["random_folded", "run"]

@@ -17,15 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lerg_edge.folded_training import train_codebook
-from lerg_edge.folding import largest_entries
-from lerg_edge.interactions import Dataset
+from lerg_edge.data.interactions import Dataset
+from lerg_edge.data.readers import read_dataset
+from lerg_edge.folding.matrix import largest_entries
+from lerg_edge.folding.training import train_codebook
 from lerg_edge.metrics import evaluate_embeddings
-from lerg_edge.readers import read_dataset
-from lerg_edge.training import assign, validation_cut
-from lerg_exporter.options import ExportOptions
-from lerg_exporter.pipeline import export
-from lerg_exporter.stages import training_options
+from lerg_edge.training.pretraining import assign, validation_cut
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.pipeline import export
+from lerg_exporter.export.stages import training_options
 
 __all__ = ["main"]
 

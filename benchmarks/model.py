@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from lerg_edge import Interactions, read_dataset
-from lerg_edge.model import RewiredModel
-from lerg_edge.placeholders import build_placeholders
-from lerg_edge.rewiring import rewire
+from lerg_edge.data.synthetic import generate
+from lerg_edge.pruning.placeholders import build_placeholders
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_edge.pruning.rewiring import rewire
 from lerg_edge.selection import SelectionProblem, select
-from lerg_edge.synthetic import generate
 
 
 def gowalla_or_generated() -> tuple[str, Interactions]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lerg_edge.model import RewiredModel
-from lerg_exporter import ops as _ops  # noqa: F401  defines torch.ops.lerg
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import Method, methods_of
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.native import ops as _ops  # noqa: F401  defines torch.ops.lerg
 
 __all__ = ["naive_finetune"]
 

@@ -9,17 +9,17 @@ import scipy.sparse as sp
 import torch
 
 from benchmarks.eager import symmetric_adjacency
-from lerg_edge.assignment import Assignment
-from lerg_edge.options import TrainingOptions
-from lerg_edge.quantiser import bounds
-from lerg_edge.sampling import Triples
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.quantiser import bounds
+from lerg_edge.training.options import TrainingOptions
+from lerg_edge.training.sampling import Triples
 
 
 class PlainTrainer:
     """LSQ codebook, embedding lookup, LightGCN over torch's sparse CSR product, gathers, autograd, Adam.
 
     Starts where it is told to, takes the batches that it is given, and so follows the same trajectory as
-    `lerg_edge.training.pretrain` up to rounding.
+    `lerg_edge.training.pretraining.pretrain` up to rounding.
     """
 
     def __init__(

@@ -20,11 +20,12 @@ from benchmarks.harness import Row, compare, native_threads
 from benchmarks.model import gowalla_or_generated, random_model
 from benchmarks.naive import naive_finetune
 from lerg_edge import Interactions
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.model import RewiredModel
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import Method, methods_of
-from lerg_exporter.programs import trace
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.trace import trace
 from lerg_runtime import _native
 
 BATCH, L2, CODES = 2048, 1e-4, 8000

@@ -24,19 +24,19 @@ from benchmarks.harness import Row
 from benchmarks.model import gowalla_or_generated
 from benchmarks.plain_training import PlainTrainer
 from lerg_edge import read_dataset
-from lerg_edge._model import training_loss
-from lerg_edge.assignment import Assignment
-from lerg_edge.embedding import CompositionalEmbedding
-from lerg_edge.losses import TripleBatch
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.embedding import CompositionalEmbedding
+from lerg_edge.codes.quantiser import initial_step
+from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.metrics import evaluate_embeddings
-from lerg_edge.options import EpochReport, Pretrained, TrainingOptions, default_batch
-from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.quantiser import initial_step
-from lerg_edge.sampling import Triples, epoch_batches
-from lerg_edge.spectral import spectral_codebook
+from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.storage import REFERENCE_DIM, index_bytes, packed_bytes
-from lerg_edge.training import assign, pretrain, propagated, validation_cut
-from lerg_edge.validation import ValidationSplit
+from lerg_edge.training._model import training_loss
+from lerg_edge.training.losses import TripleBatch
+from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions, default_batch
+from lerg_edge.training.pretraining import assign, pretrain, propagated, validation_cut
+from lerg_edge.training.sampling import Triples, epoch_batches
+from lerg_edge.training.spectral import spectral_codebook
 
 OPTIONS = TrainingOptions()
 EPOCHS, MEMORY_STEPS = 5, 3

@@ -24,12 +24,13 @@ from benchmarks.eager import symmetric_adjacency
 from benchmarks.harness import Row, compare
 from benchmarks.model import gowalla_or_generated, random_model
 from benchmarks.step import BATCH, L2, finetune_step
-from lerg_edge.model import RewiredModel
-from lerg_exporter.constants import GraphConstants
-from lerg_exporter.graph_modules import ITEMS, USERS
-from lerg_exporter.limits import LAYER_STORAGES, ProgramLimits
-from lerg_exporter.methods import Method, methods_of
-from lerg_exporter.programs import trace
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.graph_constants import GraphConstants
+from lerg_exporter.programs.limits import LAYER_STORAGES, ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.native.graph import ITEMS, USERS
+from lerg_exporter.programs.trace import trace
 from lerg_runtime import _native
 
 CODES, RETENTION, RUNS = 8000, 0.7, 9

@@ -21,12 +21,11 @@ from torch.export import Dim
 from benchmarks.harness import Row, compare, native_threads
 from benchmarks.model import gowalla_or_generated
 from lerg_edge import Interactions
-from lerg_edge.options import TrainingOptions
-from lerg_edge.training import assign, pretrain, propagated
-from lerg_exporter.graph_modules import Recommend
-from lerg_exporter.int8_items import with_int8_items
-from lerg_exporter.methods import Method
-from lerg_exporter.programs import trace
+from lerg_edge.training.options import TrainingOptions
+from lerg_edge.training.pretraining import assign, pretrain, propagated
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.native.recommend import Recommend, with_int8_items
+from lerg_exporter.programs.trace import trace
 from lerg_runtime import _native
 
 K, EPOCHS, CODES, BATCH = 20, 2, 8000, 256

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, Row, machine
 from benchmarks.scale_pages import write_pages
-from lerg_edge.synthetic import SHAPES
+from lerg_edge.data.synthetic import SHAPES
 
 STORE = RESULTS / "scale-points.json"
 MOST_MEMORY_MB = 8000.0

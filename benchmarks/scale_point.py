@@ -154,10 +154,11 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     """
     recorder = Recorder()
     recorder.stage("importing")
-    from lerg_edge.splits import cut
-    from lerg_edge.synthetic import generate
-    from lerg_exporter import pipeline, stages, verify_bundle
-    from lerg_exporter.options import ExportOptions
+    from lerg_edge.data.splits import cut
+    from lerg_edge.data.synthetic import generate
+    from lerg_exporter import verify_bundle
+    from lerg_exporter.export import pipeline, stages
+    from lerg_exporter.export.options import ExportOptions
 
     _take_apart(recorder, pipeline, stages)
     options = dict(settings)

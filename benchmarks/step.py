@@ -15,9 +15,9 @@ import torch
 from benchmarks.eager import EagerFineTune, top_items
 from benchmarks.harness import Row, compare
 from benchmarks.model import gowalla_or_generated, random_model
-from lerg_edge.model import RewiredModel
-from lerg_exporter.bundling import draft_bundle, write
-from lerg_exporter.limits import ProgramLimits
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.bundles.write import draft_bundle, write
+from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import _native
 
 BATCH, LEARNING_RATE, L2, K = 2048, 0.01, 1e-4, 20

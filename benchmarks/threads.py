@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.harness import Row, compare, native_threads
 from benchmarks.model import gowalla_or_generated, random_model
-from lerg_exporter.bundling import draft_bundle, write
-from lerg_exporter.limits import ProgramLimits
+from lerg_exporter.bundles.write import draft_bundle, write
+from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 
 K, DIM, CALLS, RUNS = 20, 64, 160, 9

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lerg_edge.data.interactions import Dataset, IdMap, Interactions, ReadReport
+    from lerg_edge.data.readers import BadRow, read_dataset, read_interactions
+    from lerg_edge.data.splits import split_leave_last_out, split_ratio
+    from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate
     from lerg_edge.errors import BudgetError, InputError, LergError
-    from lerg_edge.interactions import Dataset, IdMap, Interactions, ReadReport
-    from lerg_edge.readers import BadRow, read_dataset, read_interactions
-    from lerg_edge.splits import split_leave_last_out, split_ratio
-    from lerg_edge.synthetic import demo_dataset, demo_interactions, generate
 
 __all__ = [
     "BadRow",
@@ -35,10 +35,10 @@ __all__ = [
 
 _MODULES = {
     "lerg_edge.errors": ("BudgetError", "InputError", "LergError"),
-    "lerg_edge.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
-    "lerg_edge.readers": ("BadRow", "read_dataset", "read_interactions"),
-    "lerg_edge.splits": ("split_leave_last_out", "split_ratio"),
-    "lerg_edge.synthetic": ("demo_dataset", "demo_interactions", "generate"),
+    "lerg_edge.data.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
+    "lerg_edge.data.readers": ("BadRow", "read_dataset", "read_interactions"),
+    "lerg_edge.data.splits": ("split_leave_last_out", "split_ratio"),
+    "lerg_edge.data.synthetic": ("demo_dataset", "demo_interactions", "generate"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lerg_edge.errors import InputError
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.model import RewiredModel
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.pruning.rewired_model import RewiredModel
 
 REFERENCE_DIM = 128
 _FLOAT_BYTES = 4

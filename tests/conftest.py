@@ -14,7 +14,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 if TYPE_CHECKING:
-    from lerg_edge.interactions import Interactions
+    from lerg_edge.data.interactions import Interactions
 
 # The same examples every time, and no deadline that a busy machine would miss.
 settings.register_profile(
@@ -40,6 +40,6 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def interactions() -> Interactions:
     """A small generated set: 120 users, 90 items, 1,500 pairs in six communities."""
-    from lerg_edge.synthetic import generate
+    from lerg_edge.data.synthetic import generate
 
     return generate(120, 90, 1_500, communities=6, seed=7)

@@ -73,7 +73,7 @@ def test_no_test_reads_a_clock() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        'ops = pytest.importorskip("lerg_exporter.ops")',
+        'ops = pytest.importorskip("lerg_exporter.programs.native.ops")',
         'importorskip("lerg_runtime._native")',
         "for name in names: pytest.importorskip(name)",
         "try:\n    from lerg_edge import graph\nexcept ImportError:\n    graph = None",

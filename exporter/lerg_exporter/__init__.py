@@ -9,11 +9,11 @@ TYPE_CHECKING = False  # of typing, whose import a command would wait for before
 if TYPE_CHECKING:
     from typing import Any
 
-    from lerg_exporter.inspection import inspect_bundle
-    from lerg_exporter.options import ExportOptions
-    from lerg_exporter.pipeline import ExportReport, export
-    from lerg_exporter.small_bundle import build_bundle
-    from lerg_exporter.verification import Verification, verify_bundle
+    from lerg_exporter.bundles.inspection import inspect_bundle
+    from lerg_exporter.bundles.verification import Verification, verify_bundle
+    from lerg_exporter.export.options import ExportOptions
+    from lerg_exporter.export.pipeline import ExportReport, export
+    from lerg_exporter.export.small_bundle import build_bundle
 
 __all__ = [
     "ExportOptions",
@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExportOptions": "options",
-    "ExportReport": "pipeline",
-    "Verification": "verification",
-    "build_bundle": "small_bundle",
-    "export": "pipeline",
-    "inspect_bundle": "inspection",
-    "verify_bundle": "verification",
+    "ExportOptions": "export.options",
+    "ExportReport": "export.pipeline",
+    "Verification": "bundles.verification",
+    "build_bundle": "export.small_bundle",
+    "export": "export.pipeline",
+    "inspect_bundle": "bundles.inspection",
+    "verify_bundle": "bundles.verification",
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from lerg_edge.graph import normalised_bipartite
+from lerg_edge.propagation.graph import normalised_bipartite
 
 _BLOCK = 1 << 16
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.errors import InputError
-from lerg_edge.graph import degrees
+from lerg_edge.propagation.graph import degrees
 from lerg_edge.selection.rules import Rules
 
 DEFAULT_FLOOR_SHARE = 0.5

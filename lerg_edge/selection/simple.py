@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.errors import InputError
-from lerg_edge.graph import full_adjacency
+from lerg_edge.propagation.graph import full_adjacency
 from lerg_edge.selection.contributions import norms
 from lerg_edge.selection.problem import Selection, SelectionProblem, SelectionReport
 from lerg_edge.selection.repair import priced_choice, repair

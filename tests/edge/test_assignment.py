@@ -9,8 +9,8 @@ import pymetis
 import pytest
 from scipy import sparse
 
-from lerg_edge import _metis
-from lerg_edge.assignment import identity_assignment, metis_assignment
+from lerg_edge.codes import _metis
+from lerg_edge.codes.assignment import identity_assignment, metis_assignment
 from lerg_edge.errors import InputError
 
 

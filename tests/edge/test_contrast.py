@@ -10,18 +10,18 @@ import pytest
 import torch
 from scipy import sparse
 
-from lerg_edge._model import training_loss
-from lerg_edge.assignment import identity_assignment
-from lerg_edge.contrast import Contrast, contrast_loss, info_nce, propagate_noisily
-from lerg_edge.embedding import CompositionalEmbedding
+from lerg_edge.codes.assignment import identity_assignment
+from lerg_edge.codes.embedding import CompositionalEmbedding
+from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import InputError
-from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.interactions import Interactions
-from lerg_edge.losses import TripleBatch
-from lerg_edge.options import TrainingOptions
-from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.sampling import Triples, epoch_batches
-from lerg_edge.training import assign, pretrain
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation.layers import BipartiteGraph
+from lerg_edge.training._model import training_loss
+from lerg_edge.training.contrast import Contrast, contrast_loss, info_nce, propagate_noisily
+from lerg_edge.training.losses import TripleBatch
+from lerg_edge.training.options import TrainingOptions
+from lerg_edge.training.pretraining import assign, pretrain
+from lerg_edge.training.sampling import Triples, epoch_batches
 
 USERS, ITEMS, DIM, L2 = 20, 15, 6, 0.03
 

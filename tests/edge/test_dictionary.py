@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lerg_edge.dictionary import approximate, learn_dictionary
+from lerg_edge.codes.quantiser import quantise
 from lerg_edge.errors import InputError
-from lerg_edge.pursuit import pursue
-from lerg_edge.quantiser import quantise
+from lerg_edge.folding.dictionary import approximate, learn_dictionary
+from lerg_edge.folding.pursuit import pursue
 
 LIMIT = 1 << 24
 

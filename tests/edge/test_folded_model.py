@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lerg_edge.errors import InputError
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.folding import FoldedRows
-from lerg_edge.placeholders import Placeholders
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.pruning.placeholders import Placeholders
 
 USERS, ITEMS, CODES, DIM = 9, 7, 5, 4
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import InputError
-from lerg_edge.folded_training import train_codebook
-from lerg_edge.folding import largest_entries
-from lerg_edge.interactions import Interactions
+from lerg_edge.folding.matrix import largest_entries
+from lerg_edge.folding.training import train_codebook
 from lerg_edge.metrics import evaluate_embeddings
-from lerg_edge.options import EpochReport
-from lerg_edge.training import TrainingOptions, assign, pretrain, validation_cut
+from lerg_edge.training.options import EpochReport
+from lerg_edge.training.pretraining import TrainingOptions, assign, pretrain, validation_cut
 
 OPTIONS = TrainingOptions(
     dim=8, bits=8, epochs=6, batch=256, seed=1, device="cpu", l2=0.0, learning_rate=0.05

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_edge.assignment import Assignment, metis_assignment
+from lerg_edge.codes.assignment import Assignment, metis_assignment
+from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import InputError
-from lerg_edge.folding import FoldedRows, largest_entries, propagation_blocks
-from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.interactions import Interactions
+from lerg_edge.folding.matrix import FoldedRows, largest_entries, propagation_blocks
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
 
 CODES = 23
 COLUMN_BYTES = 24 * 210  # six tables of one column of 120 users and 90 items
@@ -79,8 +79,8 @@ MEASURE = """
 import resource, sys
 import numpy as np, torch
 from scipy import sparse
-from lerg_edge.assignment import Assignment
-from lerg_edge.folding import largest_entries
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.folding.matrix import largest_entries
 torch.set_num_threads(1)
 rng = np.random.default_rng(0)
 users, items, codes = 12_000, 8_000, 6_000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from lerg_edge.graph import degrees, full_adjacency, normalised_bipartite
+from lerg_edge.propagation.graph import degrees, full_adjacency, normalised_bipartite
 
 
 def _matrix() -> sparse.csr_matrix:

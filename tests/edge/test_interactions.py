@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lerg_edge
+from lerg_edge.data.interactions import IdMap, Interactions, ReadReport
 from lerg_edge.errors import BudgetError, InputError, LergError
-from lerg_edge.interactions import IdMap, Interactions, ReadReport
 
 TEXT_IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -205,7 +205,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_importing_interactions_loads_nothing_heavy() -> None:
-    code = "import sys, lerg_edge.interactions; print(*sys.modules)"
+    code = "import sys, lerg_edge.data.interactions; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lerg_edge.assignment import Assignment
-from lerg_edge.embedding import compose_rows
+from lerg_edge.assigning.legcf import pretrain, updated_assignment
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.embedding import compose_rows
+from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Interactions
-from lerg_edge.legcf import pretrain, updated_assignment
-from lerg_edge.options import EpochReport, TrainingOptions
-from lerg_edge.training import assign
-from lerg_edge.training import pretrain as pretrain_once
+from lerg_edge.training.options import EpochReport, TrainingOptions
+from lerg_edge.training.pretraining import assign
+from lerg_edge.training.pretraining import pretrain as pretrain_once
 
 OPTIONS = TrainingOptions(dim=16, epochs=8, batch=256, negatives=2, patience=3, seed=5)
 
@@ -28,7 +28,7 @@ def _random_assignment(entities: int, codes: int, per_entity: int) -> Assignment
 
 def test_independent_codes_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """With c <= d and E of full rank E E^+ = I, so H = S E gives S' = S."""
-    monkeypatch.setattr("lerg_edge.legcf._SCORES_AT_ONCE", 70)
+    monkeypatch.setattr("lerg_edge.assigning.legcf._SCORES_AT_ONCE", 70)
     before = _random_assignment(50, 7, 3)
     codebook = np.random.default_rng(1).standard_normal((7, 9)).astype(np.float32)
     rows = compose_rows(before, codebook)

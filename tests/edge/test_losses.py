@@ -9,15 +9,15 @@ import pytest
 import torch
 from scipy import sparse
 
-from lerg_edge import losses
-from lerg_edge._model import training_loss
-from lerg_edge.assignment import metis_assignment
-from lerg_edge.embedding import CompositionalEmbedding
-from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.losses import TripleBatch, bpr, row_penalty, sampled_softmax
-from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.quantiser import bounds
-from lerg_edge.sampling import Triples, epoch_batches
+from lerg_edge.codes.assignment import metis_assignment
+from lerg_edge.codes.embedding import CompositionalEmbedding
+from lerg_edge.codes.quantiser import bounds
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation.layers import BipartiteGraph
+from lerg_edge.training import losses
+from lerg_edge.training._model import training_loss
+from lerg_edge.training.losses import TripleBatch, bpr, row_penalty, sampled_softmax
+from lerg_edge.training.sampling import Triples, epoch_batches
 
 USERS, ITEMS, CODES, DIM, L2 = 20, 15, 9, 6, 0.03
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from lerg_edge.assignment import COMPOSITIONS, Composing
+from lerg_edge.codes.assignment import COMPOSITIONS, Composing
 from lerg_edge.errors import InputError
-from lerg_edge.model import RewiredModel
-from lerg_edge.placeholders import build_placeholders
-from lerg_edge.rewiring import rewire
+from lerg_edge.pruning.placeholders import build_placeholders
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_edge.pruning.rewiring import rewire
 from lerg_edge.workdir import WorkDir
 
 USERS, ITEMS, CODES, DIM = 30, 20, 12, 6

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerg_edge.codes.quantiser import dequantise, least_error_step, quantise
 from lerg_edge.errors import InputError
-from lerg_edge.placeholders import build_placeholders, split_count
-from lerg_edge.quantiser import dequantise, least_error_step, quantise
+from lerg_edge.pruning.placeholders import build_placeholders, split_count
 
 
 def blobs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from lerg_edge.embedding import compose_rows
+from lerg_edge.assigning.product import product_codes
+from lerg_edge.codes.embedding import compose_rows
 from lerg_edge.errors import InputError
-from lerg_edge.product import product_codes
-from lerg_edge.propagation import BipartiteGraph, mean_of_layers
+from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
 
 USERS, ITEMS, DIM, LAYERS = 90, 70, 12, 3
 

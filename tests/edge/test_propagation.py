@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy import sparse
 
-from lerg_edge.assignment import Assignment, metis_assignment
-from lerg_edge.embedding import CompositionalEmbedding, compose_rows
+from lerg_edge.codes.assignment import Assignment, metis_assignment
+from lerg_edge.codes.embedding import CompositionalEmbedding, compose_rows
 from lerg_edge.errors import InputError
-from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.propagation import BipartiteGraph, mean_of_layers, propagate
-from lerg_edge.spectral import singular_rows, spectral_codebook
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers, propagate
+from lerg_edge.training.spectral import singular_rows, spectral_codebook
 
 USERS, ITEMS = 23, 17
 

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_edge.errors import InputError
-from lerg_edge.quantiser import (
+from lerg_edge.codes.quantiser import (
     bounds,
     check_bits,
     dequantise,
@@ -18,6 +17,7 @@ from lerg_edge.quantiser import (
     least_error_step,
     quantise,
 )
+from lerg_edge.errors import InputError
 
 BITS = [4, 8, 16]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.data.readers import _delimited, _lines, _parquet, read_dataset, read_interactions
+from lerg_edge.data.synthetic import SHAPES, Shape
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Dataset, Interactions
-from lerg_edge.readers import _delimited, _lines, _parquet, read_dataset, read_interactions
-from lerg_edge.synthetic import SHAPES, Shape
 
 Row = tuple[object, object, object, object]
 Pairs = dict[tuple[object, object], int]

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.readers import BadRow, read_dataset, read_interactions
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Interactions
-from lerg_edge.readers import BadRow, read_dataset, read_interactions
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from lerg_edge import rewiring
 from lerg_edge.errors import InputError
-from lerg_edge.rewiring import induced, rewire
+from lerg_edge.pruning import rewiring
+from lerg_edge.pruning.rewiring import induced, rewire
 
 
 @st.composite

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from lerg_edge.sampling import epoch_batches, sample_negatives
+from lerg_edge.training.sampling import epoch_batches, sample_negatives
 
 
 def _matrix(dense: np.ndarray) -> sparse.csr_matrix:

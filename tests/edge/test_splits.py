@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerg_edge.data.interactions import Dataset, IdMap, Interactions
+from lerg_edge.data.splits import cut, cut_as_suits, split_leave_last_out, split_ratio, split_time
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Dataset, IdMap, Interactions
-from lerg_edge.splits import cut, cut_as_suits, split_leave_last_out, split_ratio, split_time
 
 USERS, ITEMS = 6, 12
 ROWS = st.lists(

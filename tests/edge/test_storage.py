@@ -9,10 +9,10 @@ import pytest
 from scipy import sparse
 
 from lerg_edge.errors import InputError
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.folding import FoldedRows
-from lerg_edge.model import RewiredModel
-from lerg_edge.placeholders import Placeholders
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.pruning.placeholders import Placeholders
+from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_edge.storage import embedding_storage, index_bytes, packed_bytes, propagation_cost
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.synthetic import SHAPES, demo_dataset, demo_interactions, generate, shaped_interactions
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Interactions
-from lerg_edge.synthetic import SHAPES, demo_dataset, demo_interactions, generate, shaped_interactions
 
 
 def same(left: Interactions, right: Interactions) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.readers import read_interactions
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Interactions
-from lerg_edge.readers import read_interactions
 
 
 def read(path: Path, texts: list[str], column: str = "timestamp") -> Interactions:

@@ -11,18 +11,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from lerg_edge.assignment import identity_assignment
-from lerg_edge.embedding import compose_rows
+from lerg_edge.codes.assignment import identity_assignment
+from lerg_edge.codes.embedding import compose_rows
+from lerg_edge.codes.quantiser import dequantise, quantise
+from lerg_edge.data.interactions import IdMap, Interactions
+from lerg_edge.data.synthetic import generate
 from lerg_edge.errors import InputError
-from lerg_edge.graph import full_adjacency, normalised_bipartite
-from lerg_edge.interactions import IdMap, Interactions
 from lerg_edge.metrics import evaluate_embeddings
-from lerg_edge.options import default_batch
-from lerg_edge.propagation import BipartiteGraph
-from lerg_edge.quantiser import dequantise, quantise
-from lerg_edge.spectral import singular_rows
-from lerg_edge.synthetic import generate
-from lerg_edge.training import (
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation.layers import BipartiteGraph
+from lerg_edge.training.options import default_batch
+from lerg_edge.training.pretraining import (
     EpochReport,
     Pretrained,
     TrainingOptions,
@@ -37,6 +36,7 @@ from lerg_edge.training import (
     validation_cut,
     without_pruned,
 )
+from lerg_edge.training.spectral import singular_rows
 
 OPTIONS = TrainingOptions(dim=16, epochs=4, batch=256, negatives=2, patience=4, seed=5)
 

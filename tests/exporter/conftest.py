@@ -11,11 +11,11 @@ import pytest
 from scipy import sparse
 from traced import traced
 
-from lerg_edge.assignment import Composing
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.folding import FoldedRows
-from lerg_edge.model import RewiredModel
-from lerg_edge.placeholders import Placeholders
+from lerg_edge.codes.assignment import Composing
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.pruning.placeholders import Placeholders
+from lerg_edge.pruning.rewired_model import RewiredModel
 
 ModelFactory = Callable[..., RewiredModel | FoldedModel]
 

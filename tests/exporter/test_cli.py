@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lerg_exporter.cli import main
-from lerg_exporter.options import ExportOptions
+from lerg_exporter.export.options import ExportOptions
 from lerg_runtime import InteractionsFile, Recommender
 
 SMALL = ("--codes", "24", "--dim", "8", "--epochs", "1", "--finetune-epochs", "1", "--batch", "128")
@@ -156,7 +156,7 @@ def test_errors(
 ) -> None:
     arguments, expected, named = WRONG[case]
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("lerg_exporter.stages.assigned", None)  # nothing comes so far
+    monkeypatch.setattr("lerg_exporter.export.stages.assigned", None)  # nothing comes so far
     (tmp_path / "empty.csv").write_text("user,item\n", encoding="utf-8")
     (tmp_path / "people.csv").write_text("user,face\na,b\n", encoding="utf-8")
     (tmp_path / "torn.csv").write_text("user,item\na\n", encoding="utf-8")
@@ -262,7 +262,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_defaults_are_the_trainers() -> None:
-    from lerg_edge.options import TrainingOptions
+    from lerg_edge.training.options import TrainingOptions
 
     ours, theirs = ExportOptions(assignment="metis"), TrainingOptions()
     for name in ("bits", "dim", "seed", "device"):

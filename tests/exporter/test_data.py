@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from lerg_edge.interactions import Dataset, Interactions
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_exporter.bundles.summary import data_sentences
 from lerg_exporter.cli import main
-from lerg_exporter.data_report import described_data
-from lerg_exporter.saved_test import check_test_file, write_test_file
-from lerg_exporter.summary import data_sentences
+from lerg_exporter.export.data_report import described_data
+from lerg_exporter.export.saved_test import check_test_file, write_test_file
 from lerg_runtime import InputError, InteractionsFile, Recommender
 
 SMALL = ("--codes", "24", "--dim", "8", "--epochs", "2", "--finetune-epochs", "0", "--batch", "128")
@@ -160,7 +160,7 @@ def test_sentences_tell_ties_thresholds_and_what_was_left_aside() -> None:
     def pairs(items: list[int]) -> Interactions:
         return Interactions.from_raw(["a"] * len(items), items, timestamps=[5] * len(items))
 
-    from lerg_edge.splits import cut
+    from lerg_edge.data.splits import cut
 
     made = cut(pairs([3, 1, 2]), "last", seed=0)
     said = " ".join(data_sentences(described_data(made)))

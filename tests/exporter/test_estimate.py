@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lerg_edge.interactions import Interactions
-from lerg_edge.model import RewiredModel
-from lerg_edge.synthetic import generate
-from lerg_exporter.bundling import draft_bundle, write
-from lerg_exporter.estimate import MARGIN, DataSizes, bundle_bytes, memory_plan
-from lerg_exporter.limits import ProgramLimits
+from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.synthetic import generate
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.bundles.estimate import MARGIN, DataSizes, bundle_bytes, memory_plan
+from lerg_exporter.bundles.write import draft_bundle, write
+from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 
 # A batch that outweighs the codebook, a codebook that outweighs the batch, and a wide one.
@@ -95,7 +95,7 @@ def test_estimate_bounds_the_bundle(
 
 
 def test_a_rewired_graph_has_no_more_edges_than_stated(train: Interactions) -> None:
-    from lerg_edge.rewiring import rewire
+    from lerg_edge.pruning.rewiring import rewire
 
     data = DataSizes.of(train)
     rng = np.random.default_rng(0)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from lerg_edge.data.synthetic import generate
 from lerg_edge.errors import BudgetError
-from lerg_edge.synthetic import generate
-from lerg_exporter.budget import DEFAULT_BATCH, DEFAULT_RETENTION, choose_plan, default_placeholders
-from lerg_exporter.estimate import DataSizes
-from lerg_exporter.options import ExportOptions
+from lerg_exporter.bundles.estimate import DataSizes
+from lerg_exporter.export.budget import DEFAULT_BATCH, DEFAULT_RETENTION, choose_plan, default_placeholders
+from lerg_exporter.export.options import ExportOptions
 
 METIS = ExportOptions(assignment="metis")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from _operators import CODES, DIM, FOLDED_PLACES, FOLDED_ROWS, FOLDED_USERS, folded_case
 
-import lerg_exporter.ops  # noqa: F401 - defines torch.ops.lerg
+import lerg_exporter.programs.native.ops  # noqa: F401 - defines torch.ops.lerg
 
 LERG = torch.ops.lerg
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from lerg_exporter.gathers import GatherPlan, chunk_entries, transposed
+from lerg_exporter.programs.portable.gathers import GatherPlan, chunk_entries, transposed
 
 
 def planned_product(plan: GatherPlan, table: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ from _operators import (
     make,
 )
 
-from lerg_edge import quantiser
-from lerg_exporter import ops
+from lerg_edge.codes import quantiser
+from lerg_exporter.programs.native import ops
 
 LERG = torch.ops.lerg
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import BudgetError, InputError
-from lerg_edge.interactions import Dataset
 from lerg_exporter import ExportOptions, export
-from lerg_exporter.options import BIT_WIDTHS
-from lerg_exporter.pipeline import _part
-from lerg_exporter.progress import Silent
-from lerg_exporter.small_bundle import small_dataset
+from lerg_exporter.export.options import BIT_WIDTHS
+from lerg_exporter.export.pipeline import _part
+from lerg_exporter.export.progress import Silent
+from lerg_exporter.export.small_bundle import small_dataset
 
 pytestmark = pytest.mark.native
 
@@ -89,7 +89,7 @@ def test_a_second_run_takes_up_what_is_still_valid(dataset: Dataset, tmp_path: P
 @pytest.mark.parametrize("assignment", ["metis", "product"])
 def test_another_bit_width_keeps_the_assignment(assignment: str, dataset: Dataset, tmp_path: Path) -> None:
     from lerg_edge.workdir import WorkDir
-    from lerg_exporter.stages import assigned, training_options
+    from lerg_exporter.export.stages import assigned, training_options
 
     work = WorkDir.at(tmp_path)
     for bits in BIT_WIDTHS:
@@ -157,8 +157,8 @@ def test_validation_chooses_the_negatives(dataset: Dataset, tmp_path: Path) -> N
 
 
 def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
-    from lerg_edge.training import validation_cut
-    from lerg_exporter.stages import training_options
+    from lerg_edge.training.pretraining import validation_cut
+    from lerg_exporter.export.stages import training_options
 
     train = dataset.train
     split = validation_cut(train.matrix(), training_options(SMALL, pairs=900))
@@ -211,12 +211,12 @@ def test_folded_bundles_are_fine_tuned_when_asked_to(dataset: Dataset, tmp_path:
 
 def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path: Path) -> None:
     """Rows of the twin, and the codebook of both, are what folding the remaining pairs alone gives."""
-    from lerg_edge.dictionary import approximate, learn_dictionary
-    from lerg_edge.training import propagated, validation_cut
+    from lerg_edge.folding.dictionary import approximate, learn_dictionary
+    from lerg_edge.training.pretraining import propagated, validation_cut
     from lerg_edge.workdir import WorkDir
-    from lerg_exporter import stages
-    from lerg_exporter.budget import Plan
-    from lerg_exporter.folding import folded
+    from lerg_exporter.export import stages
+    from lerg_exporter.export.budget import Plan
+    from lerg_exporter.export.folded import folded
 
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
@@ -261,8 +261,9 @@ def test_a_model_of_blocks_goes_the_whole_way(
     propagation: str, lowering: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever learns codes for blocks replaces one stage; folding needs rows only, and leaves no block."""
-    from lerg_edge.assignment import Assignment, LearnedAssignment
-    from lerg_exporter import stages, verify_bundle
+    from lerg_edge.codes.assignment import Assignment, LearnedAssignment
+    from lerg_exporter import verify_bundle
+    from lerg_exporter.export import stages
 
     def assigned(*_: Any, codes: int, **__: Any) -> LearnedAssignment:
         entities = dataset.train.user_count + dataset.train.item_count
@@ -326,8 +327,8 @@ def test_what_cannot_be_is_told_before_training(
 
 
 def test_chosen_batch_is_in_the_bundle(dataset: Dataset, tmp_path: Path) -> None:
-    from lerg_exporter.budget import choose_plan
-    from lerg_exporter.estimate import DataSizes
+    from lerg_exporter.bundles.estimate import DataSizes
+    from lerg_exporter.export.budget import choose_plan
     from lerg_runtime import Recommender
 
     free = changed(epochs=1, batch=None)

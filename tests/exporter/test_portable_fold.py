@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lerg_exporter import portable_fold
-from lerg_exporter import portable_ops as _operators  # noqa: F401  defines what they are made of
+from lerg_exporter.programs.portable import fold as portable_fold
+from lerg_exporter.programs.portable import ops as _operators  # noqa: F401  defines what they are made of
 
 # Rows, entries a row, codes, and how many rows have code 1 for their first entries.
 SIZES = {

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from lerg_edge.codes.quantiser import quantise
 from lerg_edge.errors import InputError, LergError
-from lerg_edge.model import RewiredModel
-from lerg_edge.quantiser import quantise
-from lerg_exporter import portable_graph
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import methods_of
-from lerg_exporter.portable_constants import stored_index
-from lerg_exporter.programs import Program, trace
-from lerg_exporter.stock_android import JAVA_DTYPES, check_android, registered_operators
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.bundles.stock_android import JAVA_DTYPES, check_android, registered_operators
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.portable import graph as portable_graph
+from lerg_exporter.programs.portable.constants import stored_index
+from lerg_exporter.programs.trace import Program, trace
 from lerg_runtime.bundle import pack
 
 pytestmark = pytest.mark.native

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+from lerg_edge.codes.quantiser import quantise
 from lerg_edge.errors import InputError
-from lerg_edge.folded_model import FoldedModel
-from lerg_edge.model import RewiredModel
-from lerg_edge.quantiser import quantise
-from lerg_exporter import programs
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import LOWERINGS, PROPAGATIONS, Method, methods_of
-from lerg_exporter.programs import Program, trace
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs import trace as programs
+from lerg_exporter.programs.choice import LOWERINGS, PROPAGATIONS, methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.trace import Program, trace
 from lerg_runtime.bundle import pack
 
 LIMITS = ProgramLimits(max_batch=32, max_users=4, max_k=7)
@@ -245,9 +246,9 @@ SCRIPT = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
 from conftest import random_model
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import methods_of
-from lerg_exporter.programs import trace
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.trace import trace
 program = trace(methods_of(random_model(), ProgramLimits(max_batch=32, max_users=4, max_k=7)))
 print(hashlib.sha256(program.data + program.parameter_data).hexdigest())
 """

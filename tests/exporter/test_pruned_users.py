@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Dataset
-from lerg_exporter import ExportOptions, export, pipeline, pruned_users
-from lerg_exporter.pipeline import ExportReport
-from lerg_exporter.progress import Silent
-from lerg_exporter.pruned_users import PrunedUsers, choose_by_validation
-from lerg_exporter.small_bundle import small_dataset
-from lerg_exporter.tuning import evaluate
+from lerg_exporter import ExportOptions, export
+from lerg_exporter.export import pipeline, pruned_users
+from lerg_exporter.export.pipeline import ExportReport
+from lerg_exporter.export.progress import Silent
+from lerg_exporter.export.pruned_users import PrunedUsers, choose_by_validation
+from lerg_exporter.export.small_bundle import small_dataset
+from lerg_exporter.export.tuning import evaluate
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lerg_exporter.quiet_imports import imported_meanwhile
+from lerg_exporter.programs.quiet_imports import imported_meanwhile
 
 
 def test_modules_are_there_after_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

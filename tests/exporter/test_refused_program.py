@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lerg_edge.errors import LergError
-from lerg_exporter.measure import footprints
-from lerg_exporter.methods import Method
-from lerg_exporter.programs import trace
+from lerg_exporter.bundles.measure import footprints
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.trace import trace
 
 
 class Tangent(torch.nn.Module):

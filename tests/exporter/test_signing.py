@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "runtime"))
 from _tiny import raw_ids, tiny_model, write_tiny
 
 from lerg_edge.errors import InputError
+from lerg_exporter.bundles.signing import make_keys, sign_bundle
 from lerg_exporter.cli import main as export_main
-from lerg_exporter.signing import make_keys, sign_bundle
 from lerg_runtime.bundle import BundleFolder, copy_bundle, save_state
 from lerg_runtime.cli import main as edge_main
 from lerg_runtime.errors import BundleError, LergRuntimeError

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np, torch
 sys.path.insert(0, sys.argv[1])
 from conftest import random_model
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import methods_of
-from lerg_exporter.programs import trace
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.trace import trace
 import lerg_runtime
 
 def stock(program, batches, rate, momentum):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from lerg_edge.errors import InputError
-from lerg_edge.model import RewiredModel
+from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter import build_bundle
-from lerg_exporter.bundling import draft_bundle
-from lerg_exporter.inspection import inspect_bundle
-from lerg_exporter.limits import ProgramLimits
-from lerg_exporter.methods import methods_of
-from lerg_exporter.options import ExportOptions
-from lerg_exporter.programs import trace
-from lerg_exporter.verification import verify_bundle
+from lerg_exporter.bundles.inspection import inspect_bundle
+from lerg_exporter.bundles.verification import verify_bundle
+from lerg_exporter.bundles.write import draft_bundle
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.trace import trace
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.golden import check_golden

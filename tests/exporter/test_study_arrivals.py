@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import InputError, LergError
-from lerg_edge.interactions import Dataset
-from lerg_exporter.options import ExportOptions
-from lerg_exporter.progress import Silent
-from lerg_exporter.small_bundle import small_dataset
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.progress import Silent
+from lerg_exporter.export.small_bundle import small_dataset
 from lerg_exporter.study import _arrivals
 from lerg_exporter.study._arrivals import arrivals_record, hold_out, most_touched
 from lerg_exporter.study._data import Source

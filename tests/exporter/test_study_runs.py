@@ -13,7 +13,7 @@ from _studies import STUDY, record, write_data, write_study
 
 from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter.cli import main
-from lerg_exporter.options import ExportOptions
+from lerg_exporter.export.options import ExportOptions
 from lerg_exporter.study import _runs
 from lerg_exporter.study._store import Store, run_fingerprint
 
@@ -233,7 +233,7 @@ def test_a_store_takes_new_empty_and_its_own_folders(tmp_path: Path) -> None:
 @pytest.mark.native
 def test_a_study_from_file_to_report(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
     """Every figure is that of a bundle, and the second run has not trained again."""
-    from lerg_exporter.inspection import inspect_bundle
+    from lerg_exporter.bundles.inspection import inspect_bundle
 
     out = tmp_path / "out"
     arguments = (write_study(tmp_path), "-o", out, "--data-dir", data, "--keep-bundles")

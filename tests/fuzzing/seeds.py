@@ -38,10 +38,10 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def tiny_model(*, bits: int, per_row: bool, blocks: int) -> tuple[Any, Any]:
     """An untrained model of a dozen users and ten items, and their interactions with text and integer ids."""
-    from lerg_edge.interactions import IdMap
-    from lerg_edge.model import RewiredModel
-    from lerg_edge.placeholders import Placeholders
-    from lerg_edge.synthetic import generate
+    from lerg_edge.data.interactions import IdMap
+    from lerg_edge.data.synthetic import generate
+    from lerg_edge.pruning.placeholders import Placeholders
+    from lerg_edge.pruning.rewired_model import RewiredModel
 
     random = np.random.default_rng(3)
     made = generate(USERS, ITEMS, 40, communities=2, seed=1)
@@ -83,9 +83,9 @@ def tiny_model(*, bits: int, per_row: bool, blocks: int) -> tuple[Any, Any]:
 
 
 def folded(model: Any, interactions: Any, *, entries: int) -> Any:
-    from lerg_edge.assignment import Assignment
-    from lerg_edge.folded_model import FoldedModel
-    from lerg_edge.folding import largest_entries
+    from lerg_edge.codes.assignment import Assignment
+    from lerg_edge.folding.folded_model import FoldedModel
+    from lerg_edge.folding.matrix import largest_entries
 
     assignment = Assignment(model.assignment, model.code_count, model.anchor_weight)
     rows = largest_entries(interactions.matrix(), assignment, layers=model.layers, entries=entries)
@@ -113,8 +113,8 @@ def make(
     pruned_users: str = "placeholder",
     limits: dict[str, Any] | None = None,
 ) -> None:
-    from lerg_exporter.bundling import draft_bundle, write
-    from lerg_exporter.limits import ProgramLimits
+    from lerg_exporter.bundles.write import draft_bundle, write
+    from lerg_exporter.programs.limits import ProgramLimits
 
     model, interactions = tiny_model(bits=bits, per_row=per_row, blocks=blocks)
     if entries:

@@ -18,7 +18,7 @@ from executorch.exir._serialize._program import PTEFile, serialize_pte_binary
 from executorch.exir.tensor import scalar_type_enum
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import lerg_exporter.ops  # noqa: F401 - defines torch.ops.lerg
+import lerg_exporter.programs.native.ops  # noqa: F401 - defines torch.ops.lerg
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from operator_programs import Call, run_with_isa, write_program
 
-from lerg_exporter import reference
+from lerg_exporter.programs.native import reference
 from lerg_runtime import _native as native
 from lerg_runtime.errors import LergRuntimeError
 
@@ -120,7 +120,7 @@ def rows_in_float64(call: Call) -> np.ndarray:
     quantised = torch.ops.lerg.fake_quantise(codebook, step, call.numbers[-1]).double()
     wide = [tensor.double() if tensor.dtype == torch.float32 else tensor for tensor in others]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lerg_exporter.reference.fake_quantise", lambda table, *_: table)
+        patch.setattr("lerg_exporter.programs.native.reference.fake_quantise", lambda table, *_: table)
         found: torch.Tensor = reference.folded_rows(quantised, step, *wide, *call.numbers)
     return found.numpy()
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lerg_edge
-from lerg_edge.readers import read_interactions
+from lerg_edge.data.readers import read_interactions
 from lerg_runtime import InputError, InteractionsFile
 from lerg_runtime.reading import _text
 

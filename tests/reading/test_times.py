@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from lerg_edge.readers._times import TimeColumn
+from lerg_edge.data.readers._times import TimeColumn
 from lerg_runtime.reading._rows import BadRow
 from lerg_runtime.reading._times import Moments
 

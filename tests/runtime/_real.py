@@ -29,9 +29,9 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
 
     Rows are sums of two codes or, unless `blocks` is 0, so many blocks.
     """
-    from lerg_edge.model import RewiredModel
-    from lerg_edge.placeholders import Placeholders
-    from lerg_edge.synthetic import generate
+    from lerg_edge.data.synthetic import generate
+    from lerg_edge.pruning.placeholders import Placeholders
+    from lerg_edge.pruning.rewired_model import RewiredModel
 
     random = np.random.default_rng(seed)
     interactions = generate(120, 90, 1_500, communities=6, seed=7)
@@ -71,9 +71,9 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
 
 def folded_model(model: Any, interactions: Any, *, entries: int) -> Any:
     """The same model with the largest entries of its P in place of assignment and graph."""
-    from lerg_edge.assignment import Assignment
-    from lerg_edge.folded_model import FoldedModel
-    from lerg_edge.folding import largest_entries
+    from lerg_edge.codes.assignment import Assignment
+    from lerg_edge.folding.folded_model import FoldedModel
+    from lerg_edge.folding.matrix import largest_entries
 
     assignment = Assignment(model.assignment, model.code_count, model.anchor_weight)
     rows = largest_entries(interactions.matrix(), assignment, layers=model.layers, entries=entries)
@@ -105,9 +105,9 @@ def write_real(
     With `entries` the model is folded to so many entries a row; with `blocks` its rows are so many blocks.
     `limits` are more fields of `ProgramLimits`.
     """
-    from lerg_edge.interactions import IdMap
-    from lerg_exporter.bundling import draft_bundle, write
-    from lerg_exporter.limits import ProgramLimits
+    from lerg_edge.data.interactions import IdMap
+    from lerg_exporter.bundles.write import draft_bundle, write
+    from lerg_exporter.programs.limits import ProgramLimits
 
     model, interactions = untrained_model(bits=bits, per_row=per_row, blocks=blocks)
     propagation = "graph"

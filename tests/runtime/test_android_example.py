@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from _tiny import tiny_model, write_tiny
 
-from lerg_edge.quantiser import quantise
+from lerg_edge.codes.quantiser import quantise
 from lerg_runtime.bundle import BundleFolder, pack
 
 ROOT = Path(__file__).resolve().parents[2]

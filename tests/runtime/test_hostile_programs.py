@@ -10,7 +10,7 @@ import pytest
 from _oracles import reseal
 from _shell import Shell
 
-from lerg_exporter.verification import verify_bundle
+from lerg_exporter.bundles.verification import verify_bundle
 from lerg_runtime import BundleError, Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.programs import check_program, operator_signatures

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_edge.readers import _columns
+from lerg_edge.data.readers import _columns
 from lerg_runtime import InputError, InteractionsFile
 from lerg_runtime.reading import _columns as device_columns
 

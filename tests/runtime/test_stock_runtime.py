@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from _real import RealBundle, write_real
 
-from lerg_edge.quantiser import quantise
-from lerg_exporter.stock_android import registered_operators
+from lerg_edge.codes.quantiser import quantise
+from lerg_exporter.bundles.stock_android import registered_operators
 from lerg_runtime import Recommender, _native
 from lerg_runtime.bundle import pack
 

@@ -13,8 +13,8 @@ from lerg_exporter.cli.run import run
 from lerg_exporter.cli.sign import keygen, sign
 from lerg_exporter.cli.study import study
 from lerg_exporter.cli.verify import verify
-from lerg_runtime.cli._output import speak_utf8
 from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
+from lerg_runtime.cli.streams import speak_utf8
 from lerg_runtime.errors import LergRuntimeError
 
 __all__ = ["run_command"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lerg_exporter.progress import Progress, Silent
-from lerg_exporter.summary import Rows
+from lerg_exporter.bundles.summary import Rows
+from lerg_exporter.export.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from lerg_exporter.bundles.inspection import inspect_bundle
+from lerg_exporter.bundles.summary import Rows, accuracy_rows, cost_rows, part_rows, program_rows, size_rows
 from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json, print_table
-from lerg_exporter.inspection import inspect_bundle
-from lerg_exporter.summary import Rows, accuracy_rows, cost_rows, part_rows, program_rows, size_rows
-from lerg_runtime.bundle._boundary import reading
+from lerg_runtime.bundle.parts import reading
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 
 __all__ = ["inspect"]

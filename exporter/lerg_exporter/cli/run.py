@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lerg_edge.errors import InputError
-from lerg_exporter.assignments import ASSIGNMENTS, AUXILIARIES
+from lerg_exporter.bundles.summary import accuracy_rows, cost_rows, data_sentences, program_rows, size_rows
 from lerg_exporter.cli._options import Size, json_option, options_named
 from lerg_exporter.cli._output import print_json, print_table, progress
-from lerg_exporter.limits import ITEM_TABLES, LAYER_STORAGES
-from lerg_exporter.methods import LOWERINGS, PROPAGATIONS
-from lerg_exporter.options import (
+from lerg_exporter.export.kinds.assignments import ASSIGNMENTS, AUXILIARIES
+from lerg_exporter.export.kinds.recommenders import RECOMMENDERS
+from lerg_exporter.export.options import (
     BIT_WIDTHS,
     PRUNED_USERS,
     QUANTISATIONS,
@@ -22,17 +22,17 @@ from lerg_exporter.options import (
     STEPS,
     ExportOptions,
 )
-from lerg_exporter.progress import Progress
-from lerg_exporter.recommenders import RECOMMENDERS
-from lerg_exporter.saved_test import check_test_file, write_test_file
-from lerg_exporter.summary import accuracy_rows, cost_rows, data_sentences, program_rows, size_rows
-from lerg_exporter.target import check_target
+from lerg_exporter.export.progress import Progress
+from lerg_exporter.export.saved_test import check_test_file, write_test_file
+from lerg_exporter.export.target import check_target
+from lerg_exporter.programs.choice import LOWERINGS, PROPAGATIONS
+from lerg_exporter.programs.limits import ITEM_TABLES, LAYER_STORAGES
 from lerg_runtime.cli.signals import at_once, telling
 
 if TYPE_CHECKING:
-    from lerg_edge.interactions import Dataset
-    from lerg_exporter.pipeline import ExportReport
-    from lerg_exporter.tuning import Tuned
+    from lerg_edge.data.interactions import Dataset
+    from lerg_exporter.export.pipeline import ExportReport
+    from lerg_exporter.export.tuning import Tuned
 
 __all__ = ["run"]
 
@@ -307,8 +307,8 @@ def _inode(output: Path) -> int:
 
 
 def _read(data: str, reading: dict[str, Any], *, seed: int, tell: Progress) -> Dataset:
-    from lerg_edge.readers import BadRow, read_dataset
-    from lerg_exporter.data_report import described_data
+    from lerg_edge.data.readers import BadRow, read_dataset
+    from lerg_exporter.export.data_report import described_data
 
     shown = 0
 
@@ -342,10 +342,10 @@ def _export(
     force: bool,
     tell: Progress,
 ) -> ExportReport:
-    from lerg_exporter.quiet_imports import quiet_imports
+    from lerg_exporter.programs.quiet_imports import quiet_imports
 
     with at_once(), quiet_imports():
-        from lerg_exporter.pipeline import export
+        from lerg_exporter.export.pipeline import export
     return export(dataset, output, options, work_dir=work_dir, overwrite=force, progress=tell)
 
 

@@ -34,7 +34,7 @@ def sign(bundle: Path, key: Path, trust: str | None, as_json: bool) -> None:
     lerg-export sign bundle --key maker.key
     lerg-edge recommend bundle --user alice --trust maker.key.pub
     """
-    from lerg_exporter.signing import sign_bundle
+    from lerg_exporter.bundles.signing import sign_bundle
 
     signature = sign_bundle(bundle, key, trust=trust)
     if as_json:
@@ -61,7 +61,7 @@ def keygen(output: Path, as_json: bool) -> None:
     \b
     lerg-export keygen -o maker.key
     """
-    from lerg_exporter.signing import make_keys
+    from lerg_exporter.bundles.signing import make_keys
 
     private, public = make_keys(output)
     if as_json:

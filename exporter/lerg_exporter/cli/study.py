@@ -65,7 +65,7 @@ def study(
     lerg-export study examples/studies/retention.toml -o retention --quick
     lerg-export study mine.toml -o results --dry-run
     """
-    from lerg_exporter.quiet_imports import quiet_imports
+    from lerg_exporter.programs.quiet_imports import quiet_imports
     from lerg_exporter.study import Store, StudyFileError, load_study
 
     try:

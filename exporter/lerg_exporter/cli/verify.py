@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json
-from lerg_exporter.verification import verify_bundle
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 
 __all__ = ["verify"]

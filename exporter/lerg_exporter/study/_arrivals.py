@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.errors import InputError, LergError
-from lerg_edge.interactions import Dataset, IdMap, Interactions
 from lerg_edge.metrics import ranking_metrics
-from lerg_exporter.options import ExportOptions
-from lerg_exporter.pipeline import export
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.pipeline import export
+from lerg_exporter.export.tuning import RANKING, evaluate
 from lerg_exporter.study._data import Source
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Arrivals
-from lerg_exporter.tuning import RANKING, evaluate
 from lerg_runtime import Recommender
 
 __all__ = ["Arriving", "arrivals_record", "check_runtime", "hold_out"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lerg_edge.data.interactions import Dataset
+from lerg_edge.data.readers import read_dataset
 from lerg_edge.errors import InputError
-from lerg_edge.interactions import Dataset
-from lerg_edge.readers import read_dataset
 from lerg_edge.workdir import fingerprint
 
 __all__ = ["Source", "find_source", "read_source"]

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lerg_edge.errors import InputError
-from lerg_exporter.options import ExportOptions
+from lerg_exporter.export.options import ExportOptions
 from lerg_runtime.errors import InputError as RuntimeInputError
 from lerg_runtime.sizes import parse_size
 

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import LergError
-from lerg_edge.interactions import Interactions
-from lerg_exporter.options import ExportOptions
-from lerg_exporter.pipeline import ExportReport
-from lerg_exporter.progress import Progress
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.pipeline import ExportReport
+from lerg_exporter.export.progress import Progress
 from lerg_exporter.study._data import Source
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.programs import build_info
 
 __all__ = ["Stopwatch", "machine", "record_of"]
 
@@ -66,11 +67,9 @@ class Stopwatch:
 
 def machine() -> dict[str, Any]:
     """What figures and times depend on: processor, cores and versions; no names of hosts or places."""
-    from lerg_runtime import _native
-
     return {
         "architecture": platform.machine(),
-        "instruction_set": _native.build_info()["isa"],
+        "instruction_set": build_info()["isa"],
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},

@@ -10,6 +10,7 @@ from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
 from lerg_runtime.bundle._reader import BundleFolder, Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import State, save_state
+from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.bundle._writer import check_replaceable, copy_bundle, write_bundle
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "State",
     "TensorSpec",
     "TextIds",
+    "Trust",
     "check_replaceable",
     "copy_bundle",
     "ids_from_values",

@@ -103,8 +103,8 @@ def write_bundle(
     contents = {
         "entities.npz": npz_bytes(
             {
-                **_id_arrays("user", user_ids),
-                **_id_arrays("item", item_ids),
+                **id_arrays("user", user_ids),
+                **id_arrays("item", item_ids),
                 "retained_users": np.packbits(np.asarray(retained_users, dtype=bool)),
                 "retained_items": np.packbits(np.asarray(retained_items, dtype=bool)),
                 "user_placeholder": _smallest(user_placeholder),
@@ -231,7 +231,7 @@ def _model_fields(document: dict[str, Any]) -> Any:
     return Fields.of(document, MANIFEST_FILE).inner("model")
 
 
-def _id_arrays(side: str, values: np.ndarray | list[RawId]) -> dict[str, np.ndarray]:
+def id_arrays(side: str, values: np.ndarray | list[RawId]) -> dict[str, np.ndarray]:
     ids = ids_from_values(values)
     if isinstance(ids, IntegerIds):
         return {f"{side}_ids": ids.values}

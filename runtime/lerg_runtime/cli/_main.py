@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import click
 
-from lerg_runtime.cli._output import speak_utf8
 from lerg_runtime.cli.evaluate import evaluate
 from lerg_runtime.cli.finetune import finetune
 from lerg_runtime.cli.info import info
 from lerg_runtime.cli.profile import profile
 from lerg_runtime.cli.recommend import recommend
 from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
+from lerg_runtime.cli.streams import speak_utf8
 from lerg_runtime.errors import InputError, LergRuntimeError
 
 __all__ = ["run"]

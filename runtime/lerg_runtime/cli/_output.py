@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ import click
 
 from lerg_runtime.bundle._files import new_file
 
-__all__ = ["Progress", "note", "print_json", "print_table", "progress", "speak_utf8", "whole_file"]
+__all__ = ["Progress", "note", "print_json", "print_table", "progress", "whole_file"]
 
 _LOG_LINES = 10
 
@@ -24,13 +23,6 @@ class Progress(Protocol):
     """Tells how far a piece of work has come."""
 
     def __call__(self, done: int, total: int, detail: str = "") -> object: ...
-
-
-def speak_utf8() -> None:
-    """Write UTF-8 in every locale, and the bytes of a path that are not UTF-8 as they are."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,1 @@
+"""Bundles as the exporter fills, measures, inspects and verifies them."""

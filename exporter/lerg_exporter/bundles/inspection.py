@@ -1,0 +1,64 @@
+"""What a bundle is made of, as one JSON object. Neither torch nor executorch is needed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lerg_exporter.bundles.anatomy import bundle_parts
+from lerg_runtime.bundle import BundleFolder, Trust
+from lerg_runtime.bundle.parts import open_regular, reading
+
+__all__ = ["inspect_bundle"]
+
+_COPIED = ("lowering", "propagation", "model", "programs", "metrics", "macs", "training", "finetune")
+_FOR_PEOPLE = ("data",)
+
+
+def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -> dict[str, Any]:
+    """Sizes, programs, operators, planned memory, versions and metrics of a bundle.
+
+    Every file is hashed on the way.  `parts` cuts each file into named parts that add up to it.
+    `storage.bundle_bytes` counts the files as they are now, the state that fine-tuning on a device changes
+    included.
+
+    Args:
+        path: the bundle's folder.
+        trust: as `BundleFolder.open` takes it.
+
+    Raises:
+        lerg_runtime.errors.InputError: no such folder.
+        lerg_runtime.errors.BundleError: not a bundle, damaged, or of a newer version.
+    """
+    folder = BundleFolder.open(path, trust=trust)
+    document = folder.manifest.document
+    state = folder.read_state()
+    files = folder.file_sizes()
+    contents = {name: _content(folder, name) for name in files}
+    with reading(folder.path):
+        parts = bundle_parts(contents, constants=_constants(document["storage"]))
+    return {
+        "format": {"name": document["format"], "version": document["version"]},
+        "identity": f"sha256:{folder.digest.hex()}",
+        "versions": {**document["created_with"], "requires": document["requires"]},
+        "files": files,
+        "parts": parts,
+        "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
+        "state": {"generation": state.generation, "local_interactions": len(state.users)},
+        **{name: document[name] for name in _COPIED},
+        **{name: document[name] for name in _FOR_PEOPLE if name in document},
+    }
+
+
+def _content(folder: BundleFolder, name: str) -> bytes:
+    handle, _ = open_regular(folder.path, name)
+    with os.fdopen(handle, "rb") as stream:
+        return stream.read()
+
+
+def _constants(storage: dict[str, Any]) -> dict[str, int]:
+    """What the manifest says of the tensors in `model.pte`; nothing if it says nothing of use."""
+    stated = storage.get("constants")
+    if not isinstance(stated, dict) or not all(type(size) is int for size in stated.values()):
+        return {}
+    return stated

@@ -1,0 +1,1 @@
+"""What an export can be asked for by name, one registry a file."""

@@ -1,0 +1,96 @@
+"""The kinds of assignment that an export can be asked for: a new kind is one entry here and its function.
+
+Importing this is cheap; a kind's functions are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ASSIGNMENTS", "AUXILIARIES", "SETTINGS", "AssignmentKind"]
+
+AUXILIARIES = ("neighbours", "random")
+# Fields of the options that an assignment may depend on, beside the number of codes.
+SETTINGS = ("per_entity", "anchor_weight", "auxiliaries")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentKind:
+    """How entities come by their codes, and how the codebook is trained for them.
+
+    Attributes:
+        assign: place of a function `(train, training, *, codes, **settings) -> Assignment`, or to a
+            `LearnedAssignment`, which brings the codebook that training starts from.
+        teacher: whether `assign` also takes `teacher`, the layer-0 rows of a full table, float32 [N, d].
+        codes: rows of the codebook unless stated; None for a number that grows with the data.
+        dim, bits: length of an embedding and width of a codebook element unless stated.
+        per_entity: codes that make up an entity unless stated, or `block_width` of columns for each.
+        pretrain: place of a function like `lerg_edge.training.pretraining.pretrain`; its result may have
+            another assignment than it was given.
+        one_each: every entity has a code of its own, so that their number follows from the data.
+        reads: those of `SETTINGS` that `assign` takes; the others have no effect with this kind and are
+            refused.
+        training: fields of `lerg_edge.training.options.TrainingOptions` that suit it; an export may
+            state others.
+        epochs: most that the codebook is trained for; what an export states is then for the full table.
+    """
+
+    assign: str
+    teacher: bool = False
+    pretrain: str = "lerg_edge.training.pretraining:pretrain"
+    codes: int | None = None
+    dim: int = 64
+    bits: int = 4
+    per_entity: int = 2
+    block_width: int | None = None
+    one_each: bool = False
+    reads: tuple[str, ...] = SETTINGS
+    training: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The function `assign` or `pretrain`."""
+        module, function = getattr(self, name).split(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return found
+
+
+ASSIGNMENTS = {
+    "product": AssignmentKind(
+        assign="lerg_edge.assigning.product:assign",
+        teacher=True,
+        codes=256,
+        dim=112,
+        bits=8,
+        block_width=8,
+        reads=("per_entity",),
+        training={
+            "loss": "softmax",
+            "negatives": 8,
+            "learning_rate": 0.01,
+            "schedule": "cosine",
+            "l2": 1e-3,
+        },
+        epochs=4,
+    ),
+    "product-nearest": AssignmentKind(
+        assign="lerg_edge.assigning.product:assign_nearest",
+        pretrain="lerg_edge.assigning.product:untrained",
+        teacher=True,
+        codes=256,
+        dim=112,
+        bits=8,
+        block_width=8,
+        reads=("per_entity",),
+    ),
+    "metis": AssignmentKind(assign="lerg_edge.training.pretraining:assign"),
+    "legcf": AssignmentKind(
+        assign="lerg_edge.training.pretraining:assign", pretrain="lerg_edge.assigning.legcf:pretrain"
+    ),
+    "full": AssignmentKind(
+        assign="lerg_edge.training.pretraining:assign_each", one_each=True, per_entity=1, reads=()
+    ),
+}

@@ -1,0 +1,308 @@
+"""From interactions to a bundle: every stage in order, and what was found on the way."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.errors import BudgetError
+from lerg_edge.folding.folded_model import FoldedModel
+from lerg_edge.metrics import evaluate_embeddings
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_edge.training.options import EpochReport
+from lerg_edge.training.pretraining import propagated, quantised, training_device, validation_cut
+from lerg_edge.workdir import WorkDir
+from lerg_exporter.bundles.estimate import DataSizes
+from lerg_exporter.bundles.write import Draft, draft_bundle
+from lerg_exporter.export import stages
+from lerg_exporter.export.budget import Plan, choose_plan, pretraining_codes
+from lerg_exporter.export.data_report import seen_beside
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.progress import Progress, Silent
+from lerg_exporter.export.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
+from lerg_exporter.export.refitting import refit, refits, shape_of
+from lerg_exporter.export.selecting import check_selection
+from lerg_exporter.export.target import check_target
+from lerg_exporter.export.threads import fixed_threads
+from lerg_exporter.export.tuning import RANKING, Tuned, evaluate, tune
+from lerg_exporter.export.writing import ExportRun
+from lerg_exporter.programs.quiet_imports import imported_meanwhile
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder, Manifest, save_state
+
+__all__ = ["ExportReport", "check_export", "export"]
+
+_NEEDED_LATER = ("lerg_exporter.programs.trace", "sklearn.cluster")
+_SHAPING = {"graph": "rewiring", "folded": "folding"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportReport:
+    """What an export has made.
+
+    Attributes:
+        path: the bundle.
+        manifest: what it says; metrics by stage are in `manifest.document["metrics"]`.
+        plan: what was chosen where the options left a choice.
+        pretrained_epochs, best_epoch: of pretraining.
+        history: its epochs; the seconds of those that were not trained now are 0.
+        pruned_users: how they are served.
+        tuned: of fine-tuning through the program; None if it was left out.
+    """
+
+    path: Path
+    manifest: Manifest
+    plan: Plan
+    pretrained_epochs: int
+    best_epoch: int
+    history: tuple[EpochReport, ...]
+    pruned_users: PrunedUsers
+    tuned: Tuned | None
+
+
+def export(
+    dataset: Dataset,
+    output: str | os.PathLike[str],
+    options: ExportOptions | None = None,
+    *,
+    work_dir: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Train, prune, rewire, trace and fine-tune a model and write its bundle, whole or not at all.
+
+    Args:
+        dataset: training pairs, and test pairs if metrics are wanted.
+        output: the bundle's folder.
+        options: settings.
+        work_dir: where stages are kept for another run; None keeps none.
+        overwrite: replace a bundle that is there.
+        progress: is told how far the work is.
+
+    Raises:
+        lerg_edge.errors.InputError: data or options are not usable.
+        lerg_edge.errors.BudgetError: a budget cannot be met.
+        lerg_runtime.errors.InputError: something is in the way at `output`.
+    """
+    chosen = options or ExportOptions()
+    tell = progress or Silent()
+    check_target(output, overwrite=overwrite)
+    training = stages.training_options(chosen, pairs=dataset.train.pair_count)
+    plan = check_export(dataset, chosen)
+    again = refits(dataset, chosen)
+    tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
+    if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
+        tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")
+    with (
+        fixed_threads(chosen.threads),
+        _work_dir(work_dir) as work,
+        tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
+    ):
+        tell.stage("assigning")
+        codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
+        with imported_meanwhile(*_NEEDED_LATER):
+            learned = stages.assigned(dataset.train, chosen, training, codes=codes, work=work, progress=tell)
+        tell.stage("pretraining")
+        model = stages.pretrained(
+            dataset.train, learned, training, kind=chosen.assignment, work=work, progress=tell
+        )
+        if chosen.quantisation == "post-training":
+            model = quantised(model, bits=chosen.bits, per_row=chosen.steps == "row")
+        tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
+        embeddings = propagated(model, dataset.train.matrix())
+        metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
+        pruned = shape_of(chosen)(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        tell.stage("tracing")
+        given = PrunedUsers() if chosen.pruned_users == "auto" else PrunedUsers(chosen.pruned_users)
+        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, given)
+        draft = draft_bundle(
+            pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
+        )
+        pruned_users = ~pruned.model.retained[: dataset.train.user_count]
+        undecided = chosen.pruned_users == "auto" and bool(pruned_users.any())
+        twin = None
+        if undecided or chosen.tuning_epochs:
+            ways = WAYS if undecided else (run.pruned_users.way,)
+            twin = _twin(run, draft, pruned.twin, Path(scratch), training=training, ways=ways)
+            if undecided:
+                served = choose_by_validation(twin.bundles, twin.held_out, pruned_users, progress=tell)
+                run = replace(run, pruned_users=served)
+        first = Path(scratch) / "untuned"
+        run.write(draft, first)
+        _check_budgets(first, chosen)
+        tell.stage("evaluating")
+        metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
+        if dataset.test is not None and pruned_users.any():
+            other = next(way for way in WAYS if way != run.pruned_users.way)
+            run.write(draft, Path(scratch) / "other", pruned_users=other)
+            metrics[OTHER_STAGE[run.pruned_users.way]] = _bundle_metrics(Path(scratch) / "other", dataset)
+        tuned = None
+        if twin is not None and chosen.tuning_epochs:
+            tell.stage("fine-tuning")
+            tuned = _tune(run, twin, work=work, progress=tell)
+            opened = BundleFolder.open(first)
+            save_state(opened.path, tuned.state(), digest=opened.digest)
+            metrics["finetuned"] = _bundle_metrics(first, dataset)
+        if again:
+            tell.stage("training again on everything")
+            run, draft, tuned = refit(
+                run, training, tuned, codes=codes, work=work, scratch=Path(scratch), progress=tell
+            )
+        tell.stage("writing")
+        manifest = run.write(draft, output, tuned=tuned, metrics=metrics, overwrite=overwrite)
+    return ExportReport(
+        Path(output),
+        manifest,
+        plan,
+        len(model.history),
+        model.best_epoch,
+        model.history,
+        run.pruned_users,
+        tuned,
+    )
+
+
+def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
+    """Refuse what cannot be made, before anything is trained for it, and choose what the options leave open.
+
+    Raises:
+        InputError: data or options are not usable.
+        BudgetError: a budget cannot be met.
+    """
+    stages.training_options(options, pairs=dataset.train.pair_count)
+    training_device(options.device)
+    shipped = dataset.whole() if refits(dataset, options) else dataset
+    plan = choose_plan(options, DataSizes.of(shipped.train, seen_beside(shipped)))
+    check_selection(dataset.train, options, plan=plan)
+    return plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Twin:
+    """The bundle as it would be without the validation pairs, so that its score on them is honest.
+
+    Its graph or its folded rows, and its interactions, leave them out; weights that are trained on it fit the
+    bundle's own program all the same.
+
+    Attributes:
+        draft: its model and programs.
+        held_out: the validation pairs.
+        bundles: by the way in which pruned users are served.
+    """
+
+    draft: Draft
+    held_out: Interactions
+    bundles: Mapping[str, Path]
+
+
+def _twin(
+    run: ExportRun,
+    draft: Draft,
+    model: RewiredModel | FoldedModel,
+    scratch: Path,
+    *,
+    training: Any,
+    ways: Sequence[str],
+) -> _Twin:
+    """Write the twin of a bundle, once for each of the ways to serve pruned users.
+
+    Args:
+        draft: the bundle's own.
+        model: the twin's.
+        scratch: where its folders go.
+    """
+    train = run.dataset.train
+    split = validation_cut(train.matrix(), training)
+    twin = draft_bundle(
+        model,
+        draft.limits,
+        lowering=draft.lowering,
+        propagation=draft.propagation,
+        with_golden=False,
+    )
+    bundles = {way: scratch / f"fit-{way}" for way in ways}
+    for way, folder in bundles.items():
+        run.write(twin, folder, interactions=_part(train, split.train), pruned_users=way)
+    return _Twin(twin, _part(train, split.held_out), bundles)
+
+
+def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
+    """Fine-tune on the twin, its pruned users served as the bundle's."""
+    tensors, numbers = twin.draft.model.to_stage()
+    options, way = run.options, run.pruned_users.way
+    chosen = options.finetune_candidates is not None or run.plan.negative_candidates == 1
+    return tune(
+        twin.bundles[way],
+        twin.held_out,
+        epochs=options.tuning_epochs,
+        candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
+        seed=options.seed,
+        work=work,
+        key=[tensors, numbers, twin.draft.limits, options.finetune_learning_rate, way],
+        progress=progress,
+    )
+
+
+def _full_metrics(embeddings: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+    """Of the unpruned model: all entities propagated over the full graph."""
+    if dataset.test is None:
+        return {}
+    users, seen = dataset.train.user_count, dataset.train.matrix()
+    if dataset.disliked is not None:
+        seen = seen + dataset.disliked.matrix()
+    found = evaluate_embeddings(
+        embeddings[:users], embeddings[users:], seen, dataset.test.matrix(), k=RANKING
+    )
+    return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
+
+
+def _bundle_metrics(bundle: Path, dataset: Dataset) -> dict[str, Any]:
+    if dataset.test is None:
+        return {}
+    with Recommender.open(bundle) as recommender:
+        return evaluate(recommender, dataset.test)
+
+
+def _check_budgets(bundle: Path, options: ExportOptions) -> None:
+    """The budgets once more, with the plan of the bundle itself.
+
+    Raises:
+        BudgetError: the estimate was too low.
+    """
+    with Recommender.open(bundle) as recommender:
+        needed = {
+            "memory": recommender.plan().peak_bytes,
+            "storage": int(recommender.manifest.document["storage"]["bundle_bytes"]),
+        }
+    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
+        if budget is not None and needed[name] > budget:
+            raise BudgetError(
+                f"the {name} budget is {budget} bytes and the bundle came out at {needed[name]}; "
+                f"give --{name}-budget {needed[name]} or a smaller --retention"
+            )
+
+
+def _part(train: Interactions, matrix: sparse.csr_matrix) -> Interactions:
+    """The pairs of `train` that are in `matrix`."""
+    users = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    wanted = users * train.item_count + matrix.indices
+    keys = train.users.astype(np.int64) * train.item_count + train.items
+    return train.subset(np.isin(keys, wanted, assume_unique=True))
+
+
+@contextmanager
+def _work_dir(path: str | os.PathLike[str] | None) -> Iterator[WorkDir]:
+    if path is not None:
+        yield WorkDir.at(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="lerg-work-") as folder:
+        yield WorkDir.at(folder)

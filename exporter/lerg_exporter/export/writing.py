@@ -1,0 +1,143 @@
+"""What the bundles of one export have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.training.options import Pretrained
+from lerg_exporter.bundles.write import Draft, write
+from lerg_exporter.export.budget import Plan
+from lerg_exporter.export.data_report import described_data, seen_beside
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.pruned_users import PrunedUsers
+from lerg_exporter.export.tuning import Tuned
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_runtime.bundle import Manifest
+
+__all__ = ["ExportRun"]
+
+# Of SGD without momentum: of 0.3 to 1,000 the best on held-out pairs of lastfm, and better than Adam on those
+# of the generator (docs/accuracy.md).
+_SGD_LEARNING_RATE = 100.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportRun:
+    """What every bundle of one export has in common.
+
+    Attributes:
+        dataset: what is trained on, and what counts as seen.
+        options, plan: as asked for, and what was chosen.
+        l2: of training.
+        pretrained: the model before pruning.
+        summary: how selecting and what followed came out.
+        pruned_users: how they are served.
+        refitted: the model was trained again on everything, after it had been measured.
+    """
+
+    dataset: Dataset
+    options: ExportOptions
+    plan: Plan
+    l2: float
+    pretrained: Pretrained
+    summary: Mapping[str, Any]
+    pruned_users: PrunedUsers
+
+    refitted: bool = False
+
+    @property
+    def limits(self) -> ProgramLimits:
+        options = self.options
+        return ProgramLimits(
+            max_batch=self.plan.batch,
+            max_users=options.users_a_call,
+            max_k=options.max_k,
+            item_table=options.item_table,
+            layer_storage=options.layer_storage,
+            l2=self.l2,
+        )
+
+    def write(
+        self,
+        draft: Draft,
+        folder: str | os.PathLike[str],
+        *,
+        interactions: Interactions | None = None,
+        pruned_users: str | None = None,
+        tuned: Tuned | None = None,
+        metrics: Mapping[str, Mapping[str, float]] | None = None,
+        overwrite: bool = False,
+    ) -> Manifest:
+        """Write a bundle.
+
+        Args:
+            interactions: None for the training pairs; others stand for a part of them, and then nothing of
+                what was held out counts as seen.
+            pruned_users: None for the way that was chosen.
+
+        Raises:
+            lerg_runtime.errors.InputError: something is in the way.
+        """
+        whole = self.dataset.whole() if self.refitted else self.dataset
+        seen_only = seen_beside(whole)
+        if interactions is not None:
+            seen_only.pop("held_out", None)
+        return write(
+            draft,
+            folder,
+            interactions=whole.train if interactions is None else interactions,
+            seen_only=seen_only,
+            data=described_data(self.dataset, refitted=self.refitted),
+            state=None if tuned is None else tuned.state(),
+            metrics=metrics,
+            training=self._training(tuned),
+            finetune={
+                "learning_rate": self.options.finetune_learning_rate,
+                "sgd_learning_rate": _SGD_LEARNING_RATE,
+                "batch": self.plan.batch,
+                "negative_candidates": self._candidates(tuned),
+            },
+            pruned_users=pruned_users or self.pruned_users.way,
+            overwrite=overwrite,
+        )
+
+    def _candidates(self, tuned: Tuned | None) -> int:
+        """Items drawn for a negative: what validation chose, else what was asked for."""
+        return tuned.negative_candidates if tuned else self.options.finetune_candidates or 1
+
+    def _training(self, tuned: Tuned | None) -> dict[str, Any]:
+        options = self.options
+        train = self.dataset.whole().train if self.refitted else self.dataset.train
+        described: dict[str, Any] = {
+            "seed": options.seed,
+            "threads": torch.get_num_threads(),
+            "pairs": train.pair_count,
+            "users_without": train.report.users_without,
+            "items_without": train.report.items_without,
+            "retention": self.plan.retention,
+            "epochs": len(self.pretrained.history),
+            "best_epoch": self.pretrained.best_epoch,
+            **_kinds(options),
+            "pruned_users": self.pruned_users.described(),
+            **self.summary,
+        }
+        if tuned is not None:
+            described["finetune"] = {
+                "epochs": len(tuned.losses),
+                "best_epoch": tuned.best_epoch,
+                "validation_ndcg@20": list(tuned.scores),
+            }
+        return described
+
+
+def _kinds(options: ExportOptions) -> dict[str, Any]:
+    """What of the method was asked for otherwise than by default, for people."""
+    defaults = ExportOptions()
+    names = ("assignment", "auxiliaries", "recommender", "quantisation")
+    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}

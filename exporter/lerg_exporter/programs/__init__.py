@@ -1,0 +1,1 @@
+"""From a model to the bytes of an ExecuTorch program."""

@@ -1,0 +1,76 @@
+"""Which modules make up a bundle's programs: the one place where lowering and propagation are chosen.
+
+A lowering says by which operators the programs compute, a propagation how an entity's row comes about.  A new
+combination is one line in `_BUILDERS` and one module with a function `(model, limits) -> dict of Method`.
+Importing this is cheap; a builder is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from lerg_edge.errors import InputError
+from lerg_exporter.programs.limits import ProgramLimits
+
+if TYPE_CHECKING:
+    from lerg_edge.folding.folded_model import FoldedModel
+    from lerg_edge.pruning.rewired_model import RewiredModel
+    from lerg_exporter.programs.method import Method
+
+__all__ = ["LOWERINGS", "PROPAGATIONS", "check_combination", "methods_of"]
+
+_BUILDERS = {
+    ("native", "graph"): "lerg_exporter.programs.native.graph:native_graph_methods",
+    ("native", "folded"): "lerg_exporter.programs.native.folded:native_folded_methods",
+    ("portable", "folded"): "lerg_exporter.programs.portable.folded:portable_folded_methods",
+    ("portable", "graph"): "lerg_exporter.programs.portable.graph:portable_graph_methods",
+}
+
+LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
+PROPAGATIONS = tuple(dict.fromkeys(propagation for _, propagation in _BUILDERS))
+
+
+def check_combination(lowering: str, propagation: str, *, item_table: str, layer_storage: str) -> None:
+    """Refuse what no program can be made of.
+
+    Raises:
+        InputError: there is no such combination.
+    """
+    if (lowering, propagation) not in _BUILDERS:
+        known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
+        raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+    if layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
+        raise InputError(
+            f"{layer_storage} layers need the native lowering of graph propagation, "
+            f"not {lowering} with {propagation}"
+        )
+    if item_table == "int8" and lowering != "native":
+        raise InputError(f"an int8 item table needs the native lowering, not {lowering}")
+
+
+def methods_of(
+    model: RewiredModel | FoldedModel,
+    limits: ProgramLimits,
+    *,
+    lowering: str = "native",
+    propagation: str = "graph",
+) -> dict[str, Method]:
+    """The methods `finetune`, `encode` and `recommend` of `model`, in the order they are stored.
+
+    Raises:
+        InputError: there is no such combination, or not with this item table, the model is not of that
+            propagation, or it has an empty side.
+    """
+    check_combination(lowering, propagation, item_table=limits.item_table, layer_storage=limits.layer_storage)
+    own = "folded" if hasattr(model, "rows") else "graph"
+    if own != propagation:
+        kind = "folded" if own == "folded" else "rewired"
+        raise InputError(f"a {kind} model cannot be given {propagation} propagation; choose {own}")
+    module, function = _BUILDERS[lowering, propagation].split(":")
+    built: dict[str, Method] = getattr(importlib.import_module(module), function)(model, limits)
+    if limits.item_table == "int8":
+        from lerg_exporter.programs.native.recommend import with_int8_items
+
+        return with_int8_items(built)
+    return built

@@ -1,0 +1,1 @@
+"""Methods by the operators of the `lerg` namespace."""

@@ -1,0 +1,1 @@
+"""Methods by operators of stock ExecuTorch alone."""

@@ -1,0 +1,1 @@
+"""Ways to assign codes to entities."""

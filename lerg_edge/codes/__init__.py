@@ -1,0 +1,1 @@
+"""The codebook: how entities' rows come from it, and how its elements are quantised."""

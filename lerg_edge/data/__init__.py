@@ -1,0 +1,1 @@
+"""Interactions: reading, holding, splitting and generating them."""

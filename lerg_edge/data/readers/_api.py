@@ -1,0 +1,294 @@
+"""The two ways in: one source as interactions, or a training and test set over the same ids."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerg_edge.data.interactions import Dataset, IdMap, Interactions, ReadReport, SplitReport
+from lerg_edge.data.readers._columns import ColumnNames
+from lerg_edge.data.readers._delimited import read_delimited
+from lerg_edge.data.readers._encode import PairBuffer, id_map_of
+from lerg_edge.data.readers._formats import file_format
+from lerg_edge.data.readers._lines import read_lines
+from lerg_edge.data.readers._parquet import read_parquet
+from lerg_edge.data.readers._rows import BadRow, BadRowLog
+from lerg_edge.data.splits import CUTS, cut, cut_as_suits
+from lerg_edge.data.synthetic import demo_interactions, shaped_interactions
+from lerg_edge.errors import InputError
+
+__all__ = ["Split", "read_dataset", "read_interactions"]
+
+Split = Literal["auto", "given", "ratio", "last", "leave-last-out", "time", "none"]
+_SPLITS = ("auto", "given", *CUTS)
+_ALIASES = {"leave-last-out": "last"}
+_DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """How to read a source; see ``read_interactions``."""
+
+    names: ColumnNames
+    rating_threshold: float | None
+    skip_bad_rows: bool
+    on_bad_row: Callable[[BadRow], None] | None
+
+    def __post_init__(self) -> None:
+        if self.rating_threshold is not None and not math.isfinite(self.rating_threshold):
+            raise InputError(f"rating_threshold is {self.rating_threshold}; it must be a finite number")
+
+
+def read_interactions(
+    path: str | Path,
+    *,
+    rating_threshold: float | None = None,
+    skip_bad_rows: bool = False,
+    on_bad_row: Callable[[BadRow], None] | None = None,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    rating_column: str | None = None,
+    timestamp_column: str | None = None,
+    seed: int = 0,
+) -> Interactions:
+    """Read all interactions of one source.
+
+    Args:
+        path: "demo" or "demo:NAME" (the string: a generated set, with NAME that of a shape in
+            ``lerg_edge.data.synthetic.SHAPES``), a folder with ``train.txt``, or one file: ``.txt`` with
+            ``user item item ...`` lines, ``.csv``, ``.tsv``, ``.parquet``, RecBole's ``.inter``, MovieLens'
+            ``u.data`` or ``ratings.dat``; text also with ``.gz`` after it.
+        rating_threshold: keep only pairs rated at least this much; users and items of the others stay known.
+            Where the rows of a pair disagree the latest one counts, and without timestamps the last.
+        skip_bad_rows: go on past rows that cannot be read, and count them in the report.
+        on_bad_row: called with each skipped row.
+        user_column: and the others: a table's column by its name, where the usual names do not find it;
+            ``rating_column=""`` and ``timestamp_column=""`` leave a column out.
+        seed: of a generated set.
+
+    Raises:
+        InputError: there is no such file, it has an unknown form, lacks a column, holds a bad row that is
+            not to be skipped, or holds no interactions.
+    """
+    names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
+    options = _Options(
+        names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
+    )
+    if (generated := _generated(path, seed)) is not None:
+        _check_generated(str(path), options)
+        return generated
+    buffer = _read(_training_file(Path(path)), options)
+    liked, _ = _interactions(buffer, id_map_of([buffer.users]), id_map_of([buffer.items]))
+    return liked
+
+
+def read_dataset(
+    path: str | Path,
+    *,
+    test: str | Path | None = None,
+    split: Split = "auto",
+    test_share: float | None = None,
+    seed: int = 0,
+    rating_threshold: float | None = None,
+    skip_bad_rows: bool = False,
+    on_bad_row: Callable[[BadRow], None] | None = None,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    rating_column: str | None = None,
+    timestamp_column: str | None = None,
+) -> Dataset:
+    """Read a source and hold out a test set, or take the test set that comes with it.
+
+    Args:
+        path: as in ``read_interactions``.
+        test: a file with the test set, in any form; a folder's own ``test.txt`` is taken without it.
+        split: "given": the test set there is; "ratio": ``test_share`` of each user's pairs, drawn by
+            ``seed``; "last" (or "leave-last-out"): each user's latest pair; "time": the latest
+            ``test_share`` of all pairs; "none": no test set; "auto": given if there is one, else what
+            :func:`lerg_edge.data.splits.cut_as_suits` says. A folder's ``test.txt`` is left aside by all but
+            "given" and "auto".
+        test_share: of "ratio" and "time"; None for a fifth.
+
+    The other arguments are those of ``read_interactions`` and hold for both files.
+
+    Raises:
+        InputError: as ``read_interactions``; the split is unknown or does not go with the source; or nothing
+            is left to test on.
+    """
+    split = _ALIASES.get(split, split)  # type: ignore[assignment]
+    if split not in _SPLITS:
+        raise InputError(f"split {split!r} is unknown; use one of {', '.join(_SPLITS)}")
+    generated = _generated(path, seed)
+    if test is not None and (split not in ("auto", "given") or generated is not None):
+        source = str(path) if generated is not None else f"split {split!r}"
+        raise InputError(f"{source} makes its own test set; leave the test file out or use split 'given'")
+    names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
+    options = _Options(
+        names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
+    )
+    if generated is not None:
+        _check_generated(str(path), options)
+        return _held_out(generated, split, test_share=test_share, seed=seed, source=str(path))
+    train_path = _training_file(Path(path))
+    beside = _test_file_beside(train_path, folder=Path(path))
+    test_path = Path(test) if test is not None else beside if split in ("auto", "given") else None
+    train = _read(train_path, options)
+    if test_path is None:
+        liked, disliked = _interactions(train, id_map_of([train.users]), id_map_of([train.items]))
+        dataset = _held_out(liked, split, test_share=test_share, seed=seed, source=str(path))
+        if beside is not None and dataset.split is not None:
+            reason = f"{dataset.split.reason}, and {beside.name} is left aside"
+            dataset = replace(dataset, split=replace(dataset.split, reason=reason))
+        return replace(dataset, disliked=disliked, rating_threshold=rating_threshold)
+    if test_share is not None:
+        raise InputError("test_share has no effect with a given test set; leave one of them out")
+    held_out = _read(test_path, options)
+    user_ids = id_map_of([train.users, held_out.users])
+    item_ids = id_map_of([train.items, held_out.items])
+    liked, disliked = _interactions(train, user_ids, item_ids)
+    wanted, _ = _interactions(held_out, user_ids, item_ids)
+    dataset = _without_overlap(liked, disliked, wanted, path=test_path)
+    return replace(dataset, rating_threshold=rating_threshold)
+
+
+def _generated(path: str | Path, seed: int) -> Interactions | None:
+    """The set that "demo" or "demo:NAME" stands for; None for the path of a file or folder."""
+    if path == _DEMO:
+        return demo_interactions(seed)
+    if isinstance(path, str) and path.startswith(f"{_DEMO}:"):
+        return shaped_interactions(path.removeprefix(f"{_DEMO}:"), seed)
+    return None
+
+
+def _check_generated(source: str, options: _Options) -> None:
+    if options.rating_threshold is not None or options.names.any_given:
+        raise InputError(
+            f"{source} is generated and has neither ratings nor columns; leave the rating threshold and the "
+            "column names out"
+        )
+
+
+def _training_file(path: Path) -> Path:
+    """The file itself, or a folder's ``train.txt`` (or ``train.txt.gz``)."""
+    if not os.path.isdir(path):
+        return path
+    for name in ("train.txt", "train.txt.gz"):
+        if (path / name).exists():
+            return path / name
+    raise InputError(f"{path}: the folder has no train.txt; add one or give a single file")
+
+
+def _test_file_beside(train_path: Path, *, folder: Path) -> Path | None:
+    """The ``test.txt`` of the folder that ``train_path`` was found in, if it has one."""
+    if train_path == folder:
+        return None
+    found = [folder / name for name in ("test.txt", "test.txt.gz") if (folder / name).exists()]
+    return found[0] if found else None
+
+
+def _read(path: Path, options: _Options) -> PairBuffer:
+    """The rows of one file."""
+    threshold = options.rating_threshold
+    form = file_format(path, options.names, threshold=threshold is not None)
+    log = BadRowLog(
+        path,
+        skip=options.skip_bad_rows,
+        on_bad_row=options.on_bad_row,
+        unit="row" if form.layout == "parquet" else "line",
+    )
+    if form.layout == "lines":
+        buffer = read_lines(path, log=log)
+    elif form.layout == "parquet":
+        buffer = read_parquet(path, options.names, rating_threshold=threshold, log=log)
+    else:
+        buffer = read_delimited(path, form, options.names, rating_threshold=threshold, log=log)
+    buffer.form = str(form)
+    if buffer.pair_count <= buffer.below_threshold:
+        left_out = f" ({log.count:,} bad rows, {buffer.below_threshold:,} rated below the threshold)"
+        raise InputError(
+            f"{path}: holds no interactions{left_out if buffer.below_threshold or log.count else ''};"
+            " give a file with at least one user and item"
+        )
+    return buffer
+
+
+def _interactions(
+    buffer: PairBuffer, user_ids: IdMap, item_ids: IdMap
+) -> tuple[Interactions, Interactions | None]:
+    """The pairs rated well enough, and those rated below the threshold if there is one."""
+    users, items, times = buffer.users.indices(user_ids), buffer.items.indices(item_ids), buffer.times()
+    liked = buffer.ratings_allow()
+    report = ReadReport(
+        rows_read=buffer.rows_read,
+        bad_rows_skipped=buffer.bad_rows_skipped,
+        below_threshold=buffer.below_threshold,
+        form=buffer.form,
+        columns=buffer.columns,
+        timestamp_unit=buffer.timestamp_unit,
+    )
+
+    def part(rows: NDArray[np.int64] | None, report: ReadReport | None) -> Interactions:
+        chosen = slice(None) if rows is None else rows
+        return Interactions.from_pairs(
+            users[chosen],
+            items[chosen],
+            user_ids=user_ids,
+            item_ids=item_ids,
+            timestamps=None if times is None else times[chosen],
+            rows=rows,
+            report=report,
+        )
+
+    if liked is None:
+        return part(None, report), None
+    keys = users.astype(np.int64) * max(len(item_ids), 1) + items
+    # Stable: of equally late rows, and without times of all rows, the last one of the file speaks.
+    order = np.argsort(keys, kind="stable") if times is None else np.lexsort((times, keys))
+    speaks = np.sort(order[np.flatnonzero(np.diff(keys[order], append=-1))])
+    positive, negative = speaks[liked[speaks]], speaks[~liked[speaks]]
+    if not positive.size:
+        raise InputError(
+            f"every pair is rated below the threshold in its latest row ({buffer.below_threshold:,} such "
+            "rows); lower the threshold"
+        )
+    repeats = int(np.count_nonzero(liked)) - positive.size
+    return part(positive, replace(report, duplicates_merged=repeats)), part(negative, None)
+
+
+def _held_out(
+    interactions: Interactions, split: Split, *, test_share: float | None, seed: int, source: str
+) -> Dataset:
+    """Cut a test set as ``split`` says."""
+    if split == "given":
+        raise InputError(f"{source}: brings no test set; give a test file or another split")
+    if split == "auto":
+        return cut_as_suits(interactions, share=test_share, seed=seed)
+    return cut(interactions, split, share=test_share, seed=seed)
+
+
+def _without_overlap(
+    train: Interactions, disliked: Interactions | None, test: Interactions, *, path: Path
+) -> Dataset:
+    """Leave out of the test set what the data has: it is never recommended, and would count as a miss."""
+    width = train.item_count
+    known = [
+        part.users.astype(np.int64) * width + part.items for part in (train, disliked) if part is not None
+    ]
+    test_keys = test.users.astype(np.int64) * width + test.items
+    fresh = np.isin(test_keys, np.concatenate(known), assume_unique=True, invert=True)
+    if not fresh.any():
+        raise InputError(f"{path}: every pair is in the training set too; give a test set of other pairs")
+    return Dataset(
+        train,
+        test.subset(fresh),
+        pairs_in_both=int(np.count_nonzero(~fresh)),
+        disliked=disliked,
+        split=SplitReport(kind="given", reason=f"{path.name} is there"),
+    )

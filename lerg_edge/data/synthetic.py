@@ -1,0 +1,201 @@
+"""Generated interactions: communities of taste, a few very active users and a few very popular items.
+
+Sets of any size come from one seed, so that demos, tests and measurements need no download.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerg_edge.data._arrays import distinct_sorted
+from lerg_edge.data.interactions import Dataset, IdMap, Interactions
+from lerg_edge.data.splits import cut
+from lerg_edge.errors import InputError
+
+__all__ = ["SHAPES", "Shape", "demo_dataset", "demo_interactions", "generate", "shaped_interactions"]
+
+# Tail exponents of the Pareto weights: heavy as real catalogues are, with a mean that exists.
+_ACTIVITY_TAIL = 1.6
+_POPULARITY_TAIL = 1.3
+_LEAST_ACTIVITY = 0.2  # beside a mean of 1.7: most users have far fewer pairs than the average
+_PATIENT_ROUNDS = 10
+_DEMO_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a set to generate; ``interactions`` are all of them, before a test set is held out."""
+
+    users: int
+    items: int
+    interactions: int
+    communities: int
+
+
+# The sizes of the sets that LERG, arXiv 2505.18999, was measured on. A community is several hundred items
+# wide, so that the most active users may have as many pairs as they have in the sets themselves.
+SHAPES = {
+    "yelp2020": Shape(71_135, 45_063, 1_782_999, communities=60),
+    "amazon-book": Shape(52_643, 91_599, 2_984_108, communities=60),
+    "ifashion": Shape(300_000, 81_614, 1_607_813, communities=60),
+}
+
+
+def generate(
+    users: int,
+    items: int,
+    interactions: int,
+    *,
+    communities: int,
+    seed: int,
+    within_share: float = 0.85,
+) -> Interactions:
+    """Draw distinct pairs with planted communities and power-law degrees.
+
+    Each user and item belongs to one community. A user's number of pairs follows a Pareto law; each pair
+    leads into the user's own community with probability ``within_share`` and anywhere otherwise, to an item
+    drawn by its popularity, a Pareto law too. A pair drawn twice is drawn again.
+
+    Args:
+        users: U; ids are the integers 0..U-1.
+        items: I; ids are the integers 0..I-1.
+        interactions: exact number of distinct pairs, at most half of U · I.
+        communities: at most as many as users and as items.
+        seed: not negative; equal arguments give equal pairs.
+        within_share: between 0 and 1; how much of the signal a recommender can learn.
+
+    Raises:
+        InputError: a size is out of range.
+    """
+    _check_sizes(users, items, interactions, communities, seed, within_share)
+    generator = np.random.default_rng(seed)
+    catalogue = _Catalogue(items, communities, generator)
+    community_of_user = generator.integers(communities, size=users)
+    # The most active users stay within reach of their community, or they would have to leave it.
+    cap = min(items, max(-(-4 * interactions // users), items // communities))
+    degrees = _shares(generator.pareto(_ACTIVITY_TAIL, users) + _LEAST_ACTIVITY, total=interactions, cap=cap)
+    keys = np.zeros(0, dtype=np.int64)
+    for attempt in range(_PATIENT_ROUNDS):
+        missing = degrees - np.bincount(keys // items, minlength=users)
+        drawing = np.repeat(np.arange(users), missing)
+        if not drawing.size:
+            break
+        # Users who exhausted their community would draw the same items over and over.
+        within = generator.random(drawing.size) < (within_share if attempt < _PATIENT_ROUNDS // 2 else 0.0)
+        drawn = catalogue.draw(np.where(within, community_of_user[drawing], -1), generator)
+        keys = distinct_sorted(np.concatenate([keys, drawing * items + drawn]))
+    keys = _completed(keys, degrees, items, generator)
+    user_column, item_column = np.divmod(keys, items)
+    return Interactions.from_pairs(
+        user_column,
+        item_column,
+        user_ids=IdMap(np.arange(users, dtype=np.int64)),
+        item_ids=IdMap(np.arange(items, dtype=np.int64)),
+    )
+
+
+def demo_interactions(seed: int = 0) -> Interactions:
+    """The built-in demo: 1,200 users ("user-0001", ...), 800 items ("item-0001", ...) and 30,000 pairs."""
+    plain = generate(1_200, 800, 30_000, communities=12, seed=seed)
+    return replace(plain, user_ids=_numbered("user", 1_200), item_ids=_numbered("item", 800))
+
+
+def shaped_interactions(name: str, seed: int = 0) -> Interactions:
+    """A generated set of the size of one of :data:`SHAPES`; ids are integers.
+
+    Raises:
+        InputError: there is no such shape.
+    """
+    if name not in SHAPES:
+        raise InputError(f"there is no generated set 'demo:{name}'; choose one of demo, {_shape_names()}")
+    shape = SHAPES[name]
+    return generate(shape.users, shape.items, shape.interactions, communities=shape.communities, seed=seed)
+
+
+def demo_dataset(seed: int = 0) -> Dataset:
+    """The demo with a fifth of each user's pairs held out as a test set."""
+    return cut(demo_interactions(seed), "ratio", share=_DEMO_TEST_SHARE, seed=seed)
+
+
+class _Catalogue:
+    """Items in communities, to draw from by popularity."""
+
+    def __init__(self, items: int, communities: int, generator: np.random.Generator) -> None:
+        weights = generator.pareto(_POPULARITY_TAIL, items) + 1.0
+        community = generator.permutation(items) % communities
+        # Items of a community lie next to each other, so one running sum serves every community.
+        self._items = np.argsort(community, kind="stable")
+        self._sums = np.concatenate([[0.0], np.cumsum(weights[self._items])])
+        self._edges = np.concatenate([[0], np.cumsum(np.bincount(community, minlength=communities))])
+
+    def draw(self, community: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """One item int64 [n] for each community [n]; -1 draws from the whole catalogue."""
+        anywhere = community < 0
+        first = np.where(anywhere, 0, self._edges[community])
+        end = np.where(anywhere, self._edges[-1], self._edges[community + 1])
+        low, high = self._sums[first], self._sums[end]
+        points = low + generator.random(community.size) * (high - low)
+        places = np.searchsorted(self._sums, points, side="right") - 1
+        # Rounding may put a draw on the upper edge.
+        drawn: NDArray[np.int64] = self._items[np.clip(places, first, end - 1)]
+        return drawn
+
+
+def _shares(weights: NDArray[np.float64], *, total: int, cap: int) -> NDArray[np.int64]:
+    """Whole numbers int64 [n] that sum to ``total``, in proportion to the weights, none above ``cap``.
+
+    Each gets at least one if the total allows it.
+    """
+    shares = np.full(weights.size, 1 if total >= weights.size else 0, dtype=np.int64)
+    while (left := total - int(shares.sum())) > 0:
+        room = cap - shares
+        wanted = np.where(room > 0, weights, 0.0)
+        wanted *= left / wanted.sum()
+        extra = np.minimum(np.floor(wanted).astype(np.int64), room)
+        if not extra.any():  # less than one each: hand out single ones, the largest claims first
+            claims = np.argsort(-wanted, kind="stable")[: min(left, int(np.count_nonzero(room > 0)))]
+            extra[claims] = 1
+        shares += extra
+    return shares
+
+
+def _completed(
+    keys: NDArray[np.int64], degrees: NDArray[np.int64], items: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Give users who still lack pairs items that they do not have yet, any of them."""
+    missing = degrees - np.bincount(keys // items, minlength=degrees.size)
+    parts = [keys]
+    for user in np.flatnonzero(missing):
+        first, end = np.searchsorted(keys, [user * items, (user + 1) * items])
+        others = np.setdiff1d(np.arange(items), keys[first:end] - user * items, assume_unique=True)
+        parts.append(user * items + generator.choice(others, size=missing[user], replace=False))
+    return np.sort(np.concatenate(parts))
+
+
+def _shape_names() -> str:
+    return ", ".join(f"demo:{name}" for name in SHAPES)
+
+
+def _numbered(prefix: str, count: int) -> IdMap:
+    """Ids "prefix-0001" and so on, padded with zeros so that their order is their number's."""
+    return IdMap.from_values(f"{prefix}-{number:04d}" for number in range(1, count + 1))
+
+
+def _check_sizes(
+    users: int, items: int, interactions: int, communities: int, seed: int, within_share: float
+) -> None:
+    if users < 1 or items < 1:
+        raise InputError(f"there must be at least one user and one item, not {users} and {items}")
+    if not 1 <= interactions <= max(1, users * items // 2):
+        raise InputError(
+            f"interactions is {interactions}; it must be from 1 to half of all pairs ({users * items // 2})"
+        )
+    if not 1 <= communities <= min(users, items):
+        raise InputError(f"communities is {communities}; it must be from 1 to the smaller of users and items")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must not be negative")
+    if not 0.0 <= within_share <= 1.0:
+        raise InputError(f"within_share is {within_share}; it must be from 0 to 1")

@@ -1,0 +1,1 @@
+"""Folded propagation: entities' propagated rows as a few weighted codes."""

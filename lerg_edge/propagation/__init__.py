@@ -1,0 +1,1 @@
+"""The interaction graph, and LightGCN's propagation over it."""

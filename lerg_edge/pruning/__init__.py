@@ -1,0 +1,1 @@
+"""What becomes of the entities that stay and of those that do not."""

@@ -1,9 +1,0 @@
-"""Reading interactions: a folder, one file in any of the known forms, or the built-in demo."""
-
-from __future__ import annotations
-
-from lerg_edge.interactions import Dataset
-from lerg_edge.readers._api import read_dataset, read_interactions
-from lerg_edge.readers._rows import BadRow
-
-__all__ = ["BadRow", "Dataset", "read_dataset", "read_interactions"]
