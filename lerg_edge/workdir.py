@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,10 +131,6 @@ class WorkDir:
                 f"the result of '{name}' cannot be kept in '{self.root}': {error.strerror}; free space there "
                 f"or name another work folder."
             ) from error
-
-    def forget(self, name: str, fingerprint: str) -> None:
-        """Remove a stage's result, if there is one."""
-        shutil.rmtree(self.folder(name, fingerprint), ignore_errors=True)
 
 
 def _read(folder: Path, name: str, fingerprint: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

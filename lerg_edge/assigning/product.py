@@ -26,6 +26,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lerg_edge.codes.assignment import Assignment, LearnedAssignment, check_blocks
+from lerg_edge.codes.conjugate_gradients import conjugate_gradients
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.codes.quantiser import FLOAT_BITS, least_error_step
 from lerg_edge.data.interactions import Interactions
@@ -312,21 +313,12 @@ class _Learner:
         embedding = self._embedding(chosen, len(codebook))
 
         def normal(table: torch.Tensor) -> torch.Tensor:
-            return embedding.adjoint(self.propagated(self.propagated(embedding.product(table))))
+            propagated = self.propagated(self.propagated(embedding.product(table)))
+            return embedding.adjoint(propagated) + _RIDGE * table
 
-        solution = codebook.clone()
         off = self.propagated(self.propagated(self.target - embedding.product(codebook)))
         residual = embedding.adjoint(off)
-        direction, energy = residual.clone(), residual.square().sum()
-        for _ in range(_SOLVER_ITERATIONS):
-            image = normal(direction) + _RIDGE * direction
-            rate = energy / (direction * image).sum().clamp_min(1e-30)
-            solution += rate * direction
-            residual = residual - rate * image
-            remaining = residual.square().sum()
-            direction = residual + (remaining / energy.clamp_min(1e-30)) * direction
-            energy = remaining
-        return solution
+        return conjugate_gradients(normal, codebook, residual, iterations=_SOLVER_ITERATIONS, by_column=False)
 
     def _rows(self, codebook: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
         return self._embedding(chosen, len(codebook)).product(codebook)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from lerg_edge.codes.conjugate_gradients import conjugate_gradients
 from lerg_edge.codes.quantiser import bounds, dequantise, quantise
 from lerg_edge.errors import InputError
 from lerg_edge.folding.matrix import DEFAULT_MEMORY_LIMIT, FoldedRows
@@ -128,19 +129,8 @@ def _fit(
     def normal(table: torch.Tensor) -> torch.Tensor:
         return back.product(forward.product(table)) + _RIDGE * table
 
-    solution = codebook.clone()
-    residual = back.product(target) - normal(solution)
-    direction = residual.clone()
-    energy = residual.square().sum(dim=0)
-    for _ in range(_SOLVER_ITERATIONS):
-        image = normal(direction)
-        rate = energy / (direction * image).sum(dim=0).clamp_min(1e-30)
-        solution += rate * direction
-        residual -= rate * image
-        remaining = residual.square().sum(dim=0)
-        direction = residual + (remaining / energy.clamp_min(1e-30)) * direction
-        energy = remaining
-    return solution
+    residual = back.product(target) - normal(codebook)
+    return conjugate_gradients(normal, codebook, residual, iterations=_SOLVER_ITERATIONS)
 
 
 def _replace_unused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,12 +28,10 @@ __all__ = [
     "TrainingOptions",
     "assign",
     "assign_each",
-    "baseline_options",
     "default_codes",
     "pretrain",
     "propagated",
     "quantised",
-    "train_full_table",
     "training_device",
     "validation_cut",
     "without_pruned",
@@ -139,37 +137,6 @@ def pretrain(
     matrix = train.matrix()
     split = validation_cut(matrix, options)
     return fit(split, assignment, options, start=start, checkpoint=checkpoint, on_epoch=on_epoch)
-
-
-def baseline_options(**changes: Any) -> TrainingOptions:
-    """Options that suit a full table: smaller steps and more of them than a codebook wants.
-
-    Args:
-        changes: fields of :class:`TrainingOptions` to set otherwise.
-    """
-    return replace(TrainingOptions(learning_rate=0.005, epochs=200, patience=15, bits=FLOAT_BITS), **changes)
-
-
-def train_full_table(
-    train: Interactions,
-    options: TrainingOptions | None = None,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
-) -> Pretrained:
-    """Train a LightGCN with a float row for every entity: the baseline that compression is measured against.
-
-    It is the same loop with one code for each entity and no quantiser.
-
-    Args:
-        train: training interactions.
-        options: how to train, ``bits`` is ignored; by default :func:`baseline_options`.
-        checkpoint: as for :func:`pretrain`.
-        on_epoch: as for :func:`pretrain`.
-    """
-    chosen = replace(options or baseline_options(), bits=FLOAT_BITS, per_row_steps=False)
-    total = train.user_count + train.item_count
-    return pretrain(train, identity_assignment(total), chosen, checkpoint=checkpoint, on_epoch=on_epoch)
 
 
 def quantised(pretrained: Pretrained, *, bits: int, per_row: bool = False) -> Pretrained:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from lerg_edge.codes.conjugate_gradients import conjugate_gradients
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.propagation.layers import BipartiteGraph
 
@@ -75,16 +76,5 @@ def _ridge(embedding: CompositionalEmbedding, rows: torch.Tensor, code_count: in
     def normal(codebook: torch.Tensor) -> torch.Tensor:
         return embedding.adjoint(embedding.product(codebook)) + _RIDGE * codebook
 
-    solution = torch.zeros(code_count, rows.shape[1], device=rows.device)
-    residual = embedding.adjoint(rows)
-    direction = residual.clone()
-    energy = residual.square().sum(dim=0)
-    for _ in range(_SOLVER_ITERATIONS):
-        image = normal(direction)
-        rate = energy / (direction * image).sum(dim=0).clamp_min(1e-30)
-        solution += rate * direction
-        residual -= rate * image
-        remaining = residual.square().sum(dim=0)
-        direction = residual + (remaining / energy.clamp_min(1e-30)) * direction
-        energy = remaining
-    return solution
+    nothing = torch.zeros(code_count, rows.shape[1], device=rows.device)
+    return conjugate_gradients(normal, nothing, embedding.adjoint(rows), iterations=_SOLVER_ITERATIONS)

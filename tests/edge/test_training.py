@@ -27,12 +27,10 @@ from lerg_edge.training.pretraining import (
     TrainingOptions,
     assign,
     assign_each,
-    baseline_options,
     default_codes,
     pretrain,
     propagated,
     quantised,
-    train_full_table,
     validation_cut,
     without_pruned,
 )
@@ -50,6 +48,11 @@ def _same(first: Pretrained, second: Pretrained) -> None:
 
 def _train(interactions: Interactions, options: TrainingOptions = OPTIONS, **kwargs: Any) -> Pretrained:
     return pretrain(interactions, assign(interactions, options, codes=40), options, **kwargs)
+
+
+def _full_table(interactions: Interactions, options: TrainingOptions) -> Pretrained:
+    each = assign_each(interactions, options, codes=interactions.user_count + interactions.item_count)
+    return pretrain(interactions, each, replace(options, bits=32))
 
 
 def test_validation_takes_only_from_drawn_users_and_loses_nothing(interactions: Interactions) -> None:
@@ -228,11 +231,10 @@ def test_steps_per_row(interactions: Interactions) -> None:
 
 
 def test_full_table_is_one_float_row_an_entity(interactions: Interactions) -> None:
-    result = train_full_table(interactions, OPTIONS)
+    result = _full_table(interactions, OPTIONS)
     assert result.bits == 32
     assert result.codebook.shape == (210, OPTIONS.dim)
     assert result.step.tolist() == [1.0]
-    assert baseline_options(seed=3).seed == 3
 
 
 def test_threads_are_put_back(interactions: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +286,7 @@ def test_nothing_to_train_on() -> None:
 
 @pytest.mark.parametrize("per_row", [False, True])
 def test_rounding_afterwards_is_rounding_and_no_training(interactions: Interactions, per_row: bool) -> None:
-    trained = train_full_table(interactions, replace(OPTIONS, epochs=1))
+    trained = _full_table(interactions, replace(OPTIONS, epochs=1))
     rounded = quantised(trained, bits=8, per_row=per_row)
     assert rounded.codebook.tobytes() == trained.codebook.tobytes()
     assert rounded.step.shape == (210 if per_row else 1,)
@@ -295,7 +297,7 @@ def test_rounding_afterwards_is_rounding_and_no_training(interactions: Interacti
 
 
 def test_a_full_table_without_the_pruned_has_the_same_rows(interactions: Interactions) -> None:
-    trained = quantised(train_full_table(interactions, replace(OPTIONS, epochs=1)), bits=4, per_row=True)
+    trained = quantised(_full_table(interactions, replace(OPTIONS, epochs=1)), bits=4, per_row=True)
     retained = np.arange(210) % 3 != 1
     kept = without_pruned(trained, retained)
     assert (kept.assignment.code_count, kept.codebook.shape, kept.step.shape) == (140, (140, 16), (140,))

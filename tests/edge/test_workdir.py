@@ -62,8 +62,6 @@ def test_storing_again_replaces_the_whole(work: WorkDir) -> None:
     assert loaded is not None
     assert loaded[0].keys() == {"other"}
     assert [path.name for path in work.root.iterdir()] == [work.folder("train", KEY).name]
-    work.forget("train", KEY)
-    assert work.load("train", KEY) is None
 
 
 def header(**changes: Any) -> Callable[[Path], None]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lerg_edge.data.interactions import Dataset
-from lerg_edge.errors import InputError, LergError
+from lerg_edge.errors import InputError
 from lerg_exporter.export.options import ExportOptions
 from lerg_exporter.export.progress import Silent
 from lerg_exporter.export.small_bundle import small_dataset
@@ -17,7 +17,6 @@ from lerg_exporter.study._arrivals import arrivals_record, hold_out, most_touche
 from lerg_exporter.study._data import Source
 from lerg_exporter.study._record import Stopwatch
 from lerg_exporter.study._spec import Arrivals
-from lerg_runtime import Recommender
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +97,6 @@ def test_a_share_of_nobody_or_of_more_than_there_are(dataset: Dataset, share: fl
     small = Dataset(dataset.train, dataset.test.subset(dataset.test.users < 40)) if dataset.test else dataset
     with pytest.raises(InputError, match="share is"):
         hold_out(small, Arrivals(share), seed=0)
-
-
-def test_a_runtime_that_cannot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Recommender, "recommend_from_history")
-    with pytest.raises(LergError, match="recommend_from_history"):
-        _arrivals.check_runtime()
 
 
 @pytest.mark.native

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions
-from lerg_edge.errors import InputError, LergError
+from lerg_edge.errors import InputError
 from lerg_edge.metrics import ranking_metrics
 from lerg_exporter.export.options import ExportOptions
 from lerg_exporter.export.pipeline import export
@@ -28,9 +28,7 @@ from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Arrivals
 from lerg_runtime import Recommender
 
-__all__ = ["Arriving", "arrivals_record", "check_runtime", "hold_out"]
-
-_METHOD = "recommend_from_history"
+__all__ = ["Arriving", "arrivals_record", "hold_out"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +46,6 @@ class Arriving:
     users: np.ndarray
     histories: tuple[np.ndarray, ...]
     wanted: sparse.csr_matrix
-
-
-def check_runtime() -> None:
-    """Refuse a runtime that cannot rank from a history.
-
-    Raises:
-        LergError: it cannot.
-    """
-    if not hasattr(Recommender, _METHOD):
-        raise LergError(f"this lerg_runtime has no Recommender.{_METHOD}, which arrivals need; upgrade it")
 
 
 def arrivals_record(
@@ -79,9 +67,7 @@ def arrivals_record(
 
     Raises:
         InputError: nobody can be held out.
-        LergError: the runtime cannot rank from a history.
     """
-    check_runtime()
     arriving = hold_out(source.dataset, arrivals, seed=options.seed)
     report = export(arriving.known, bundle, options, work_dir=work_dir, overwrite=True, progress=clock)
     record = record_of(report, source, arriving.known.train, options, clock=clock)

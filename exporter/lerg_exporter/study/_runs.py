@@ -12,7 +12,7 @@ from lerg_edge.errors import BudgetError, InputError, LergError
 from lerg_exporter.export.options import ExportOptions
 from lerg_exporter.export.pipeline import check_export, export
 from lerg_exporter.export.progress import Progress
-from lerg_exporter.study._arrivals import arrivals_record, check_runtime
+from lerg_exporter.study._arrivals import arrivals_record
 from lerg_exporter.study._data import Source, find_source, read_source
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Cell, Study
@@ -91,8 +91,6 @@ def check_runs(study: Study, runs: Sequence[Run]) -> None:
     Raises:
         LergError: a run cannot be made; names it.
     """
-    if study.arrivals is not None:
-        check_runtime()
     for run in runs:
         try:
             check_export(run.source.dataset, run.options)
