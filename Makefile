@@ -17,7 +17,7 @@ ARM64 := $(CURDIR)/build/arm64
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test sanitize tsan fuzz torture lint types bench wheel wheel-arm64 wheels clang clean
+.PHONY: .venv help demo test sanitize tsan fuzz torture docs lint types bench wheel wheel-arm64 wheels clang clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -112,6 +112,15 @@ fuzz: $(VENV)/.native $(SANITIZE)/.built $(FUZZ_BUILD)/.built  ## mutants and a 
 	$(BIN)/python -m fuzzing --new --seconds $(FUZZ_SHARE)
 	$(BIN)/python -m fuzzing --new --seconds $(FUZZ_SHARE) --sanitized $(SANITIZE)/python
 	$(BIN)/python -m fuzzing.coverage_guided $(FUZZ_BUILD)/fuzz_program --seconds $(FUZZ_SHARE)
+
+$(VENV)/.docs: $(VENV)/.native
+	$(BIN)/python -m pip install -q $$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	touch $@
+
+docs: $(VENV)/.docs  ## all pages and an API reference as HTML into build/docs; warnings are errors
+	$(BIN)/python tools/draw_architecture.py
+	$(BIN)/python -m sphinx -q -W --keep-going -E -d build/docs-cache docs build/docs
 
 lint: $(VENV)/.native  ## ruff: style and imports
 	$(BIN)/ruff check .

@@ -1,5 +1,13 @@
 """lerg_edge: the method, from interactions to a trained, pruned and rewired recommender.
 
+    >>> from lerg_edge import demo_interactions, split_ratio
+    >>> interactions = demo_interactions(seed=0)
+    >>> interactions.user_count, interactions.item_count, interactions.pair_count
+    (1200, 800, 30000)
+    >>> train, test = split_ratio(interactions, test_share=0.2, seed=0)
+    >>> train.pair_count + test.pair_count
+    30000
+
 Names are looked up when they are first used, so that reading data does not wait for torch.
 """
 

@@ -108,6 +108,9 @@ def per_user_metrics(top: np.ndarray, test: sparse.csr_matrix) -> tuple[np.ndarr
 def top_items(scores: torch.Tensor, k: int) -> np.ndarray:
     """Pick the K best columns of each row: score descending, equal scores by column ascending.
 
+    >>> top_items(torch.tensor([[0.1, 0.5, 0.5, -torch.inf]]), 4)
+    array([[ 1,  2,  0, -1]])
+
     Args:
         scores: float [B, I]; -inf marks a column that must not be picked.
 

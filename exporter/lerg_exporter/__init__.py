@@ -1,5 +1,12 @@
 """lerg_exporter: from a trained model to ExecuTorch programs and a bundle for the device.
 
+    >>> from lerg_exporter import inspect_bundle
+    >>> storage = inspect_bundle(bundle)["storage"]  # the path of a folder
+    >>> storage["embedding_bytes"] < storage["baseline_bytes"]
+    True
+    >>> [program["method"] for program in inspect_bundle(bundle)["programs"]]
+    ['finetune', 'encode', 'recommend']
+
 Names are looked up when they are first used, so that looking at a bundle does not wait for torch.
 """
 

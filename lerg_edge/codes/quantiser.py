@@ -131,6 +131,10 @@ def least_error_step(values: np.ndarray, *, bits: int, per_row: bool = False) ->
 def quantise(weights: np.ndarray, step: np.ndarray, *, bits: int) -> np.ndarray:
     """Round latent weights to the integers that are stored.
 
+    >>> integers = quantise(np.array([[0.26, -0.74, 9.0]]), np.array([0.5]), bits=4)
+    >>> integers, dequantise(integers, np.array([0.5]))
+    (array([[ 1, -1,  7]], dtype=int8), array([[ 0.5, -0.5,  3.5]], dtype=float32))
+
     Args:
         weights: float32 [c, d].
         step: float32 [1], [c] or [c, 1].

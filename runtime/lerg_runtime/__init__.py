@@ -1,11 +1,15 @@
 """lerg-edge on a device: open a bundle, recommend, fine-tune on what happened here, save.
 
-    from lerg_runtime import Recommender
-
-    rec = Recommender.open("bundle", memory_budget="64MiB")
-    ids, scores = rec.recommend("alice", k=20)
-    rec.finetune([("alice", "tt0111161")], epochs=3)
-    rec.save()
+    >>> from lerg_runtime import Recommender
+    >>> rec = Recommender.open(bundle, memory_budget="64MiB")  # the path of a folder
+    >>> items, scores = rec.recommend("user-0007", k=20)
+    >>> report = rec.finetune([("user-0007", items[0])], epochs=3)
+    >>> report.new_interactions
+    1
+    >>> items[0] in rec.recommend("user-0007", k=20)[0]
+    False
+    >>> rec.save()
+    >>> rec.close()
 
 Names are looked up when they are first used, so that the command can answer Ctrl-C before numpy is there.
 Needs numpy alone. `lerg_runtime.bundle` reads and writes the bundle format; `lerg_runtime.cli` is the

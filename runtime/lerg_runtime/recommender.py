@@ -135,7 +135,7 @@ class Recommender:
 
     @property
     def threads(self) -> int:
-        """Calls that are worked on at a time: as many as `open` was told, or as the budget holds."""
+        """How many calls are worked on at a time, by what `open` was told or by what the budget holds."""
         bundle = self._open
         share = bundle.share()
         return share.lanes if share is not None else 1

@@ -21,6 +21,9 @@ _SIZE = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(?P<unit>[a-zA-Z
 def parse_size(size: str | int, *, name: str = "size") -> int:
     """Bytes of `64MiB`, `2MB` (decimal), `1500000` or an int; fractions of a byte are dropped.
 
+    >>> parse_size("64MiB"), parse_size("2MB"), parse_size(1500000)
+    (67108864, 2000000, 1500000)
+
     Args:
         size: the size; units are B, KB, MB, GB, TB and KiB, MiB, GiB, TiB, in any case.
         name: what the size is of, for the message.
@@ -44,7 +47,11 @@ def parse_size(size: str | int, *, name: str = "size") -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """A size for people: `812 B`, `64.0 KiB`, `1.5 MiB`."""
+    """A size for people.
+
+    >>> format_size(812), format_size(1 << 16), format_size(3 << 19)
+    ('812 B', '64.0 KiB', '1.5 MiB')
+    """
     if abs(size_bytes) < 1024:
         return f"{size_bytes} B"
     size = float(size_bytes)

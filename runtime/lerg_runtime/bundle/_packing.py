@@ -22,6 +22,11 @@ def packed_shape(rows: int, dim: int, *, bits: int) -> tuple[int, int]:
 def pack(codes: np.ndarray, *, bits: int) -> np.ndarray:
     """Pack integers within -2^(b-1) .. 2^(b-1) - 1, or floats of 32 bits, which stay what they are.
 
+    >>> pack(np.array([[1, -2, 7, -8]]), bits=4)
+    array([[225, 135]], dtype=uint8)
+    >>> unpack(pack(np.array([[1, -2, 7, -8]]), bits=4), bits=4)
+    array([[ 1, -2,  7, -8]], dtype=int8)
+
     Args:
         codes: integer [rows, dim], or float32.
         bits: 4, 8 or 16, or 32 for floats.
