@@ -173,6 +173,7 @@ def index_of(ids: IdMap, raw: object, *, kind: str) -> int:
     Raises:
         UnknownIdError: it is not there.
     """
+    raw = raw.item() if isinstance(raw, np.ndarray) and raw.ndim == 0 else raw
     index = ids.find(raw)
     if index < 0:
         raise unknown_id(ids, raw, kind=kind)

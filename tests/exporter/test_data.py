@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,3 +251,17 @@ def test_an_option_that_tiny_data_cannot_hold_is_named(
     assert (status, out) == (2, "")
     assert says in err.replace("--test-share", "test_share")
     assert not (tmp_path / "b").exists()
+
+
+def test_test_pairs_that_cannot_be_written_are_told_with_their_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lerg_exporter.saved_test.os.fsync", full)
+    path = tmp_path / "test.csv"
+    with pytest.raises(OSError, match="No space left on device; the bundle is whole") as caught:
+        write_test_file(path, Interactions.from_raw(["a"], ["b"]))
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

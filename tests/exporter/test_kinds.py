@@ -153,7 +153,7 @@ def test_rounding_afterwards_shares_the_training() -> None:
 
 def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
     """Bundles of earlier versions keep their bytes."""
-    from lerg_exporter.export.pipeline import _kinds
+    from lerg_exporter.export.writing import _kinds
 
     assert _kinds(ExportOptions()) == {}
     asked = ExportOptions(assignment="metis", auxiliaries="random")

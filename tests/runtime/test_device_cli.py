@@ -243,6 +243,14 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_bundle: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_full_disk_behind_standard_output_is_told(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-m", "lerg_runtime", "info", str(tiny_bundle)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: standard output: No space left on device\n")
+
+
 def test_columns_by_name_and_what_was_read(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "kunde.csv"
     rows = "".join(f"{USERS[1]};{item};x\n" for item in ITEMS)

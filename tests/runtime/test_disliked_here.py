@@ -258,3 +258,16 @@ def test_the_plan_counts_them(bundle: Path, free: dict[str, list[str]], tmp_path
     Recommender.open(bundle, memory_budget=plan.peak_bytes)
     with pytest.raises(BudgetError):
         Recommender.open(bundle, memory_budget=plan.phase("open").total_bytes - 1)
+
+
+def test_no_loss_is_told_where_nothing_was_trained(
+    shell: Shell, tmp_path: Path, model: TinyModel, fake_native: None
+) -> None:
+    everything = tuple(part.astype(np.int32) for part in np.nonzero(np.ones((30, 40), dtype=bool)))
+    bundle = write_tiny(tmp_path / "full", replace(model, pairs=everything))
+    path = tmp_path / "new.csv"
+    path.write_text(f"user,item\n{USERS[0]},{ITEMS[0]}\n")
+    status, out, _ = shell("finetune", bundle, "--interactions", path)
+    assert status == 0
+    assert "nothing is left to learn from" in out
+    assert ": loss" not in out

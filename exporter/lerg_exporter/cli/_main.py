@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Sequence
 
@@ -88,7 +89,9 @@ def _failed(error: Exception) -> int:
             f"{error.name} is not installed; install lerg-edge with its extra: lerg-edge[export]", _EXIT_OTHER
         )
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        # Whatever writes a file names it; a full disk without a name is that of what is printed.
+        unnamed = "standard output: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+        place = f"{error.filename}: " if error.filename else unnamed
         return _fail(f"{place}{error.strerror or error}", _EXIT_OTHER)
     return _fail(f"{type(error).__name__}: {error}; please report this as a bug", _EXIT_OTHER)
 

@@ -48,7 +48,7 @@ def write_test_file(path: Path, test: Interactions) -> None:
     """Write `user,item` rows under a header, whole or not at all.
 
     Raises:
-        OSError: the disk is full or not writable; what was there stays.
+        OSError: the disk is full or not writable; names `path`, and what was there stays.
     """
     users = test.user_ids.values[test.users].tolist()
     items = test.item_ids.values[test.items].tolist()
@@ -61,5 +61,9 @@ def write_test_file(path: Path, test: Interactions) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}; the bundle is whole, its test pairs are not saved", str(path)
+        ) from error
     finally:
         beside.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ ITEM = (
     *("location", "locationid", "venue", "venueid", "poi", "poiid", "article", "articleid", "newsid"),
     *("video", "videoid", "game", "gameid", "anime", "animeid"),
 )
+_LISTED, _SHOWN = 12, 40  # names of an error, and characters of a name
 _RATING = ("rating", "ratings", "score", "stars", "overall")
 _TIMESTAMP = ("timestamp", "ts", "time", "unixtime", "unixreviewtime", "datetime", "date")
 
@@ -70,7 +71,8 @@ def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Co
     Raises:
         InputError: a named column is not there, no user or item column is found, or both are the same.
     """
-    existing = ", ".join(header)
+    shown = [name if name.isprintable() and len(name) <= _SHOWN else repr(name[:_SHOWN]) for name in header]
+    existing = ", ".join(shown[:_LISTED]) + (", ..." if len(shown) > _LISTED else "")
 
     def locate(role: str, name: str | None, synonyms: Sequence[str]) -> int | None:
         found = _positions(header, name, synonyms)

@@ -175,8 +175,9 @@ def _print(report: FineTuneReport, saved: Path, given: InteractionsFile) -> None
             f"{low} rows rated below the threshold: {report.disliked} pairs count as seen from now on"
             + (f", {report.withdrawn} of them learned before and no more" if report.withdrawn else "")
         )
-    if not report.epochs:
-        click.echo("nothing is left to learn from, so the weights stay as they are")
+    if report.steps == 0:
+        click.echo(f"nothing is left to learn from, so the weights stay as they are; saved in {saved}")
+        return
     if report.untrainable:
         click.echo(
             f"{report.untrainable} join a pruned user and a pruned item: they count as seen and teach nothing"
