@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lerg_edge.data.interactions import Dataset, Interactions
@@ -140,6 +140,9 @@ def typed(pairs: set[tuple[str, str]]) -> set[tuple[object, object]]:
     return {(user(left), item(right)) for left, right in pairs}
 
 
+OTHER_TEXTS = ('{"', "[{", "<html", "<!doctype", "<?xml")
+
+
 @given(st.lists(st.tuples(FIELD, FIELD), min_size=1))
 def test_what_csv_writes_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     path = tmp_path / "x.csv"
@@ -152,8 +155,9 @@ def test_what_csv_writes_is_read_back(tmp_path: Path, rows: list[tuple[str, str]
 def test_what_is_joined_plainly_is_read_back(tmp_path: Path, rows: list[tuple[str, str]], name: str) -> None:
     separator = "::" if name == "x.dat" else "\t"
     header = "user_id:token\titem_id:token\n" if name == "x.inter" else ""
-    # A byte-order mark at the very start of a file is no part of an id.
+    # A byte-order mark at the very start of a file is no part of an id, and what begins as JSON is refused.
     rows = [(user.lstrip("\ufeff") or "u", item) for user, item in rows]
+    assume(not rows[0][0].strip().lower().startswith(OTHER_TEXTS))
     path = write_text(tmp_path / name, header + "".join(f"{user}{separator}{item}\n" for user, item in rows))
     assert set(pairs_of(read_interactions(path))) == typed(set(rows))
 
@@ -161,6 +165,7 @@ def test_what_is_joined_plainly_is_read_back(tmp_path: Path, rows: list[tuple[st
 @given(st.lists(st.tuples(TOKEN, st.lists(TOKEN)), min_size=1))
 def test_lines_are_read_back(tmp_path: Path, rows: list[tuple[str, list[str]]]) -> None:
     rows = [(user.lstrip("\ufeff") or "u", items) for user, items in rows]
+    assume(not rows[0][0].strip().lower().startswith(OTHER_TEXTS))
     path = write_text(tmp_path / "x.txt", "".join(" ".join([user, *items]) + "\n" for user, items in rows))
     pairs = {(user, item) for user, items in rows for item in items}
     if not pairs:

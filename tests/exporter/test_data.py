@@ -259,7 +259,7 @@ def test_test_pairs_that_cannot_be_written_are_told_with_their_file(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lerg_exporter.saved_test.os.fsync", full)
+    monkeypatch.setattr("lerg_exporter.export.saved_test.os.fsync", full)
     path = tmp_path / "test.csv"
     with pytest.raises(OSError, match="No space left on device; the bundle is whole") as caught:
         write_test_file(path, Interactions.from_raw(["a"], ["b"]))
