@@ -149,5 +149,25 @@ def test_examples_in_docstrings(module: str, bundle: str) -> None:
     assert not result.failed
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")])
+def test_examples_on_pages(page: Path, bundle: str) -> None:
+    result = doctest.testfile(str(page), module_relative=False, globs={"bundle": bundle}, encoding="utf-8")
+    assert result.attempted
+    assert not result.failed
+
+
+def test_readme_example(bundle: str) -> None:
+    """With a folder, a user and an item that are there."""
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S | re.M
+    )
+    before = Path(bundle, "state.bin").read_bytes()
+    for name, other in (("bundle", bundle), ("alice", "user-0007"), ("tt0111161", "item-0003")):
+        assert f'"{name}"' in block
+        block = block.replace(f'"{name}"', repr(other))
+    exec(block, {})
+    assert Path(bundle, "state.bin").read_bytes() != before
+
+
 def test_there_are_examples_in_each_package() -> None:
     assert {module.split(".")[0] for module in WITH_EXAMPLES} == set(SOURCES)

@@ -91,7 +91,7 @@ def _reading(study: Study, rows: Sequence[Row]) -> str:
     said = (
         "Accuracy is over the full catalogue, on the test pairs, training pairs left out, through the "
         "exported programs; NDCG@20 and Recall@20 are those of the bundle as it was written. Sizes are "
-        "compared with a full table of 128 float32 numbers an entity. Times depend on the machine and on "
+        "compared with a full table of 128 float32 numbers per entity. Times depend on the machine and on "
         "what else it does."
     )
     seeds = sorted({row["seed"] for row in rows})
