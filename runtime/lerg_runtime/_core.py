@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lerg_runtime._desk import Desk
 from lerg_runtime._engine import Engine
 from lerg_runtime._lanes import Lane, Lanes
@@ -133,6 +135,20 @@ class OpenBundle:
         """
         return self.desk.serving()
 
+    def empty(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """An array that the budget counts; tables and lanes that nobody is on make room for it.
+
+        Raises:
+            BudgetError: it does not fit beside what is in use.
+        """
+        try:
+            array: np.ndarray = self.engine.budget.empty(shape, dtype)
+        except BudgetError:
+            if not self.desk.free_idle():
+                raise
+            array = self.engine.budget.empty(shape, dtype)
+        return array
+
     def resolved(self, pairs: Pairs, on_unknown: OnUnknown, *, low_will_do: bool = False) -> ResolvedPairs:
         """Indices of raw pairs, in memory that the budget counts; see `resolve_pairs`."""
         return resolve_pairs(
@@ -140,7 +156,7 @@ class OpenBundle:
             self.entities,
             on_unknown=on_unknown,
             usual=self.folder.manifest.columns,
-            allocate=self.engine.budget.empty,
+            allocate=self.empty,
             low_will_do=low_will_do,
         )
 
@@ -227,7 +243,9 @@ class OpenBundle:
         )
 
     def _usual_lanes(self) -> Lanes:
-        return self._lanes(self.share() or Share(users_at_once=1, lanes=1))
+        # Made when nobody has any: what is in use is resident, or pairs that are measured or learned from.
+        beside = int(self.engine.budget.used)
+        return self._lanes(self.share(beside_bytes=beside) or Share(users_at_once=1, lanes=1))
 
     def _lanes(self, share: Share) -> Lanes:
         def make() -> Lane:

@@ -166,6 +166,11 @@ class Desk:
                 self._held = [held for held in self._held if held.snapshot is not self._draft]
             self._changed.notify_all()
 
+    def free_idle(self) -> bool:
+        """Free tables and lanes that nobody is on, for who needs their memory; whether there were any."""
+        with self._changed:
+            return self._drop_idle(all_lanes=True)
+
     def publish(self, snapshot: Snapshot) -> None:
         """What all threads see from now on. Calls that are under way end with what they began with."""
         with self._changed:

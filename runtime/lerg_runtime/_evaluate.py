@@ -10,11 +10,14 @@ import numpy as np
 from lerg_runtime._core import OpenBundle
 from lerg_runtime._metrics import Metrics, RankingSums
 from lerg_runtime._pairs import ResolvedPairs
+from lerg_runtime._plan import Phase, check_phase, plan_tests
+from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.errors import InputError
 
 __all__ = ["evaluate"]
 
-_PLACES_AT_ONCE = 1 << 16  # of rankings in memory, beside the budget
+_PLACES_AT_ONCE = 1 << 13  # of rankings in memory, beside the budget
+_PAIRS_AT_ONCE = 1 << 13
 
 
 def evaluate(
@@ -32,35 +35,39 @@ def evaluate(
 
     Args:
         bundle: an open bundle.
-        test: held-out interactions; they take 16 bytes each on top of the budget.
+        test: held-out interactions, which are put in another order; all that grows with them is counted.
         k: length of a ranking.
         on_progress: called with users done and users in all.
 
     Raises:
         InputError: nothing is left to measure.
+        BudgetError: the pairs do not fit beside recommending for one user.
     """
+    shape = bundle.folder.manifest.model
+    check_evaluation(bundle, pairs=len(test))
+    indptr = bundle.empty((shape.users + 1,), "int32")
+    users = bundle.empty((min(shape.users, len(test)),), "int32")
     with bundle.serving() as serving:
-        seen = serving.interactions.find(test.users, test.items) >= 0
-        for low in (bundle.seen_only.disliked, serving.disliked):
-            if low is not None:
-                seen |= low.find(test.users, test.items) >= 0
-        left_users, left_items = test.users[~seen], test.items[~seen]
-        if len(left_users) == 0:
+        given = len(test)
+        left = _move_unseen(test, (serving.interactions, bundle.seen_only.disliked, serving.disliked))
+        seen = given - left
+        if left == 0:
             raise InputError(
-                f"nothing is left to measure: of {test.rows + test.below_threshold} rows {int(seen.sum())} "
+                f"nothing is left to measure: of {test.rows + test.below_threshold} rows {seen} "
                 f"are pairs that the bundle has seen already, {test.duplicates} repeat one, {test.unknown} "
                 f"are unknown and {test.below_threshold} rated below the threshold; give pairs that it was "
                 "not trained on"
             )
-        sums = RankingSums(left_users, left_items, item_count=bundle.folder.manifest.model.items, k=k)
-        users, starts = np.unique(left_users, return_index=True)
-        ends = np.append(starts[1:], len(left_users))
-        of_user = {user: slice(*ends) for user, *ends in zip(users.tolist(), starts, ends, strict=True)}
+        tests = Interactions.of_pairs(
+            test.users[:left], test.items[:left], indptr=indptr, item_count=shape.items
+        )
+        users = users[: _list_distinct(test.users[:left], users)]
+        sums = RankingSums(tests, k=k)
         at_once = max(1, min(serving.users_at_once, _PLACES_AT_ONCE // k))
         top = np.empty((at_once, k), dtype=np.int64)
         for start in range(0, len(users), at_once):
             batch = users[start : start + at_once]
-            for piece in serving.rank(batch, k=k, measured=lambda user: left_items[of_user[user]]):
+            for piece in serving.rank(batch, k=k, measured=tests.of_user):
                 top[piece.users, piece.ranks] = piece.items
             sums.add(batch, top[: len(batch)])
             if on_progress is not None:
@@ -71,5 +78,45 @@ def evaluate(
         unknown=test.unknown,
         below_threshold=test.below_threshold,
         duplicates=test.duplicates,
-        already_seen=int(seen.sum()),
+        already_seen=seen,
     )
+
+
+def check_evaluation(bundle: OpenBundle, *, pairs: int) -> None:
+    """Refuse test pairs that do not fit beside recommending for one user.
+
+    Raises:
+        BudgetError: names each item, and the budget that is enough.
+    """
+    plan = bundle.plan(bundle.workload(users_at_once=1))
+    tests = plan_tests(bundle.folder.manifest, pairs)
+    largest = max((plan.phase(name) for name in ("encode", "recommend")), key=lambda phase: phase.total_bytes)
+    check_phase(Phase("evaluate", (*largest.items, tests)), bundle.budget_bytes, doing="evaluating")
+
+
+def _move_unseen(test: ResolvedPairs, seen: tuple[Interactions | None, ...]) -> int:
+    """Move the pairs that can be recommended to the front, some at a time, and tell how many they are."""
+    count = 0
+    for start in range(0, len(test), _PAIRS_AT_ONCE):
+        users, items = (part[start : start + _PAIRS_AT_ONCE] for part in (test.users, test.items))
+        keep = np.ones(len(users), dtype=bool)
+        for pairs in seen:
+            if pairs is not None:
+                keep &= ~pairs.contains(users, items)
+        users, items = users[keep], items[keep]
+        test.users[count : count + len(users)] = users
+        test.items[count : count + len(items)] = items
+        count += len(users)
+    return count
+
+
+def _list_distinct(users: np.ndarray, distinct: np.ndarray) -> int:
+    """Write each of the ascending users once, and tell how many they are."""
+    count = 0
+    for start in range(0, len(users), _PAIRS_AT_ONCE):
+        part = users[start : start + _PAIRS_AT_ONCE]
+        before = users[start - 1] if start else -1
+        found = part[np.diff(part, prepend=before) != 0]
+        distinct[count : count + len(found)] = found
+        count += len(found)
+    return count

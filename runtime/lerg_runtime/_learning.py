@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lerg_runtime._core import OpenBundle
-from lerg_runtime._disliking import Disliked, sorted_pairs
+from lerg_runtime._disliking import Disliked
 from lerg_runtime._finetune import (
     EpochReport,
     FineTuneProgress,
@@ -23,11 +23,15 @@ from lerg_runtime._pairs import ResolvedPairs
 from lerg_runtime._plan import check_phase, finetune_changes
 from lerg_runtime._snapshot import Snapshot
 from lerg_runtime._training_set import TrainingSet
+from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._npz import Allocate
 from lerg_runtime.bundle._state import State
 from lerg_runtime.errors import InputError
 
 __all__ = ["FineTuneOptions", "finetune"]
+
+_PAIRS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +76,18 @@ def finetune(
     users, items = (np.empty(0, np.int32),) * 2 if pairs is None else (pairs.users, pairs.items)
     desk = bundle.desk
     before = desk.snapshot()
-    added = before.interactions.find(users, items) < 0
+    count = len(users) - before.interactions.count(users, items)
     disliked = Disliked.after(bundle, before, pairs)
     replay = _replay(options, len(users), everything=pairs is None)
-    total = len(before.state.users) + int(added.sum()) + len(disliked.users)
+    total = len(before.state.users) + count + len(disliked.users)
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
             f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
             "export a new one"
         )
     shape = bundle.folder.manifest.model
-    empty = bundle.engine.budget.empty
     interactions, state = before.interactions, before.state
+    empty = bundle.empty
     if pairs is not None and len(users) == 0:
         state = disliked.put_into(state)
         desk.publish(Snapshot(state, interactions, bundle.rated_low(state)))
@@ -94,10 +98,12 @@ def finetune(
     if disliked.changed:
         state = disliked.put_into(state)
         low = bundle.rated_low(state)
-    if added.any():
-        interactions = interactions.with_pairs(users[added], items[added], allocate=empty)
-        state = _with_pairs(state, users[added], items[added], item_count=shape.items)
-    new = interactions.find(users, items)
+    if count:
+        fresh = _not_in(before.interactions, users, items, count, allocate=empty)
+        interactions = interactions.with_pairs(*fresh, allocate=empty)
+        state = _with_pairs(state, *fresh, user_count=shape.users, item_count=shape.items, allocate=empty)
+        del fresh
+    new = interactions.find(users, items, allocate=empty)
     training_set = TrainingSet(
         interactions, bundle.entities, shape, new=new, replay=replay, disliked=low, allocate=empty
     )
@@ -147,8 +153,8 @@ def finetune(
     return replace(
         _report(bundle, pairs, disliked, began=began),
         epochs=run.epochs,
-        new_interactions=int(added.sum()),
-        known_interactions=len(users) - int(added.sum()),
+        new_interactions=count,
+        known_interactions=len(users) - count,
         untrainable=len(users) - training_set.new,
         replayed=training_set.replayed,
         steps=run.steps,
@@ -210,7 +216,36 @@ def _check_budget(
     return phase.total_bytes
 
 
-def _with_pairs(state: State, users: np.ndarray, items: np.ndarray, *, item_count: int) -> State:
+def _not_in(
+    interactions: Interactions, users: np.ndarray, items: np.ndarray, count: int, *, allocate: Allocate
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` pairs that are new, in counted memory; the arrays themselves if all are."""
+    if count == len(users):
+        return users, items
+    fresh, end = (allocate((count,), "int32"), allocate((count,), "int32")), 0
+    for start in range(0, len(users), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        new = ~interactions.contains(users[part], items[part])
+        kept = int(np.count_nonzero(new))
+        for target, source in zip(fresh, (users, items), strict=True):
+            target[end : end + kept] = source[part][new]
+        end += kept
+    return fresh
+
+
+def _with_pairs(
+    state: State,
+    users: np.ndarray,
+    items: np.ndarray,
+    *,
+    user_count: int,
+    item_count: int,
+    allocate: Allocate,
+) -> State:
     """The state with more local interactions, sorted as before."""
-    users, items = sorted_pairs((state.users, users), (state.items, items), item_count=item_count)
-    return replace(state, users=users, items=items)
+    if len(state.users) == 0:
+        return replace(state, users=users, items=items)
+    indptr = allocate((user_count + 1,), "int32")
+    local = Interactions.of_pairs(state.users, state.items, indptr=indptr, item_count=item_count)
+    local = local.with_pairs(users, items, allocate=allocate)
+    return replace(state, users=local.list_users(allocate=allocate), items=local.items)

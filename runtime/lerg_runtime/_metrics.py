@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lerg_runtime.bundle._csr import Interactions
+
 __all__ = ["Metrics", "RankingSums"]
 
 
@@ -57,14 +59,12 @@ class RankingSums:
     """Adds up the metrics of rankings that come in batches.
 
     Args:
-        users, items: int32 [n], test pairs sorted by (user, item), unique.
-        item_count: I.
+        tests: the test pairs; nothing that grows with them is taken beside.
         k: length of a ranking.
     """
 
-    def __init__(self, users: np.ndarray, items: np.ndarray, *, item_count: int, k: int) -> None:
-        self._keys = users.astype(np.int64) * item_count + items
-        self._item_count = item_count
+    def __init__(self, tests: Interactions, *, k: int) -> None:
+        self._tests = tests
         self._k = k
         self._discounts = 1.0 / np.log2(np.arange(2, k + 2))
         self._ideal = np.concatenate(([0.0], np.cumsum(self._discounts)))
@@ -78,12 +78,9 @@ class RankingSums:
             users: int32 [B], each with at least one test item and added once.
             top: int64 [B, k], item indices from best to worst, -1 for none.
         """
-        base = users.astype(np.int64) * self._item_count
-        low, high = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._item_count)
-        wanted = base[:, None] + top
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        hits = (self._keys[at] == wanted) & (top >= 0)
-        relevant = high - low
+        asked = np.repeat(users, top.shape[1]), top.reshape(-1)
+        hits = self._tests.contains(*asked).reshape(top.shape)
+        relevant = self._tests.indptr[users + 1] - self._tests.indptr[users]
         self._recall += float((hits.sum(axis=1) / relevant).sum())
         self._ndcg += float(
             ((hits * self._discounts).sum(axis=1) / self._ideal[np.minimum(relevant, self._k)]).sum()
@@ -93,5 +90,4 @@ class RankingSums:
     def averages(self) -> Metrics:
         """The metrics of all rankings so far."""
         count = max(1, self._users)
-        pairs = len(self._keys)
-        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k, pairs)
+        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k, len(self._tests))

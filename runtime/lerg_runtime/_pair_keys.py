@@ -27,12 +27,17 @@ class PairKeys:
 
     Args:
         allocate: makes arrays from a shape and a dtype.
+
+    Attributes:
+        refused: bytes of the last array that was refused.
     """
 
     def __init__(self, allocate: Callable[..., np.ndarray]) -> None:
         self._allocate = allocate
-        self._keys = self._array(_FIRST, "int64")
+        self.refused = 0
+        self._keys = np.empty(0, np.int64)
         self._used = 0
+        self._keys = self._array(_FIRST, "int64")
 
     def add(self, keys: np.ndarray) -> None:
         """Take keys, int64 [n], in any order and with repeats.
@@ -89,6 +94,17 @@ class PairKeys:
             taken += len(part)
         return both
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys' array."""
+        return int(self._keys.nbytes)
+
+    @staticmethod
+    def most_bytes(distinct: int) -> int:
+        """The most that so many distinct pairs take while they are collected: they grow by half when three
+        quarters full, the old ones being there still, or become two arrays of int32."""
+        return 27 * distinct + 8 * _FIRST * 3
+
     def _compact(self) -> None:
         self._sort()
         if self._used > len(self._keys) * 3 // 4:
@@ -113,8 +129,10 @@ class PairKeys:
         try:
             return self._allocate((size,), dtype)
         except BudgetError as error:
+            size_bytes = size * np.dtype(dtype).itemsize
+            self.refused = size_bytes
             raise BudgetError(
-                f"{size} interactions take {size * np.dtype(dtype).itemsize} bytes, more than the memory "
+                f"{size} interactions take {size_bytes} bytes, more than the memory "
                 f"budget leaves ({error}); give a larger budget or fewer interactions at a time",
                 items=error.items,
                 needed_bytes=error.needed_bytes,

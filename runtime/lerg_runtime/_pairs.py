@@ -13,9 +13,10 @@ from lerg_runtime._pair_keys import PairKeys
 from lerg_runtime._verdicts import last_words
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.bundle._reader import Entities
-from lerg_runtime.errors import InputError, UnknownIdError
+from lerg_runtime.errors import BudgetError, InputError, UnknownIdError
 from lerg_runtime.interactions_file import InteractionsFile, PairChunk
 from lerg_runtime.reading._columns import ColumnNames
+from lerg_runtime.sizes import format_size
 
 __all__ = [
     "OnUnknown",
@@ -99,7 +100,7 @@ def resolve_pairs(
     """
     check_on_unknown(on_unknown)
     width = len(entities.item_ids)
-    rows = unknown = low_unknown = 0
+    rows = unknown = low_unknown = given = 0
     collected, low = PairKeys(allocate), None
 
     def key_of(chunk: PairChunk) -> np.ndarray:
@@ -107,20 +108,28 @@ def resolve_pairs(
         items = entities.item_ids.find_many(chunk.items)
         return np.where((users >= 0) & (items >= 0), users.astype(np.int64) * width + items, -1)
 
-    chunks = pairs.chunks(usual=usual) if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual)
+    chunks = iter(pairs.chunks(usual=usual) if isinstance(pairs, InteractionsFile) else _chunks(pairs, usual))
     for chunk in chunks:
         keys = key_of(chunk)
         known = keys >= 0
         liked = np.ones(len(keys), dtype=bool) if chunk.liked is None else np.array(chunk.liked, dtype=bool)
         if on_unknown == "raise" and not known[liked].all():
             raise _unknown_in(chunk, int(np.argmax(liked & ~known)), entities)
+        given += int(known.sum())
         rows += int(liked.sum())
         unknown += int((liked & ~known).sum())
         low_unknown += int((~liked & ~known).sum())
-        collected.add(keys[liked & known])
-        if chunk.liked is not None and not liked.all():
-            low = low or PairKeys(allocate)
-            low.add(keys[~liked & known])
+        try:
+            collected.add(keys[liked & known])
+            if chunk.liked is not None and not liked.all():
+                low = low or PairKeys(allocate)
+                low.add(keys[~liked & known])
+        except BudgetError as error:
+            if not isinstance(pairs, InteractionsFile):
+                raise
+            given += sum(len(chunk.users) for chunk in chunks)
+            most = min(given, len(entities.user_ids) * width)
+            raise _too_many(most, collected, low, error=error) from None
     below = pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0
     low_users, low_items = _nothing(), _nothing()
     if isinstance(pairs, InteractionsFile) and low is not None:
@@ -132,7 +141,10 @@ def resolve_pairs(
         low_users, low_items = low.pairs(width)
     if not (low_will_do and len(low_users)):
         _check_some(pairs, rows=rows, unknown=unknown)
-    resolved_users, resolved_items = collected.pairs(width)
+    try:
+        resolved_users, resolved_items = collected.pairs(width)
+    except BudgetError as error:
+        raise _too_many(given, collected, low, error=error) from None
     return ResolvedPairs(
         users=resolved_users,
         items=resolved_items,
@@ -164,6 +176,22 @@ def _unknown_in(chunk: PairChunk, at: int, entities: Entities) -> UnknownIdError
         kind="user" if user_unknown else "item",
         place=f"{chunk.source} {chunk.places[at]}: ",
         advice="pass on_unknown='skip' to leave out pairs with an unknown id",
+    )
+
+
+def _too_many(most: int, *collected: PairKeys | None, error: BudgetError) -> BudgetError:
+    """The error for a file whose pairs do not fit; it has been read to its end, to say what will do."""
+    held = [keys for keys in collected if keys is not None]
+    beside = error.needed_bytes - sum(keys.nbytes for keys in held) - max(keys.refused for keys in held)
+    reading = PairKeys.most_bytes(most)
+    needed = beside + reading
+    return BudgetError(
+        f"reading these interactions needs at most {needed} bytes and the memory budget is "
+        f"{error.budget_bytes}: in memory already {beside}, {most} interactions while they are read "
+        f"{reading}; give at least {needed} bytes ({format_size(needed)}), or fewer interactions at a time",
+        items=(("in memory already", beside), ("interactions while they are read", reading)),
+        needed_bytes=needed,
+        budget_bytes=error.budget_bytes,
     )
 
 

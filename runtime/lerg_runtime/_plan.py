@@ -28,6 +28,7 @@ __all__ = [
     "Workload",
     "check_phase",
     "plan_memory",
+    "plan_tests",
     "share_out",
 ]
 
@@ -162,6 +163,14 @@ def plan_memory(
         ),
         resident,
         lane,
+    )
+
+
+def plan_tests(manifest: Manifest, pairs: int) -> PlanItem:
+    """Distinct pairs to measure on, which are in memory beside recommending."""
+    users = manifest.model.users
+    return PlanItem(
+        f"{pairs} test pairs", 2 * _blocks(4 * pairs) + _blocks(4 * (users + 1), 4 * min(users, pairs))
     )
 
 
@@ -383,8 +392,10 @@ def _training(
     if moments:
         items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))
     if workload.new_interactions:
-        new = _blocks(4 * workload.new_interactions) * 5
-        items.append(PlanItem("new interactions", new + _rows_bytes(manifest, pairs)))
+        # Users and items as given, and their places; all interactions once more; the local ones once more.
+        new = 3 * _blocks(4 * workload.new_interactions) + _rows_bytes(manifest, pairs)
+        grown = 2 * _blocks(4 * (local + workload.new_interactions)) if local else 0
+        items.append(PlanItem("new interactions", new + grown))
     if workload.new_disliked:
         new = _blocks(4 * workload.new_disliked) * 5
         low = _rows_bytes(manifest, disliked + workload.new_disliked)

@@ -14,7 +14,7 @@ from lerg_runtime.bundle._shape import ModelShape
 
 __all__ = ["TrainingSet"]
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
 
 _Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
@@ -28,7 +28,7 @@ class TrainingSet:
         interactions: all of them, the new ones included.
         entities: slots of both sides.
         shape: of the model.
-        new: int64 [n], positions of the new ones in `interactions`, ascending.
+        new: int32 [n], positions of the new ones in `interactions`, ascending; it is kept and written to.
         replay: how many of the others an epoch takes; None for all.
         disliked: pairs that are no positives any more; none of them is new.
         allocate: memory of the order.
@@ -52,7 +52,6 @@ class TrainingSet:
         self._interactions = interactions
         self._entities = entities
         self._shape = shape
-        fresh = new[self._trainable(new)]
         self._earlier: np.ndarray = allocate((len(interactions),), "int32")
         count = 0
         for start in range(0, len(interactions), _CHUNK):
@@ -61,14 +60,15 @@ class TrainingSet:
             if disliked is not None:
                 low = disliked.find(interactions.users_of(positions), interactions.items[positions]) >= 0
                 keep &= ~low
-            keep[new[(new >= start) & (new < start + _CHUNK)] - start] = False
+            first, last = np.searchsorted(new, (start, start + _CHUNK))
+            keep[new[first:last] - start] = False
             kept = positions[keep]
             self._earlier[count : count + len(kept)] = kept
             count += len(kept)
         self._earlier = self._earlier[:count]
-        self.new = len(fresh)
+        self.new = self._keep_trainable(new)
         self.replayed = count if replay is None else min(count, replay)
-        self._fresh = fresh
+        self._fresh = new[: self.new]
         self._order: np.ndarray = allocate((self.new + self.replayed,), "int32")
 
     def __len__(self) -> int:
@@ -107,6 +107,16 @@ class TrainingSet:
                 for table, indices in ((slots[0], users), (slots[1], items), (slots[1], drawn))
             )
             yield user_slots, positive_slots, negative_slots
+
+    def _keep_trainable(self, positions: np.ndarray) -> int:
+        """Move those with a gradient to the front, some at a time, and tell how many they are."""
+        count = 0
+        for start in range(0, len(positions), _CHUNK):
+            part = positions[start : start + _CHUNK]
+            kept = part[self._trainable(part)]
+            positions[count : count + len(kept)] = kept
+            count += len(kept)
+        return count
 
     def _trainable(self, positions: np.ndarray) -> np.ndarray:
         users = self._entities.user_slots[self._interactions.users_of(positions)]

@@ -31,7 +31,8 @@ def test_info(shell: Shell, tiny_bundle: Path) -> None:
     assert told["bundle_bytes"] == sum(path.stat().st_size for path in tiny_bundle.iterdir())
     assert told["files"]["model.pte"] == (tiny_bundle / "model.pte").stat().st_size
     assert told["state"] == {"saves": 0, "local_interactions": 0, "local_disliked": 0}
-    assert set(told["memory"]) == {"peak_bytes", "open", "encode", "recommend", "finetune"}
+    phases = {"open", "encode", "recommend", "finetune"}
+    assert set(told["memory"]) == {"peak_bytes", "uncounted_bytes", "uncounted_most_bytes", *phases}
     for name in ("open", "encode", "recommend", "finetune"):
         phase = told["memory"][name]
         assert phase["total_bytes"] == sum(phase["items"].values()) <= told["memory"]["peak_bytes"]
@@ -39,6 +40,9 @@ def test_info(shell: Shell, tiny_bundle: Path) -> None:
     assert status == 0
     assert "Memory to finetune" in out
     assert f"--memory-budget of {told['memory']['peak_bytes']} bytes" in out
+    assert "Interpreter and libraries: measured" in out
+    uncounted = told["memory"]["uncounted_bytes"]
+    assert 10 << 20 < uncounted <= told["memory"]["uncounted_most_bytes"] < 1 << 30
     # What it says is enough is enough.
     shell.json("recommend", tiny_bundle, "--user", USERS[0], "--memory-budget", told["memory"]["peak_bytes"])
 

@@ -48,12 +48,9 @@ class Interactions:
     ) -> Interactions:
         """From pairs int32 [n] each, sorted by (user, item) and unique."""
         indptr = allocate((user_count + 1,), "int32")
-        for start in range(0, user_count + 1, _PAIRS_AT_ONCE):
-            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, user_count + 1), dtype=users.dtype)
-            indptr[rows] = np.searchsorted(users, rows)
         copied = allocate((len(items),), index_dtype(item_count))
         copied[:] = items
-        return cls(indptr, copied, item_count)
+        return cls.of_pairs(users, copied, indptr=indptr, item_count=item_count)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -71,17 +68,64 @@ class Interactions:
         """int32 [n], the user of each position in `items`."""
         return (np.searchsorted(self.indptr, positions, side="right") - 1).astype(np.int32)
 
-    def find(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Position of each pair in `items`, or -1 - (where it would be inserted); int64 [n].
+    @classmethod
+    def of_pairs(
+        cls,
+        users: np.ndarray,
+        items: np.ndarray,
+        *,
+        indptr: np.ndarray,
+        item_count: int,
+    ) -> Interactions:
+        """Pairs that are sorted by (user, item) and unique already, in little memory.
+
+        Args:
+            users: int32 [n]; items: int32 [n], kept as they are.
+            indptr: int32 [U + 1], to be written.
+        """
+        for start in range(0, len(indptr), _PAIRS_AT_ONCE):
+            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, len(indptr)), dtype=users.dtype)
+            indptr[rows] = np.searchsorted(users, rows)
+        return cls(indptr, items, item_count)
+
+    def find(self, users: np.ndarray, items: np.ndarray, *, allocate: Allocate = np.empty) -> np.ndarray:
+        """Position of each pair in `items`, or -1 - (where it would be inserted); int32 [n].
 
         Args:
             users: int32 [n]; items: int32 [n].
+            allocate: memory of the result.
         """
-        found = np.empty(len(users), dtype=np.int64)
+        found = allocate((len(users),), "int32")
         for start in range(0, len(users), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             found[part] = self._find(users[part], items[part])
         return found
+
+    def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Whether each pair is here, bool [n]; of many pairs give some at a time.
+
+        Args:
+            users: int32 [n]; items: int32 [n].
+        """
+        there: np.ndarray = self._find(users, items) >= 0
+        return there
+
+    def count(self, users: np.ndarray, items: np.ndarray) -> int:
+        """How many of these pairs are here, in little memory.
+
+        Args:
+            users: int32 [n]; items: int32 [n].
+        """
+        parts = (slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(users), _PAIRS_AT_ONCE))
+        return sum(int(np.count_nonzero(self.contains(users[part], items[part]))) for part in parts)
+
+    def list_users(self, *, allocate: Allocate = np.empty) -> np.ndarray:
+        """int32 [n], the user of each item."""
+        users = allocate((len(self),), "int32")
+        for start in range(0, len(self), _PAIRS_AT_ONCE):
+            end = min(start + _PAIRS_AT_ONCE, len(self))
+            users[start:end] = self.users_of(np.arange(start, end, dtype=np.int32))
+        return users
 
     def has_any(self, users: np.ndarray, items: np.ndarray) -> bool:
         """Whether any of these pairs is here, in little memory.

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lerg_runtime._memory import Uncounted, measure_uncounted
 from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
 from lerg_runtime._threads import choose_threads
 from lerg_runtime.bundle import BundleFolder, State
@@ -30,6 +31,7 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
     lerg-edge info bundle
     lerg-edge info bundle --json
     """
+    uncounted = measure_uncounted()
     folder = BundleFolder.open(bundle, trust=trust)
     state = folder.read_state()
     workload = Workload.usual(folder.manifest)
@@ -41,14 +43,16 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
         disliked=len(state.disliked_users),
         workload=workload,
     )
-    description = _describe(folder, state, plan, sizes=sizes)
+    description = _describe(folder, state, plan, sizes=sizes, uncounted=uncounted)
     if as_json:
         print_json(description)
     else:
         _print(description)
 
 
-def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: StoredSizes) -> dict[str, Any]:
+def _describe(
+    folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: StoredSizes, uncounted: Uncounted
+) -> dict[str, Any]:
     document = folder.manifest.document
     files = folder.file_sizes()
     return {
@@ -74,6 +78,8 @@ def _describe(folder: BundleFolder, state: State, plan: MemoryPlan, *, sizes: St
         "threads": {"count": choose_threads(), "lane_bytes": plan.lane_bytes},
         "memory": {
             "peak_bytes": plan.peak_bytes,
+            "uncounted_bytes": uncounted.resident_bytes,
+            "uncounted_most_bytes": uncounted.most_bytes,
             **{
                 phase.name: {
                     "total_bytes": phase.total_bytes,
@@ -135,12 +141,18 @@ def _print(description: dict[str, Any]) -> None:
     print_table([*rows, ("all", format_size(description["bundle_bytes"]))])
     memory = description["memory"]
     for name, phase in memory.items():
-        if name == "peak_bytes":
+        if not isinstance(phase, dict):
             continue
         click.echo(f"\nMemory to {name}: {format_size(phase['total_bytes'])}")
         print_table([(item, format_size(size)) for item, size in phase["items"].items()])
     peak = memory["peak_bytes"]
     click.echo(f"\nA --memory-budget of {peak} bytes ({format_size(peak)}) is enough.")
+    most = memory["uncounted_most_bytes"]
+    more = "" if most is None else f", at most {format_size(most)} once all of the libraries is in memory"
+    click.echo(
+        f"Interpreter and libraries: measured {format_size(memory['uncounted_bytes'])} here{more}; "
+        "not counted in the budget."
+    )
     threads = description["threads"]
     click.echo(
         f"Threads: {threads['count']}; each but the first that asks at the same time takes "

@@ -16,7 +16,7 @@ __all__ = ["MAX_ROW", "READ_HERE", "byte_blocks", "first_line", "text_lines"]
 MAX_ROW = 1 << 18
 """Most bytes of a line of a table, and most characters of a row whose quotes go over several lines."""
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 _GZIP = b"\x1f\x8b"
 _KINDS = (
     (b"PAR1", "Parquet"),
