@@ -38,11 +38,12 @@ def main(result: str, room: str, arguments: list[str]) -> int:
     gc.collect()
     base = status()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if int(room):
         limit = base["VmSize"] + int(room)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     code = run(arguments)
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     after = status()
     Path(result).write_text(
         json.dumps(

@@ -88,22 +88,35 @@ def finetune(
     shape = bundle.folder.manifest.model
     interactions, state = before.interactions, before.state
     empty = bundle.empty
-    if pairs is not None and len(users) == 0:
+    unknown, everything = (0 if pairs is None else pairs.unknown), pairs is None
+    del pairs
+    if len(users) == 0 and not everything:
         state = disliked.put_into(state)
         desk.publish(Snapshot(state, interactions, bundle.rated_low(state)))
-        return _report(bundle, pairs, disliked, began=began)
-    needed = _check_budget(bundle, options, new=len(users), new_disliked=disliked.added, replay=replay)
+        return _report(bundle, unknown, disliked, began=began)
+    needed = _check_budget(
+        bundle,
+        options,
+        new=len(users),
+        repeated=len(users) - count,
+        new_disliked=disliked.added,
+        replay=replay,
+    )
     bundle.make_room(needed, doing="fine-tuned")
     low = before.disliked
     if disliked.changed:
         state = disliked.put_into(state)
         low = bundle.rated_low(state)
+    fresh: tuple[np.ndarray, ...] = ()
     if count:
         fresh = _not_in(before.interactions, users, items, count, allocate=empty)
         interactions = interactions.with_pairs(*fresh, allocate=empty)
-        state = _with_pairs(state, *fresh, user_count=shape.users, item_count=shape.items, allocate=empty)
-        del fresh
     new = interactions.find(users, items, allocate=empty)
+    given = len(users)
+    del users, items  # their memory is planned for what follows
+    if count:
+        state = _with_pairs(state, *fresh, user_count=shape.users, item_count=shape.items, allocate=empty)
+    del fresh
     training_set = TrainingSet(
         interactions, bundle.entities, shape, new=new, replay=replay, disliked=low, allocate=empty
     )
@@ -151,27 +164,25 @@ def finetune(
     )
     desk.publish(learnt)
     return replace(
-        _report(bundle, pairs, disliked, began=began),
+        _report(bundle, unknown, disliked, began=began),
         epochs=run.epochs,
         new_interactions=count,
-        known_interactions=len(users) - count,
-        untrainable=len(users) - training_set.new,
+        known_interactions=given - count,
+        untrainable=given - training_set.new,
         replayed=training_set.replayed,
         steps=run.steps,
         stopped=run.stopped,
     )
 
 
-def _report(
-    bundle: OpenBundle, pairs: ResolvedPairs | None, disliked: Disliked, *, began: float
-) -> FineTuneReport:
+def _report(bundle: OpenBundle, unknown: int, disliked: Disliked, *, began: float) -> FineTuneReport:
     """What is to tell where nothing was trained."""
     return FineTuneReport(
         epochs=(),
         new_interactions=0,
         known_interactions=0,
         untrainable=0,
-        unknown=0 if pairs is None else pairs.unknown,
+        unknown=unknown,
         disliked=disliked.added,
         withdrawn=disliked.withdrawn,
         replayed=0,
@@ -190,7 +201,13 @@ def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | No
 
 
 def _check_budget(
-    bundle: OpenBundle, options: FineTuneOptions, *, new: int, new_disliked: int, replay: int | None
+    bundle: OpenBundle,
+    options: FineTuneOptions,
+    *,
+    new: int,
+    repeated: int,
+    new_disliked: int,
+    replay: int | None,
 ) -> int:
     """Bytes that fine-tuning needs by the plan, the resident arrays included."""
     workload = bundle.workload(
@@ -198,6 +215,7 @@ def _check_budget(
         optimiser=options.optimiser.name,
         momentum=options.optimiser.momentum > 0,
         new_interactions=new,
+        repeated=repeated,
         new_disliked=new_disliked,
         replayed=replay,
         negative_candidates=options.negative_candidates,

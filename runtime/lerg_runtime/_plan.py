@@ -95,6 +95,7 @@ class Workload:
         optimiser: `adam` or `sgd`.
         momentum: SGD keeps a velocity.
         new_interactions: given to fine-tuning.
+        repeated: of them, known before.
         new_disliked: pairs given to it that are rated low.
         replayed: earlier interactions that an epoch goes over again; None for all.
         negative_candidates: items drawn for each negative; more than one needs tables to rank them by.
@@ -105,6 +106,7 @@ class Workload:
     optimiser: str = "adam"
     momentum: bool = True
     new_interactions: int = 0
+    repeated: int = 0
     new_disliked: int = 0
     replayed: int | None = None
     negative_candidates: int = 1
@@ -380,7 +382,8 @@ def _training(
     latent = _blocks(4 * shape.codes * shape.dim, 4 * shape.step_count)
     moments = {"adam": 2, "sgd": int(workload.momentum)}[workload.optimiser]
     known = sizes.pairs + local
-    pairs = known + workload.new_interactions
+    added = workload.new_interactions - workload.repeated
+    pairs = known + added
     replayed = known if workload.replayed is None else min(known, workload.replayed)
     items = [
         PlanItem("latent codebook", latent),
@@ -392,10 +395,12 @@ def _training(
     if moments:
         items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))
     if workload.new_interactions:
-        # Users and items as given, and their places; all interactions once more; the local ones once more.
-        new = 3 * _blocks(4 * workload.new_interactions) + _rows_bytes(manifest, pairs)
-        grown = 2 * _blocks(4 * (local + workload.new_interactions)) if local else 0
-        items.append(PlanItem("new interactions", new + grown))
+        # Their places; all interactions once more; the local ones once more. What was given is free by then.
+        places = _blocks(4 * workload.new_interactions)
+        grown = 2 * _blocks(4 * (local + added)) if added else 0
+        items.append(
+            PlanItem("new interactions", places + grown + _rows_bytes(manifest, pairs) * (added > 0))
+        )
     if workload.new_disliked:
         new = _blocks(4 * workload.new_disliked) * 5
         low = _rows_bytes(manifest, disliked + workload.new_disliked)

@@ -55,12 +55,14 @@ class TrainingSet:
         self._earlier: np.ndarray = allocate((len(interactions),), "int32")
         count = 0
         for start in range(0, len(interactions), _CHUNK):
-            positions = np.arange(start, min(start + _CHUNK, len(interactions)), dtype=np.int64)
+            positions = np.arange(start, min(start + _CHUNK, len(interactions)), dtype=np.int32)
             keep = self._trainable(positions)
             if disliked is not None:
                 low = disliked.find(interactions.users_of(positions), interactions.items[positions]) >= 0
                 keep &= ~low
-            first, last = np.searchsorted(new, (start, start + _CHUNK))
+            # Bounds of another type than the places would have all of those converted.
+            bounds = np.array((start, min(start + _CHUNK, len(interactions))), dtype=new.dtype)
+            first, last = np.searchsorted(new, bounds)
             keep[new[first:last] - start] = False
             kept = positions[keep]
             self._earlier[count : count + len(kept)] = kept

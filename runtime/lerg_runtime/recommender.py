@@ -311,9 +311,14 @@ class Recommender:
         )
         check_on_unknown(on_unknown)
         with bundle.desk.turn("fine-tuned"):
-            given = interactions
-            pairs = None if given is None else bundle.resolved(given, on_unknown, low_will_do=True)
-            return _learning.finetune(bundle, pairs, options, on_progress=on_progress, on_epoch=on_epoch)
+            # The pairs have no name here, so that they are freed where they are not needed any more.
+            return _learning.finetune(
+                bundle,
+                None if interactions is None else bundle.resolved(interactions, on_unknown, low_will_do=True),
+                options,
+                on_progress=on_progress,
+                on_epoch=on_epoch,
+            )
 
     def evaluate(
         self,
