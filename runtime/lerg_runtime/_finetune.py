@@ -143,7 +143,7 @@ def train(
         on_epoch: called after `publish`; False ends the training.
 
     Raises:
-        LergRuntimeError: the loss is no number any more.
+        LergRuntimeError: the loss or the weights are no numbers any more.
         BudgetError: something does not fit the budget.
     """
     empty = engine.budget.empty
@@ -165,7 +165,7 @@ def train(
         total, triples = 0.0, 0
         if negatives.uses_tables:
             method = None  # its arenas must be free before those of encode are taken
-            native().quantise(latent, latent_step, shape.bits, packed)
+            _quantise(latent, latent_step, shape.bits, packed, optimiser)
             negatives.refresh(engine, packed, latent_step)
         if method is None:
             method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
@@ -184,7 +184,7 @@ def train(
             total, triples, steps = total + value * len(inputs[0]), triples + len(inputs[0]), steps + 1
             if on_progress is not None:
                 on_progress(FineTuneProgress(epoch, epochs, number, steps_per_epoch, value))
-        native().quantise(latent, latent_step, shape.bits, packed)
+        _quantise(latent, latent_step, shape.bits, packed, optimiser)
         publish(packed, latent_step)
         seconds = time.monotonic() - began
         reports.append(EpochReport(epoch, epochs, total / max(1, triples), triples, seconds))
@@ -192,3 +192,20 @@ def train(
             stopped = epoch < epochs
             break
     return TrainingRun(tuple(reports), steps, stopped)
+
+
+def _quantise(
+    latent: np.ndarray, step: np.ndarray, bits: int, packed: np.ndarray, optimiser: OptimiserOptions
+) -> None:
+    """Round the weights into `packed`.
+
+    Raises:
+        LergRuntimeError: they have left the range in which they can be rounded.
+    """
+    try:
+        native().quantise(latent, step, bits, packed)
+    except ValueError as error:
+        raise LergRuntimeError(
+            f"the weights cannot be stored any more ({error}); fine-tune with a learning rate below "
+            f"{optimiser.learning_rate:g}"
+        ) from None

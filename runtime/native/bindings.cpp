@@ -16,13 +16,25 @@ namespace {
 // The classes live in Python, where they need no native module; they are looked up when one is raised.
 nb::object error_class(const char* name) { return nb::module_::import_("lerg_runtime.errors").attr(name); }
 
+// One line whatever it quotes: names in a program and paths can hold line feeds and what moves a terminal's cursor.
+nb::object sentence(const char* what) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string line;
+  for (; *what != 0; ++what) {
+    const auto byte = static_cast<unsigned char>(*what);
+    if (byte >= 0x20 && byte != 0x7f) line += *what;
+    else line.append("\\x").append(1, kDigits[byte >> 4]).append(1, kDigits[byte & 15]);
+  }
+  return text(line);
+}
+
 void raise_as(const char* name, const std::exception& cause) {
-  PyErr_SetObject(error_class(name).ptr(), text(cause.what()).ptr());
+  PyErr_SetObject(error_class(name).ptr(), sentence(cause.what()).ptr());
 }
 
 void raise_budget_error(const BudgetExceeded& exceeded) {
   const nb::object error = error_class("BudgetError")(
-      exceeded.what(), nb::arg("items") = nb::make_tuple(nb::make_tuple(exceeded.purpose, exceeded.requested)),
+      sentence(exceeded.what()), nb::arg("items") = nb::make_tuple(nb::make_tuple(exceeded.purpose, exceeded.requested)),
       nb::arg("needed_bytes") = exceeded.needed, nb::arg("budget_bytes") = exceeded.limit);
   PyErr_SetObject(error.type().ptr(), error.ptr());
 }
@@ -37,7 +49,7 @@ void translate(const std::exception_ptr& pointer, void*) {
   } catch (const ExecutionFault& fault) {
     raise_as("LergRuntimeError", fault);
   } catch (const std::invalid_argument& rule) {
-    PyErr_SetObject(PyExc_ValueError, text(rule.what()).ptr());
+    PyErr_SetObject(PyExc_ValueError, sentence(rule.what()).ptr());
   }
 }
 

@@ -175,6 +175,9 @@ def _fill(stream: BinaryIO, array: np.ndarray) -> None:
     # Only a read past the last byte makes zipfile compare the checksum.
     if stream.read(1):
         raise ValueError("it is longer than its header says")
+    # Another byte is no value of the type, whatever reads it.
+    if array.dtype == np.bool_ and array.size and int(array.view(np.uint8).max()) > 1:
+        raise ValueError("a boolean in it is neither 0 nor 1")
 
 
 def _check_end(stream: BinaryIO) -> None:
