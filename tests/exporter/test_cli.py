@@ -242,7 +242,8 @@ def test_bad_rows_are_skipped_and_counted(capsys: pytest.CaptureFixture[str], tm
 
 HELP = """
 import sys
-from lerg_exporter.cli._main import _lerg_export, main
+from lerg_exporter.cli import main
+from lerg_exporter.cli._main import _lerg_export
 heavy = "torch scipy executorch polars pyarrow rich sklearn pymetis highspy matplotlib".split()
 for arguments in ([], *([name] for name in _lerg_export.commands)):
     try:
