@@ -49,11 +49,11 @@ def plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[st
 
 
 def untyped(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """A colon in a property's first sentence is no type before it, which a first line without one says."""
-    if what in ("property", "attribute", "data"):
-        lines.insert(0, "")
+    """What a property's first sentence says before a colon is no type, as napoleon takes it to be."""
+    if what == "property" and lines and (before := lines[-1].removeprefix(":type: ")) != lines[-1]:
+        lines[:] = [f"{before}: {lines[0]}", *lines[1:-2]]
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", untyped, priority=100)  # before napoleon
-    app.connect("autodoc-process-docstring", plain, priority=900)
+    for number, changed in enumerate((untyped, plain)):  # after napoleon
+        app.connect("autodoc-process-docstring", changed, priority=900 + number)
