@@ -3,7 +3,7 @@
 A selector is a function from a `SelectionProblem` to a `Selection`. Name its file and the
 function, and the exporter runs it in place of the default:
 
-    lerg-export run demo -o bundle --selector examples/own_selector.py:two_hop_reach
+    lerg-export run demo -o bundle --set selector=examples/own_selector.py:two_hop_reach
 
 It states how much it wants each entity; `select_by_score` keeps exactly as many as the retention asks for and
 holds the side constraints (floors, must-keep lists, the ceiling on edges).

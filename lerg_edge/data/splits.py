@@ -41,7 +41,9 @@ def cut(
         InputError: nothing can be held out in this way, or a share was given and has no effect.
     """
     if share is not None and kind not in ("ratio", "time"):
-        raise InputError(f"test_share has no effect with the split {kind}; leave it out or split by ratio")
+        raise InputError.naming(
+            "{test_share} has no effect with {split:{}}; leave it out or give {split:ratio}", kind
+        )
     part = DEFAULT_SHARE if share is None else share
     if kind == "ratio":
         train, test = split_ratio(interactions, test_share=part, seed=seed)
@@ -107,9 +109,10 @@ def split_ratio(
     """
     held_out = _drawn(interactions, test_share, seed)
     if not held_out.any():
-        raise InputError(
-            f"no user has enough pairs to hold out a test_share of {test_share}; raise it, give a test set, "
-            "or measure nothing with the split 'none'"
+        raise InputError.naming(
+            "no user has enough pairs to hold out {test_share:{}}; raise it, give a test set, or measure "
+            "nothing with {split:none}",
+            test_share,
         )
     return interactions.subset(~held_out), interactions.subset(held_out)
 
@@ -162,7 +165,7 @@ def split_time(interactions: Interactions, *, test_share: float) -> tuple[Intera
 def _by_time(interactions: Interactions, share: float) -> tuple[Interactions, Interactions, int]:
     """Training and test pairs, and how many users keep a pair that is later than the cut."""
     if not 0.0 < share < 1.0:
-        raise InputError(f"test_share is {share}; it must be above 0 and below 1")
+        raise InputError.naming("{test_share} is {}; it must be above 0 and below 1", share)
     order, times = _in_time(interactions, 0), _times(interactions)
     ordered = np.sort(times)
     # The first moment after which no more than the share is left; where that is nothing, the last moment.
@@ -215,7 +218,7 @@ def _in_time(interactions: Interactions, seed: int) -> NDArray[np.int64]:
 
 def _times(interactions: Interactions) -> NDArray[np.int64]:
     if interactions.timestamps is None:
-        raise InputError("this split needs timestamps and there are none; split by ratio instead")
+        raise InputError.naming("this split needs timestamps and there are none; give {split:ratio} instead")
     return interactions.timestamps
 
 
@@ -231,7 +234,7 @@ def _tied_users(interactions: Interactions) -> int:
 def _drawn(interactions: Interactions, share: float, seed: int) -> NDArray[np.bool_]:
     """Bool [n]: the pairs drawn."""
     if not 0.0 < share < 1.0:
-        raise InputError(f"test_share is {share}; it must be above 0 and below 1")
+        raise InputError.naming("{test_share} is {}; it must be above 0 and below 1", share)
     if seed < 0:
         raise InputError(f"seed is {seed}; it must not be negative")
     generator = np.random.default_rng(seed)

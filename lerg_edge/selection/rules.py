@@ -66,14 +66,18 @@ class Rules:
         musts = (int(required[:user_count].sum()), int(required[user_count:].sum()))
         for side, floor, count in zip(_SIDES, floors, counts, strict=True):
             if floor is not None and not 0 <= floor <= count:
-                raise InputError(
-                    f"{side}_floor is {floor}; it must be between 0 and the {count} {side}s there are."
+                raise InputError.naming(
+                    f"{{{side}_floor}} is {{}}; it must be between 0 and the {{}} {side}s there are.",
+                    floor,
+                    count,
                 )
         lows = [max(floor or 0, must) for floor, must in zip(floors, musts, strict=True)]
         if sum(lows) > retain:
-            raise InputError(
-                f"{lows[0]} users and {lows[1]} items have to stay by user_floor, item_floor, keep_users and "
-                f"keep_items, but only {retain} entities are retained; raise retention or lower these."
+            raise InputError.naming(
+                "{} users and {} items have to stay by {user_floor}, {item_floor}, {keep_users} and "
+                "{keep_items}, but only {} entities are retained; raise {retention} or lower these.",
+                *lows,
+                retain,
             )
         for number in (0, 1):
             if floors[number] is None:
@@ -128,8 +132,12 @@ class Rules:
             return
         least = self.degree_sum(self.greedy(-self.degrees.astype(np.float64)))
         if least > self.edge_ceiling:
-            raise BudgetError(
-                f"edge_ceiling is {self.edge_ceiling}, but {self.retain} entities with at least "
-                f"{self.floors[0]} users and {self.floors[1]} items have at least {least} interactions; "
-                f"raise the ceiling to {least} or lower retention or the floors."
+            raise BudgetError.naming(
+                "{edge_ceiling} is {}, but {} entities with at least {} users and {} items have at least {} "
+                "interactions; raise it to {} or lower {retention}, {user_floor} or {item_floor}.",
+                self.edge_ceiling,
+                self.retain,
+                *self.floors,
+                least,
+                least,
             )

@@ -261,7 +261,7 @@ def training_device(name: str) -> torch.device:
         InputError: it is cuda and there is no GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda and torch finds no GPU; choose auto or cpu")
+        raise InputError.naming("{device} is cuda and torch finds no GPU; choose auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

@@ -185,7 +185,7 @@ def test_without_timestamps_small_data_is_cut_by_a_ratio_or_not_at_all() -> None
     found = cut_as_suits(few, seed=0)
     assert (found.test, found.train.pair_count) == (None, 4)
     assert cut_as_suits(few, share=0.5, seed=0).train.pair_count == 2
-    with pytest.raises(InputError, match=r"test_share of 0\.1"):
+    with pytest.raises(InputError, match=r"test_share=0\.1"):
         cut_as_suits(few, share=0.1, seed=0)
 
 

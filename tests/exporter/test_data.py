@@ -20,8 +20,28 @@ from lerg_exporter.export.data_report import described_data
 from lerg_exporter.export.saved_test import check_test_file, write_test_file
 from lerg_runtime import InputError, InteractionsFile, Recommender
 
-SMALL = ("--codes", "24", "--dim", "8", "--epochs", "2", "--finetune-epochs", "0", "--batch", "128")
-QUICK = (*SMALL, "--assignment", "metis", "--selector", "degree", "--pruned-users", "history", "--quiet")
+SMALL = (
+    "--set",
+    "codes=24",
+    "--dim",
+    "8",
+    "--epochs",
+    "2",
+    "--set",
+    "finetune_epochs=0",
+    "--set",
+    "batch=128",
+)
+QUICK = (
+    *SMALL,
+    "--assignment",
+    "metis",
+    "--set",
+    "selector=degree",
+    "--set",
+    "pruned_users=history",
+    "--quiet",
+)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -68,7 +88,8 @@ def exported(capsys: pytest.CaptureFixture[str], table: Path, *options: object) 
 
 @pytest.mark.native
 @pytest.mark.parametrize(
-    "form", [(), ("--lowering", "portable", "--propagation", "folded", "--codes", "12", "--entries", "4")]
+    "form",
+    [(), ("--lowering", "portable", "--propagation", "folded", "--set", "codes=12", "--set", "entries=4")],
 )
 def test_nothing_of_the_data_is_recommended_and_the_figure_can_be_repeated(
     capsys: pytest.CaptureFixture[str], table: Path, form: tuple[str, ...]
@@ -234,9 +255,12 @@ def test_tiny_data_works_at_defaults(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--codes", "9"), "--codes is 9 and there are 6 entities"),
-        (("--assignment", "metis", "--per-entity", "7"), "--per-entity is 7 and there are 6 entities"),
-        (("--propagation", "folded", "--entries", "7"), "--entries is 7 and 6 entities stay"),
+        (("--set", "codes=9"), "--set codes is 9 and there are 6 entities"),
+        (
+            ("--assignment", "metis", "--set", "per_entity=7"),
+            "--set per_entity is 7 and there are 6 entities",
+        ),
+        (("--propagation", "folded", "--set", "entries=7"), "--set entries is 7 and 6 entities stay"),
         (("--test-share", "0.1"), "test_share of 0.1"),
         (("--split", "last"), "needs timestamps"),
         (("--split", "given"), "brings no test set"),

@@ -53,7 +53,7 @@ def test_what_is_stated_stays(data: DataSizes) -> None:
     with pytest.raises(BudgetError) as refused:
         choose_plan(pinned, data)
     assert re.search(
-        r"--codes \d+ --retention [0-9.]+ --batch \d+ --finetune-candidates \d+ would fit", str(refused.value)
+        r"codes=\d+ retention=[0-9.]+ batch=\d+ finetune_candidates=\d+ would fit", str(refused.value)
     )
 
 
@@ -62,7 +62,7 @@ def test_the_change_that_a_refusal_names_fits(data: DataSizes) -> None:
     budget = free.memory_bytes // 2
     with pytest.raises(BudgetError) as refused:
         choose_plan(replace(METIS, codes=free.codes, retention=0.7, batch=4096, memory_budget=budget), data)
-    named = re.search(r"--codes (\d+) --retention ([0-9.]+) --batch (\d+)", str(refused.value))
+    named = re.search(r"codes=(\d+) retention=([0-9.]+) batch=(\d+)", str(refused.value))
     assert named is not None
     codes, retention, batch = int(named[1]), float(named[2]), int(named[3])
     options = replace(METIS, codes=codes, retention=retention, batch=batch, memory_budget=budget)
@@ -78,7 +78,7 @@ def test_an_impossible_budget_lists_items_and_the_least_that_fits(
     message = str(refused.value)
     assert f"the {name} budget is 1000 bytes" in message
     assert re.search(rf"{item} \d+", message)
-    least = re.search(rf"--{name}-budget at least (\d+) bytes", message)
+    least = re.search(rf"{name}_budget at least (\d+) bytes", message)
     assert least is not None
     fits = choose_plan(replace(METIS, **{f"{name}_budget": int(least[1])}), data)  # type: ignore[arg-type]
     assert getattr(fits, f"{name}_bytes") <= int(least[1])

@@ -189,5 +189,5 @@ def test_few_users_do_not_decide(dataset: Dataset) -> None:
 
 
 def test_what_is_no_way() -> None:
-    with pytest.raises(InputError, match="--pruned-users is best; choose one of auto, history, placeholder"):
+    with pytest.raises(InputError, match="pruned_users is best; choose one of auto, history, placeholder"):
         ExportOptions(pruned_users="best")

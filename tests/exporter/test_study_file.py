@@ -118,10 +118,10 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "a field's type": ('[base]\ndim = "wide"\n', ("dim is 'wide'", "whole number")),
     "a boolean is no number": ("[base]\ndim = true\n", ("dim is True", "whole number")),
     "a size": ('[base]\nmemory_budget = "lots"\n', ("memory_budget", "lots")),
-    "a field's range": ("[base]\nretention = 1.5\n", ("--retention is 1.5",)),
+    "a field's range": ("[base]\nretention = 1.5\n", ("retention is 1.5",)),
     "fields that contradict": (
         '[grid]\nselector = ["bip", "degree"]\nrounding_boundary = [0.3]\n',
-        ("--rounding-boundary", "degree"),
+        ("rounding_boundary", "degree"),
     ),
     "a share": ("[base]\nedge_share = 2\n", ("edge_share is 2", "from 0 to 1")),
     "a share of retention without one": (
@@ -139,7 +139,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "a variant's data": ('[[variant]]\nname = "a"\ndata = ["third"]\n', ("'a'", "'third'", "tiny, other")),
     "quick's variants": ('[quick]\nvariants = ["b"]\n', ("[quick]", "'b'")),
     "quick's key": ("[quick]\ncodes = 3\n", ("[quick]", "'codes'")),
-    "quick's grid": ("[quick.grid]\nretention = [2.0]\n", ("--retention is 2.0",)),
+    "quick's grid": ("[quick.grid]\nretention = [2.0]\n", ("retention is 2.0",)),
     "nothing to run": (
         '[[variant]]\nname = "a"\ndata = ["other"]\n[quick]\ndata = ["tiny"]\n',
         ("[quick]", "nothing to run"),

@@ -73,6 +73,8 @@ def _run(arguments: Sequence[str] | None, arrivals: Arrivals) -> int:
 
 
 def _failed(error: Exception) -> int:
+    if isinstance(error, InputError):
+        return [_fail(str(fault), error.exit_code) for fault in error.faults][-1]
     if isinstance(error, (LergError, LergRuntimeError)):
         return _fail(str(error), error.exit_code)
     if isinstance(error, click.ClickException):
@@ -82,7 +84,8 @@ def _failed(error: Exception) -> int:
         return _EXIT_OTHER  # the reader of our output has gone
     if isinstance(error, MemoryError):
         return _fail(
-            "this machine has no more memory; try a smaller --dim, --codes or --pretrain-batch", _EXIT_OTHER
+            "this machine has no more memory; try a smaller --dim, --set codes=N or --set pretrain_batch=N",
+            _EXIT_OTHER,
         )
     if isinstance(error, ModuleNotFoundError):
         return _fail(

@@ -79,7 +79,7 @@ def choose_plan(options: ExportOptions, data: DataSizes) -> Plan:
     for plan in _candidates(wished, options, data):
         if _fits(plan, options):
             return plan
-    raise BudgetError(_refusal(wished, options, data))
+    raise _refusal(wished, options, data)
 
 
 def default_placeholders(pruned: int) -> int:
@@ -242,7 +242,7 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
     )
 
 
-def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
+def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> BudgetError:
     shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
     if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
         plan = _memory_plan(shape, data, wished.negative_candidates, options)
@@ -259,12 +259,14 @@ def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> str:
     relaxed = list(_candidates(_wished(free, data), free, data))
     fitting = next((plan for plan in relaxed if _fits(plan, options)), None)
     if fitting is not None:
-        codes = "" if options.is_full_table else f"--codes {fitting.codes} "
+        codes = "" if options.is_full_table else f"{{codes:{fitting.codes}}} "
         remedy = (
-            f"{codes}--retention {fitting.retention:g} --batch {fitting.batch} "
-            f"--finetune-candidates {fitting.negative_candidates} would fit"
+            f"{codes}{{retention:{fitting.retention:g}}} {{batch:{fitting.batch}}} "
+            f"{{finetune_candidates:{fitting.negative_candidates}}} would fit"
         )
     else:
         least = min(plan.memory_bytes if name == "memory" else plan.storage_bytes for plan in relaxed)
-        remedy = f"give --{name}-budget at least {least} bytes ({format_size(least)}), or a smaller --dim"
-    return f"the {name} budget is {budget} bytes and {what} needs {needed}: {items}; {remedy}"
+        remedy = f"give {{{name}_budget}} at least {least} bytes ({format_size(least)}), or a smaller {{dim}}"
+    return BudgetError.naming(
+        f"the {name} budget is {budget} bytes and {what} needs {needed}: {items}; {remedy}"
+    )

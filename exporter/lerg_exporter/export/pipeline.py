@@ -29,7 +29,9 @@ from lerg_exporter.export.data_report import seen_beside
 from lerg_exporter.export.options import ExportOptions
 from lerg_exporter.export.progress import Progress, Silent
 from lerg_exporter.export.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
+from lerg_exporter.export.reading import ReadingOptions
 from lerg_exporter.export.refitting import refit, refits, shape_of
+from lerg_exporter.export.resolving import config_of_bundle
 from lerg_exporter.export.selecting import check_selection
 from lerg_exporter.export.target import check_target
 from lerg_exporter.export.threads import fixed_threads
@@ -74,6 +76,7 @@ def export(
     output: str | os.PathLike[str],
     options: ExportOptions | None = None,
     *,
+    reading: ReadingOptions | None = None,
     work_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -84,6 +87,7 @@ def export(
         dataset: training pairs, and test pairs if metrics are wanted.
         output: the bundle's folder.
         options: settings.
+        reading: how the data was read, for the manifest; None says nothing of it.
         work_dir: where stages are kept for another run; None keeps none.
         overwrite: replace a bundle that is there.
         progress: is told how far the work is.
@@ -123,7 +127,8 @@ def export(
         pruned = shape_of(chosen)(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
         tell.stage("tracing")
         given = PrunedUsers() if chosen.pruned_users == "auto" else PrunedUsers(chosen.pruned_users)
-        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, given)
+        config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
+        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, given, config)
         draft = draft_bundle(
             pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
         )
@@ -285,9 +290,12 @@ def _check_budgets(bundle: Path, options: ExportOptions) -> None:
         }
     for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
         if budget is not None and needed[name] > budget:
-            raise BudgetError(
-                f"the {name} budget is {budget} bytes and the bundle came out at {needed[name]}; "
-                f"give --{name}-budget {needed[name]} or a smaller --retention"
+            raise BudgetError.naming(
+                f"the {name} budget is {{}} bytes and the bundle came out at {{}}; give "
+                f"{{{name}_budget:{{}}}} or a smaller {{retention}}",
+                budget,
+                needed[name],
+                needed[name],
             )
 
 

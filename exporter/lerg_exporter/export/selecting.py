@@ -139,17 +139,23 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
     stay = int(plan.retention * entities)
     if plan.entries and not plan.entries <= plan.codes <= stay:
         if options.codes is None:
-            raise InputError(
-                f"--entries is {plan.entries} and {stay} entities stay; with folded propagation give at "
-                "most as many entries"
+            raise InputError.naming(
+                "{entries} is {} and {} entities stay; with {propagation:folded} give at most as many",
+                plan.entries,
+                stay,
             )
-        raise InputError(
-            f"--codes is {plan.codes} and --entries {plan.entries}; with folded propagation give at least as "
-            f"many codes as entries, and at most {stay}, the entities that stay"
+        raise InputError.naming(
+            "{codes} is {} and {entries} is {}; with {propagation:folded} give at least as many codes as "
+            "entries, and at most {}, the entities that stay",
+            plan.codes,
+            plan.entries,
+            stay,
         )
     if plan.codes > entities and not plan.entries:
-        name, value = ("codes", plan.codes) if options.codes else ("per-entity", options.codes_an_entity)
-        raise InputError(f"--{name} is {value} and there are {entities} entities; give at most as many")
+        name, value = ("codes", plan.codes) if options.codes else ("per_entity", options.codes_an_entity)
+        raise InputError.naming(
+            f"{{{name}}} is {{}} and there are {{}} entities; give at most as many", value, entities
+        )
     matrix = train.matrix()
     nothing = np.zeros((sum(matrix.shape), 1), np.float32)
     constraints = constraints_of(train, options)

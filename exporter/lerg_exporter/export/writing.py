@@ -38,6 +38,7 @@ class ExportRun:
         pretrained: the model before pruning.
         summary: how selecting and what followed came out.
         pruned_users: how they are served.
+        config: every setting, defaults resolved, for the manifest.
         refitted: the model was trained again on everything, after it had been measured.
     """
 
@@ -48,6 +49,7 @@ class ExportRun:
     pretrained: Pretrained
     summary: Mapping[str, Any]
     pruned_users: PrunedUsers
+    config: Mapping[str, Any]
 
     refitted: bool = False
 
@@ -126,6 +128,7 @@ class ExportRun:
             **_kinds(options),
             "pruned_users": self.pruned_users.described(),
             **self.summary,
+            "config": dict(self.config),
         }
         if tuned is not None:
             described["finetune"] = {

@@ -39,14 +39,18 @@ def check_combination(lowering: str, propagation: str, *, item_table: str, layer
     """
     if (lowering, propagation) not in _BUILDERS:
         known = ", ".join(f"{a} with {b}" for a, b in _BUILDERS)
-        raise InputError(f"there is no {lowering} lowering with {propagation} propagation; choose {known}")
+        raise InputError.naming(
+            "{lowering:{}} and {propagation:{}} do not go together; choose {}", lowering, propagation, known
+        )
     if layer_storage != "float32" and (lowering, propagation) != ("native", "graph"):
-        raise InputError(
-            f"{layer_storage} layers need the native lowering of graph propagation, "
-            f"not {lowering} with {propagation}"
+        raise InputError.naming(
+            "{layer_storage:{}} needs {lowering:native} and {propagation:graph}, not {} with {}",
+            layer_storage,
+            lowering,
+            propagation,
         )
     if item_table == "int8" and lowering != "native":
-        raise InputError(f"an int8 item table needs the native lowering, not {lowering}")
+        raise InputError.naming("{item_table:int8} needs {lowering:native}, not {}", lowering)
 
 
 def methods_of(

@@ -47,9 +47,10 @@ class FoldedConstants:
         """
         kept = (len(model.retained_users), len(model.retained_items))
         if 0 in kept:
-            raise InputError(
-                f"{kept[0]} users and {kept[1]} items are retained; a program needs at least one of each, "
-                "so raise --retention or set --min-users and --min-items"
+            raise InputError.naming(
+                "{} users and {} items are retained; a program needs at least one of each, so raise "
+                "{retention} or give {min_users:1} {min_items:1}",
+                *kept,
             )
         rows, placeholders = model.rows, model.placeholders
         return cls(

@@ -56,9 +56,10 @@ class GraphConstants:
         items = model.retained[model.user_count :]
         shape = (int(users.sum()), int(items.sum()))
         if 0 in shape:
-            raise InputError(
-                f"{shape[0]} users and {shape[1]} items are retained; a program needs at least one of each, "
-                "so raise --retention or set --min-users and --min-items"
+            raise InputError.naming(
+                "{} users and {} items are retained; a program needs at least one of each, so raise "
+                "{retention} or give {min_users:1} {min_items:1}",
+                *shape,
             )
         if model.graph.shape != shape:
             raise InputError(f"the rewired graph is {model.graph.shape}, the retained entities are {shape}")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.options import ExportOptions
-from lerg_runtime.errors import InputError as RuntimeInputError
-from lerg_runtime.sizes import parse_size
+from lerg_exporter.export.options import EXPORT_SETTINGS, ExportOptions
 
 __all__ = ["FIELDS", "OPTION_NAMES", "SAME_AS_RETENTION", "SHARES", "checked", "options_of", "seeds_rule"]
 
@@ -20,12 +16,9 @@ SHARES = {"edge_share": "edge_budget", "user_share": "min_users", "item_share": 
 SAME_AS_RETENTION = "retention"
 """What a share may say in place of a number: the run's own retention ratio."""
 
-OPTION_NAMES = tuple(field.name for field in fields(ExportOptions) if field.name != "seed")
+OPTION_NAMES = tuple(name for name in EXPORT_SETTINGS if name != "seed")
 FIELDS = (*OPTION_NAMES, *SHARES)
 """What `[base]`, `[grid]` and a `[[variant]]` may set; seeds are a list of their own."""
-
-_SIZES = ("memory_budget", "storage_budget")
-_HINTS = get_type_hints(ExportOptions)
 
 
 def checked(name: str, value: object) -> Any:
@@ -36,21 +29,7 @@ def checked(name: str, value: object) -> Any:
     """
     if name in SHARES:
         return _share(name, value)
-    if name in _SIZES and isinstance(value, str):
-        try:
-            return parse_size(value, name=name)
-        except RuntimeInputError as error:
-            raise InputError(str(error)) from error
-    kinds = _kinds(_HINTS[name])
-    if float in kinds and _is_number(value):
-        return float(value)  # type: ignore[arg-type]
-    if int in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if str in kinds and isinstance(value, str):
-        return value
-    if tuple in kinds and isinstance(value, list) and all(_is_id(part) for part in value):
-        return tuple(value)
-    raise InputError(f"{name} is {value!r}; it must be {_rule(name, kinds)}")
+    return EXPORT_SETTINGS[name].read(value)
 
 
 def options_of(
@@ -107,29 +86,8 @@ def _share(name: str, value: object) -> Any:
     )
 
 
-def _kinds(hint: Any) -> tuple[type, ...]:
-    """The plain types of an annotation such as `int | None` or `tuple[int | str, ...]`."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(kind for part in get_args(hint) for kind in _kinds(part))
-    return (get_origin(hint) or hint,)
-
-
-def _rule(name: str, kinds: tuple[type, ...]) -> str:
-    if name in _SIZES:
-        return 'a size in bytes, such as "64MiB"'
-    if tuple in kinds:
-        return "a list of ids"
-    if float in kinds:
-        return "a number"
-    return "a whole number" if int in kinds else "a text"
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def _is_seed(value: object) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lerg_edge.errors import InputError
+from lerg_exporter.export.settings import nearest
 from lerg_exporter.study._fields import FIELDS, checked, seeds_rule
 from lerg_exporter.study._parse_report import read_columns, read_plots
 from lerg_exporter.study._problems import Problems, StudyFileError
@@ -126,7 +127,8 @@ def _check_options(cell: Cell, problems: Problems, *, place: str) -> None:
     try:
         cell.options(cell.seeds[0], (1_000_000, 1_000_000, 10_000_000))
     except InputError as error:
-        problems.add(place, str(error))
+        for fault in error.faults:
+            problems.add(place, str(fault))
 
 
 def _variants(
@@ -157,11 +159,12 @@ def _variants(
 
 def _fields(table: Mapping[str, Any], problems: Problems, *, place: str) -> dict[str, Any]:
     found = {}
+    choose = f"; choose one of {', '.join(FIELDS)}"
     for key, value in table.items():
         if key == "seed":
             problems.add(place, "seed is set; give seeds = [...] at the top of the file or in a variant")
         elif key not in FIELDS:
-            problems.add(place, f"there is no field '{key}'; choose one of {', '.join(FIELDS)}")
+            problems.add(place, f"there is no field '{key}'{nearest(key, FIELDS) or choose}")
         else:
             try:
                 found[key] = checked(key, value)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lerg_edge.errors import InputError
+from lerg_exporter.export.settings import nearest
 
 __all__ = ["Problems", "StudyFileError"]
 
@@ -41,7 +42,8 @@ class Problems:
         """Note every key that a table must not have."""
         allowed = tuple(known)
         for key in table.keys() - set(allowed):
-            self.add(place, f"there is no key '{key}'; choose one of {', '.join(allowed)}")
+            hint = nearest(key, allowed) or f"; choose one of {', '.join(allowed)}"
+            self.add(place, f"there is no key '{key}'{hint}")
 
     def raise_any(self) -> None:
         """End with everything that was noted.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +43,9 @@ class _Options:
 
     def __post_init__(self) -> None:
         if self.rating_threshold is not None and not math.isfinite(self.rating_threshold):
-            raise InputError(f"rating_threshold is {self.rating_threshold}; it must be a finite number")
+            raise InputError.naming(
+                "{rating_threshold} is {}; it must be a finite number", self.rating_threshold
+            )
 
 
 def read_interactions(
@@ -124,11 +126,14 @@ def read_dataset(
     """
     split = _ALIASES.get(split, split)  # type: ignore[assignment]
     if split not in _SPLITS:
-        raise InputError(f"split {split!r} is unknown; use one of {', '.join(_SPLITS)}")
+        raise InputError.naming("{split} is {!r}; choose one of {}", split, ", ".join(_SPLITS))
     generated = _generated(path, seed)
     if test is not None and (split not in ("auto", "given") or generated is not None):
-        source = str(path) if generated is not None else f"split {split!r}"
-        raise InputError(f"{source} makes its own test set; leave the test file out or use split 'given'")
+        source = "{}" if generated is not None else "{split:{}}"
+        raise InputError.naming(
+            f"{source} makes its own test set; leave {{test}} out or give {{split:given}}",
+            path if generated is not None else split,
+        )
     names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
@@ -148,7 +153,7 @@ def read_dataset(
             dataset = replace(dataset, split=replace(dataset.split, reason=reason))
         return replace(dataset, disliked=disliked, rating_threshold=rating_threshold)
     if test_share is not None:
-        raise InputError("test_share has no effect with a given test set; leave one of them out")
+        raise InputError.naming("{test_share} has no effect with a given test set; leave one of them out")
     held_out = _read(test_path, options)
     user_ids = id_map_of([train.users, held_out.users])
     item_ids = id_map_of([train.items, held_out.items])
@@ -169,9 +174,11 @@ def _generated(path: str | Path, seed: int) -> Interactions | None:
 
 def _check_generated(source: str, options: _Options) -> None:
     if options.rating_threshold is not None or options.names.any_given:
-        raise InputError(
-            f"{source} is generated and has neither ratings nor columns; leave the rating threshold and the "
-            "column names out"
+        names = {f"{role}_column": name for role, name in asdict(options.names).items()}
+        given = {"rating_threshold": options.rating_threshold, **names}
+        named = " and ".join(f"{{{name}}}" for name, value in given.items() if value is not None)
+        raise InputError.naming(
+            f"{{}} is generated and has neither ratings nor columns; leave {named} out", source
         )
 
 
@@ -267,7 +274,7 @@ def _held_out(
 ) -> Dataset:
     """Cut a test set as ``split`` says."""
     if split == "given":
-        raise InputError(f"{source}: brings no test set; give a test file or another split")
+        raise InputError.naming("{}: brings no test set; give a {test} or another {split}", source)
     if split == "auto":
         return cut_as_suits(interactions, share=test_share, seed=seed)
     return cut(interactions, split, share=test_share, seed=seed)

@@ -78,8 +78,10 @@ def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Co
         found = _positions(header, name, synonyms)
         if len(found) > 1:
             twice = " and ".join(repr(header[at]) for at in found[:2])
-            raise InputError(
-                f"{path}: columns {twice} could both be the {role}; rename one or give {role}_column"
+            raise InputError.naming(
+                f"{{}}: columns {{}} could both be the {role}; rename one or give {{{role}_column}}",
+                path,
+                twice,
             )
         position = found[0] if found else None
         if position is None and name:
@@ -90,8 +92,10 @@ def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Co
     def require(role: str, name: str | None, synonyms: Sequence[str]) -> int:
         position = locate(role, name, synonyms)
         if position is None:
-            raise MissingColumn(
-                f"{path}: no column ({existing}) looks like the {role}; name one with {role}_column"
+            raise MissingColumn.naming(
+                f"{{}}: no column ({{}}) looks like the {role}; name one with {{{role}_column}}",
+                path,
+                existing,
             )
         return position
 

@@ -52,11 +52,15 @@ class BadRowLog:
             InputError: bad rows are not to be skipped.
         """
         if not self._skip:
-            leave_out = ' or leave the column out with timestamp_column=""'
-            advice = (
-                f"mend the row{leave_out if reason.startswith('the timestamp') else ''} or set skip_bad_rows"
+            timed = reason.startswith("the timestamp")
+            leave_out = ' or leave the column out with {timestamp_column:""}' if timed else ""
+            raise InputError.naming(
+                f"{{}}: {{}} {{}}: {{}}; mend the row{leave_out} or give {{skip_bad_rows:true}}",
+                self._path,
+                self._unit,
+                line,
+                reason,
             )
-            raise InputError(f"{self._path}: {self._unit} {line}: {reason}; {advice}")
         self.count += 1
         if self._on_bad_row is not None:
             self._on_bad_row(BadRow(self._path, line, reason))

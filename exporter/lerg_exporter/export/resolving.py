@@ -1,0 +1,76 @@
+"""What an export would use, its defaults resolved, so that the same bundle can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+import torch
+
+from lerg_edge.assigning.product import teacher_options
+from lerg_edge.data.interactions import Dataset
+from lerg_edge.training.pretraining import training_device
+from lerg_exporter.export import stages
+from lerg_exporter.export.budget import Plan
+from lerg_exporter.export.config import values_of
+from lerg_exporter.export.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.export.reading import ReadingOptions
+from lerg_exporter.export.refitting import refits
+
+__all__ = ["config_of_bundle", "resolved"]
+
+
+def resolved(
+    options: ExportOptions, *, plan: Plan | None = None, dataset: Dataset | None = None
+) -> ExportOptions:
+    """The options with everything stated that is known by now: giving them instead makes the same bundle.
+
+    What validation chooses stays open. Resolving twice changes nothing.
+
+    Args:
+        plan: what was chosen for the data, or None.
+        dataset: the data, or None.
+    """
+    kind = ASSIGNMENTS[options.assignment]
+    stated: dict[str, Any] = {
+        "layers": options.depth,
+        "max_users": options.users_a_call,
+        "finetune_epochs": options.tuning_epochs,
+        "threads": torch.get_num_threads() if options.threads is None else options.threads,
+        "device": str(training_device(options.device)).split(":", maxsplit=1)[0],
+    }
+    if "per_entity" in kind.reads:
+        stated["per_entity"] = options.codes_an_entity
+    if dataset is not None:
+        pairs = dataset.train.pair_count
+        training = stages.training_options(options, pairs=pairs)
+        stated |= {"learning_rate": training.learning_rate, "l2": training.l2}
+        full = teacher_options(training, pairs=pairs, epochs=options.epochs) if kind.teacher else training
+        stated |= {"epochs": full.epochs, "refit": refits(dataset, options)}
+    if plan is not None:
+        stated |= {"retention": plan.retention, "placeholders": plan.placeholders, "batch": plan.batch}
+        if not options.is_full_table:
+            stated["codes"] = plan.codes
+        if options.propagation == "folded":
+            stated["entries"] = plan.entries
+    return replace(options, **stated)
+
+
+def config_of_bundle(
+    options: ExportOptions, reading: ReadingOptions | None, *, plan: Plan, dataset: Dataset
+) -> Mapping[str, Any]:
+    """What a bundle's manifest holds of its settings: those of :func:`resolved`, without folders.
+
+    Neither the test file is named nor the folder of a selector of one's own.
+    """
+    read = {} if reading is None else values_of(reading)
+    stated = {**read, **values_of(resolved(options, plan=plan, dataset=dataset))}
+    stated.pop("test", None)
+    place, colon, function = str(stated["selector"]).rpartition(":")
+    if colon:
+        stated["selector"] = f"{PurePath(place).name}:{function}"
+    lists = {name: list(value) for name, value in stated.items() if isinstance(value, tuple)}
+    return {name: value for name, value in {**stated, **lists}.items() if value is not None}
