@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from lerg_exporter.export.options import EXPORT_SETTINGS, ExportOptions
 from lerg_exporter.export.reading import ReadingOptions
 
 ROOT = Path(__file__).resolve().parents[2]
+PINNED = ("--dim", "64", "--retention", "1", "--set", "batch=4096", "--set", "codes=90")
 SMALL = ("--dim", "8", "--epochs", "1", "--set", "finetune_epochs=1", "--set", "codes=24", "--threads", "2")
 
 
@@ -111,11 +114,20 @@ def test_a_contradiction_is_not_told_of_what_has_a_fault_of_its_own(tmp_path: Pa
     assert faults({}, ("selector=degree", "rounding_boundary=2"), None) == [
         "--set rounding_boundary is 2.0; it must be above 0 and at most 1"
     ]
+    for name, rule in (("seed", "a whole number"), ("l2", "a number"), ("memory_budget", "a size in bytes")):
+        (told,) = faults({}, (), settings_file(tmp_path, f"{name} = 1{'0' * 400}\n"))
+        assert rule in told
 
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [(b"batch = ", "not TOML"), (b"\xff\xfe", "not TOML"), (None, "cannot be read")],
+    [
+        (b"batch = ", "not TOML"),
+        (b"a = " + b"[" * 9999, "not TOML"),
+        (b"a = " + b"9" * 9999, "not TOML"),
+        (b"\xff\xfe", "not TOML"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, named: str) -> None:
     path = tmp_path / "mine.toml"
@@ -178,7 +190,7 @@ def test_errors_of_later_stages_name_what_was_written(
     status, _, err = run(capsys, table, "-o", tmp_path / "out", "--set", "test_share=0.3", "--split", "none")
     assert status == 2
     assert "--set test_share has no effect with --split none; leave it out or give --split ratio" in err
-    status, _, err = run(capsys, table, "-o", tmp_path / "out", "--memory-budget", "150KB", "--dim", "64")
+    status, _, err = run(capsys, table, "-o", tmp_path / "out", "--memory-budget", "1200KB", *PINNED)
     assert status == 3
     assert "--set codes=" in err
     assert " --retention 0." in err
@@ -240,3 +252,11 @@ def test_defaults_are_within_their_own_rules() -> None:
             == setting.default
         )
     assert set(values_of(ExportOptions())) == set(EXPORT_SETTINGS)
+
+
+@pytest.mark.parametrize("before", ["", "import lerg_exporter.export.stages;"])
+def test_export_can_be_called_whatever_was_imported_before(before: str) -> None:
+    code = f"{before}from lerg_exporter import ExportOptions, export; export(None, '/nowhere/below')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "nowhere" in done.stderr.strip().splitlines()[-1], done.stderr
+    assert "InputError" in done.stderr

@@ -141,7 +141,7 @@ def _of_file(file: Path, faults: list[InputError]) -> dict[str, Any]:
         document = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise InputError(f"--config {file}: cannot be read: {error.strerror}; check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--config {file}: this is not TOML: {error}; mend the file") from error
     for name in [name for name in document if name not in RUN_SETTINGS]:
         faults.append(InputError(f"{file}: there is no setting '{name}'{_help(name)}"))

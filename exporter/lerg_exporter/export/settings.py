@@ -22,6 +22,8 @@ __all__ = ["AUTO", "GROUPS", "Setting", "faults_of", "nearest", "schema", "setti
 AUTO = "auto"
 """What a file or `--set` may say of a setting that can be left open, to leave it open."""
 
+_MOST = float(2**63 - 1024)  # the largest that a float and 64 bits both hold
+
 GROUPS = ("Data", "Model", "Who stays", "Device", "Training", "Fine-tuning")
 
 
@@ -80,7 +82,7 @@ class Setting:
         if value == AUTO and self.may_be_open and AUTO not in self.choices:
             return self.default
         found = self._typed(value)
-        self.check(found)
+        self._hold(found)
         return found
 
     def parse(self, text: str) -> Any:
@@ -92,15 +94,19 @@ class Setting:
         return self.read(text if str in self.kinds or self.size else self._literal(text))
 
     def check(self, value: Any) -> None:
-        """Hold a value to the choices or the range there are; an open one is always right.
+        """Hold a field's value to the choices or the range there are; the default, if open, is right.
 
         Raises:
             InputError: it is outside.
         """
+        if not (self.may_be_open and value == self.default):
+            self._hold(value)
+
+    def _hold(self, value: Any) -> None:
         if self.choices:
             if value not in self.choices:
                 raise self._wrong(value, f"choose one of {', '.join(map(str, self.choices))}")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and value != self.default:
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             bounds = [
                 (self.least is None or value >= self.least),
                 (self.above is None or value > self.above),
@@ -119,7 +125,7 @@ class Setting:
                 raise self._wrong(repr(value), rule) from error
         if bool in self.kinds and isinstance(value, bool):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MOST:
             if float in self.kinds:
                 return float(value)
             if int in self.kinds and isinstance(value, int):
@@ -136,7 +142,7 @@ class Setting:
             return [part.strip() for part in text.split(",") if part.strip()]
         try:
             found = tomllib.loads(f"value = {text}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # what is not TOML, and numbers and lists beyond reason
             return text
         return found["value"] if len(found) == 1 else text
 
