@@ -54,6 +54,7 @@ def test_an_option_wins_over_set_and_set_over_the_file(tmp_path: Path) -> None:
     file = settings_file(tmp_path, "bits = 16\ndim = 24\nretention = 0.4\nmax_k = 9\n")
     found = gathered({"bits": "8"}, ("bits=4", "dim=16"), file).options
     assert (found.bits, found.dim, found.retention, found.max_k) == (8, 16, 0.4, 9)
+    assert gathered({}, ("seed=1", "seed=2"), None).options.seed == 2  # as of an option, the last
     assert gathered({}, (), None).options == ExportOptions()
     assert gathered({}, (), None).reading == ReadingOptions()
 
@@ -84,12 +85,11 @@ def test_all_faults_are_told_with_the_place_that_gave_them(tmp_path: Path) -> No
     file = settings_file(
         tmp_path, 'bathc = 3\nbatch = 1\ndim = "wide"\nmemory_budget = "lots"\nsplit = "half"\nrefit = 1\n'
     )
-    sets = ("epochs=0", "recommender=mf", "layers=2", "colour", "l2=x", "seed=1", "seed=2")
+    sets = ("epochs=0", "recommender=mf", "layers=2", "colour", "l2=x")
     told = faults({"bits": "5"}, sets, file)
     assert told == [
         f"{file}: there is no setting 'bathc'; did you mean 'batch'?",
         "--set is 'colour'; write --set name=value",
-        "--set seed is given twice; give it once",
         f"batch in {file} is 1; it must be at least 2",
         f"dim in {file} is 'wide'; it must be a whole number, at least 1",
         f"memory_budget in {file} is 'lots'; write it as 64MiB, 2MB or 1500000",

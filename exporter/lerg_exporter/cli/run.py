@@ -57,8 +57,8 @@ heading("Training", "work_dir")
     "sets",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Give a setting that has no option here, or any other; may be repeated. Options win over --set, and "
-    "--set wins over --config.",
+    help="Give a setting that has no option here, or any other; may be repeated, and the last of a name "
+    "counts. Options win over --set, and --set wins over --config.",
 )
 @click.option(
     "--print-config",

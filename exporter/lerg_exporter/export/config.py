@@ -123,8 +123,6 @@ def _of_sets(sets: Sequence[str], faults: list[InputError]) -> dict[str, str]:
             faults.append(InputError(f"--set is {each!r}; write --set name=value"))
         elif name not in RUN_SETTINGS:
             faults.append(InputError(f"--set {name}: there is no such setting{_help(name)}"))
-        elif name in found:
-            faults.append(InputError(f"--set {name} is given twice; give it once"))
         else:
             found[name] = value.strip()
     return found
