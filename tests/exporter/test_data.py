@@ -176,7 +176,7 @@ def test_stamps_that_are_all_alike_do_not_tell_the_last(
     status, out, err = run(capsys, "run", path, "-o", tmp_path / "b", *QUICK)
     assert status == 0, err
     assert "40 of 40 users have all their pairs at one time" in out
-    assert out.startswith("Split ratio")
+    assert "\nSplit ratio" in out
 
 
 def test_sentences_tell_ties_thresholds_and_what_was_left_aside() -> None:
@@ -239,9 +239,8 @@ def test_tiny_data_works_at_defaults(
     path.write_text("user,item\n" + text)
     status, out, err = run(capsys, "run", path, "-o", tmp_path / "b", "--epochs", "1", "--quiet", *options)
     assert status == 0, err
-    assert out.startswith(
-        "Split ratio" if "--test-share" in options else "Split none: nothing is measured (nobody"
-    )
+    kind = "ratio" if "--test-share" in options else "none: nothing is measured (nobody"
+    assert f"\nSplit {kind}" in out
     with Recommender.open(tmp_path / "b") as recommender:
         seen = {tuple(line.split(",")) for line in text.split()}
         users = recommender.user_ids.take(range(len(recommender.user_ids))).tolist()
@@ -261,7 +260,7 @@ def test_tiny_data_works_at_defaults(
             "--set per_entity is 7 and there are 6 entities",
         ),
         (("--propagation", "folded", "--set", "entries=7"), "--set entries is 7 and 6 entities stay"),
-        (("--test-share", "0.1"), "test_share of 0.1"),
+        (("--test-share", "0.1"), "hold out --test-share 0.1"),
         (("--split", "last"), "needs timestamps"),
         (("--split", "given"), "brings no test set"),
     ],
@@ -273,7 +272,7 @@ def test_an_option_that_tiny_data_cannot_hold_is_named(
     path.write_text("user,item\na,x\na,y\nb,x\nb,z\nc,y\nc,z\n")
     status, out, err = run(capsys, "run", path, "-o", tmp_path / "b", "--quiet", *options)
     assert (status, out) == (2, "")
-    assert says in err.replace("--test-share", "test_share")
+    assert says in err
     assert not (tmp_path / "b").exists()
 
 
