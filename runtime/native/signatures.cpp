@@ -46,6 +46,7 @@ constexpr Entry kEntries[] = {
     // Stock operators that the tracing protocol or the portable lowering leaves.
     {"aten::_to_copy.out", "T, B, I?, O, R"},
     {"aten::abs.out", "T:fd, O:=0, R"},
+    {"aten::add.Scalar_out", "T:fdli, N, N, O:=0, R"},
     {"aten::add.out", "T:fdli, T:=0, N, O:=0, R"},
     {"aten::addmm.out", "T:f/1-2, T:f/2, T:f/2, N, N, O:f/2, R"},
     {"aten::arange.start_out", "N, N, N, O:fdli/1, R"},
