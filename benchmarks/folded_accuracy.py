@@ -23,9 +23,9 @@ from lerg_edge.folding.matrix import largest_entries
 from lerg_edge.folding.training import train_codebook
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.training.pretraining import assign, validation_cut
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pipeline import export
-from lerg_exporter.export.stages import training_options
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pipeline import export
+from lerg_exporter.exporting.stages import training_options
 
 __all__ = ["main"]
 

@@ -157,8 +157,8 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     from lerg_edge.data.splits import cut
     from lerg_edge.data.synthetic import generate
     from lerg_exporter import verify_bundle
-    from lerg_exporter.export import pipeline, stages
-    from lerg_exporter.export.options import ExportOptions
+    from lerg_exporter.exporting import pipeline, stages
+    from lerg_exporter.exporting.options import ExportOptions
 
     _take_apart(recorder, pipeline, stages)
     options = dict(settings)

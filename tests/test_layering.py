@@ -38,7 +38,7 @@ FLOORS = {
         "programs.native programs.portable",
         "programs.choice programs.trace",
         "bundles",
-        "export",
+        "exporting",
         "study",
         "cli",
     ),
@@ -180,7 +180,7 @@ def test_runtime_loads_neither_torch_nor_executorch() -> None:
 def test_what_only_tracing_needs_is_not_imported_before_the_data_is_read() -> None:
     """Four seconds of imports stood between reading and the first stage; they now wait behind METIS."""
     code = (
-        "import sys, lerg_exporter.export.pipeline\n"
+        "import sys, lerg_exporter.exporting.pipeline\n"
         "print(sorted({name.split('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

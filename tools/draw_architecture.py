@@ -209,7 +209,7 @@ def flow() -> list[str]:
     """The strip on top: what goes through the packages."""
     boxes = {
         "interactions": (20, 180, "interactions", "a file on the workstation"),
-        "export": (500, 180, "lerg-export run", "train, prune, rewire, trace"),
+        "exporting": (500, 180, "lerg-export run", "train, prune, rewire, trace"),
         "bundle": (760, 140, "bundle", "a folder of files"),
         "edge": (970, 160, "lerg-edge", "or lerg_runtime.Recommender"),
         "top": (1180, 80, "top-K", "ids, scores"),

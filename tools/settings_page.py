@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lerg_exporter.export.config import RUN_SETTINGS, toml_value
-from lerg_exporter.export.settings import GROUPS, Setting
+from lerg_exporter.exporting.config import RUN_SETTINGS, toml_value
+from lerg_exporter.exporting.settings import GROUPS, Setting
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from lerg_exporter.bundles.inspection import inspect_bundle
     from lerg_exporter.bundles.verification import Verification, verify_bundle
-    from lerg_exporter.export.options import ExportOptions
-    from lerg_exporter.export.pipeline import ExportReport, export
-    from lerg_exporter.export.small_bundle import build_bundle
+    from lerg_exporter.exporting.options import ExportOptions
+    from lerg_exporter.exporting.pipeline import ExportReport, export
+    from lerg_exporter.exporting.small_bundle import build_bundle
 
 __all__ = [
     "ExportOptions",
@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExportOptions": "export.options",
-    "ExportReport": "export.pipeline",
+    "ExportOptions": "exporting.options",
+    "ExportReport": "exporting.pipeline",
     "Verification": "bundles.verification",
-    "build_bundle": "export.small_bundle",
-    "export": "export.pipeline",
+    "build_bundle": "exporting.small_bundle",
+    "export": "exporting.pipeline",
     "inspect_bundle": "bundles.inspection",
     "verify_bundle": "bundles.verification",
 }

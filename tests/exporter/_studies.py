@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.small_bundle import small_dataset
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.small_bundle import small_dataset
 
 __all__ = ["STUDY", "record", "write_data", "write_study"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
 from lerg_exporter.bundles.anatomy import bundle_parts
-from lerg_exporter.export.pruned_users import OTHER_STAGE
+from lerg_exporter.exporting.pruned_users import OTHER_STAGE
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.errors import BundleError
@@ -36,8 +36,8 @@ def test_nothing_of_this_machine_is_in_it(exported: Path) -> None:
 
 
 def test_metrics_come_from_the_programs(exported: Path) -> None:
-    from lerg_exporter.export.small_bundle import small_dataset
-    from lerg_exporter.export.tuning import evaluate
+    from lerg_exporter.exporting.small_bundle import small_dataset
+    from lerg_exporter.exporting.tuning import evaluate
 
     test = small_dataset(120, 90, 1_500, text_ids=True).test
     assert test is not None

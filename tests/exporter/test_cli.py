@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lerg_exporter.cli import main
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_runtime import InteractionsFile, Recommender
 
 SMALL = (
@@ -171,7 +171,7 @@ def test_errors(
 ) -> None:
     arguments, expected, named = WRONG[case]
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("lerg_exporter.export.stages.assigned", None)  # nothing comes so far
+    monkeypatch.setattr("lerg_exporter.exporting.stages.assigned", None)  # nothing comes so far
     (tmp_path / "empty.csv").write_text("user,item\n", encoding="utf-8")
     (tmp_path / "people.csv").write_text("user,face\na,b\n", encoding="utf-8")
     (tmp_path / "torn.csv").write_text("user,item\na\n", encoding="utf-8")

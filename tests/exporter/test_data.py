@@ -16,8 +16,8 @@ import pytest
 from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_exporter.bundles.summary import data_sentences
 from lerg_exporter.cli import main
-from lerg_exporter.export.data_report import described_data
-from lerg_exporter.export.saved_test import check_test_file, write_test_file
+from lerg_exporter.exporting.data_report import described_data
+from lerg_exporter.exporting.saved_test import check_test_file, write_test_file
 from lerg_runtime import InputError, InteractionsFile, Recommender
 
 SMALL = (
@@ -282,7 +282,7 @@ def test_test_pairs_that_cannot_be_written_are_told_with_their_file(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lerg_exporter.export.saved_test.os.fsync", full)
+    monkeypatch.setattr("lerg_exporter.exporting.saved_test.os.fsync", full)
     path = tmp_path / "test.csv"
     with pytest.raises(OSError, match="No space left on device; the bundle is whole") as caught:
         write_test_file(path, Interactions.from_raw(["a"], ["b"]))

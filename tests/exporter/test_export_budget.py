@@ -10,8 +10,8 @@ import pytest
 from lerg_edge.data.synthetic import generate
 from lerg_edge.errors import BudgetError
 from lerg_exporter.bundles.estimate import DataSizes
-from lerg_exporter.export.budget import DEFAULT_BATCH, DEFAULT_RETENTION, choose_plan, default_placeholders
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.budget import DEFAULT_BATCH, DEFAULT_RETENTION, choose_plan, default_placeholders
+from lerg_exporter.exporting.options import ExportOptions
 
 METIS = ExportOptions(assignment="metis")
 

@@ -13,9 +13,9 @@ from lerg_edge.errors import InputError
 from lerg_edge.workdir import WorkDir
 from lerg_exporter import ExportOptions, export
 from lerg_exporter.bundles.verification import verify_bundle
-from lerg_exporter.export import stages
-from lerg_exporter.export.progress import Silent
-from lerg_exporter.export.small_bundle import small_dataset
+from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
 
 SMALL: dict[str, Any] = {
@@ -153,7 +153,7 @@ def test_rounding_afterwards_shares_the_training() -> None:
 
 def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
     """Bundles of earlier versions keep their bytes."""
-    from lerg_exporter.export.writing import _kinds
+    from lerg_exporter.exporting.writing import _kinds
 
     assert _kinds(ExportOptions()) == {}
     asked = ExportOptions(assignment="metis", auxiliaries="random")

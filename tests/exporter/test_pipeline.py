@@ -11,10 +11,10 @@ import pytest
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter import ExportOptions, export
-from lerg_exporter.export.options import BIT_WIDTHS
-from lerg_exporter.export.pipeline import _part
-from lerg_exporter.export.progress import Silent
-from lerg_exporter.export.small_bundle import small_dataset
+from lerg_exporter.exporting.options import BIT_WIDTHS
+from lerg_exporter.exporting.pipeline import _part
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.small_bundle import small_dataset
 
 pytestmark = pytest.mark.native
 
@@ -89,7 +89,7 @@ def test_a_second_run_takes_up_what_is_still_valid(dataset: Dataset, tmp_path: P
 @pytest.mark.parametrize("assignment", ["metis", "product"])
 def test_another_bit_width_keeps_the_assignment(assignment: str, dataset: Dataset, tmp_path: Path) -> None:
     from lerg_edge.workdir import WorkDir
-    from lerg_exporter.export.stages import assigned, training_options
+    from lerg_exporter.exporting.stages import assigned, training_options
 
     work = WorkDir.at(tmp_path)
     for bits in BIT_WIDTHS:
@@ -158,7 +158,7 @@ def test_validation_chooses_the_negatives(dataset: Dataset, tmp_path: Path) -> N
 
 def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
     from lerg_edge.training.pretraining import validation_cut
-    from lerg_exporter.export.stages import training_options
+    from lerg_exporter.exporting.stages import training_options
 
     train = dataset.train
     split = validation_cut(train.matrix(), training_options(SMALL, pairs=900))
@@ -214,9 +214,9 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     from lerg_edge.folding.dictionary import approximate, learn_dictionary
     from lerg_edge.training.pretraining import propagated, validation_cut
     from lerg_edge.workdir import WorkDir
-    from lerg_exporter.export import stages
-    from lerg_exporter.export.budget import Plan
-    from lerg_exporter.export.folded import folded
+    from lerg_exporter.exporting import stages
+    from lerg_exporter.exporting.budget import Plan
+    from lerg_exporter.exporting.folded import folded
 
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
@@ -263,7 +263,7 @@ def test_a_model_of_blocks_goes_the_whole_way(
     """Whoever learns codes for blocks replaces one stage; folding needs rows only, and leaves no block."""
     from lerg_edge.codes.assignment import Assignment, LearnedAssignment
     from lerg_exporter import verify_bundle
-    from lerg_exporter.export import stages
+    from lerg_exporter.exporting import stages
 
     def assigned(*_: Any, codes: int, **__: Any) -> LearnedAssignment:
         entities = dataset.train.user_count + dataset.train.item_count
@@ -328,7 +328,7 @@ def test_what_cannot_be_is_told_before_training(
 
 def test_chosen_batch_is_in_the_bundle(dataset: Dataset, tmp_path: Path) -> None:
     from lerg_exporter.bundles.estimate import DataSizes
-    from lerg_exporter.export.budget import choose_plan
+    from lerg_exporter.exporting.budget import choose_plan
     from lerg_runtime import Recommender
 
     free = changed(epochs=1, batch=None)

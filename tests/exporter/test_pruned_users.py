@@ -14,12 +14,12 @@ import pytest
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import InputError
 from lerg_exporter import ExportOptions, export
-from lerg_exporter.export import pipeline, pruned_users
-from lerg_exporter.export.pipeline import ExportReport
-from lerg_exporter.export.progress import Silent
-from lerg_exporter.export.pruned_users import PrunedUsers, choose_by_validation
-from lerg_exporter.export.small_bundle import small_dataset
-from lerg_exporter.export.tuning import evaluate
+from lerg_exporter.exporting import pipeline, pruned_users
+from lerg_exporter.exporting.pipeline import ExportReport
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.pruned_users import PrunedUsers, choose_by_validation
+from lerg_exporter.exporting.small_bundle import small_dataset
+from lerg_exporter.exporting.tuning import evaluate
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lerg_edge.selection import SELECTORS
-from lerg_exporter.export.kinds.selectors import AUTO, CANDIDATES, PROGRAMS
-from lerg_exporter.export.selecting import choose
+from lerg_exporter.exporting.kinds.selectors import AUTO, CANDIDATES, PROGRAMS
+from lerg_exporter.exporting.selecting import choose
 
 
 def _choose(selector: str, scores: dict[str, float]) -> tuple[Any, dict[str, float]]:

@@ -14,9 +14,9 @@ import pytest
 
 from lerg_edge.errors import InputError
 from lerg_exporter.cli import main
-from lerg_exporter.export.config import RUN_SETTINGS, gathered, toml_text, values_of
-from lerg_exporter.export.options import EXPORT_SETTINGS, ExportOptions
-from lerg_exporter.export.reading import ReadingOptions
+from lerg_exporter.exporting.config import RUN_SETTINGS, gathered, toml_text, values_of
+from lerg_exporter.exporting.options import EXPORT_SETTINGS, ExportOptions
+from lerg_exporter.exporting.reading import ReadingOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = ("--dim", "64", "--retention", "1", "--set", "batch=4096", "--set", "codes=90")
@@ -254,7 +254,7 @@ def test_defaults_are_within_their_own_rules() -> None:
     assert set(values_of(ExportOptions())) == set(EXPORT_SETTINGS)
 
 
-@pytest.mark.parametrize("before", ["", "import lerg_exporter.export.stages;"])
+@pytest.mark.parametrize("before", ["", "import lerg_exporter.exporting.stages;"])
 def test_export_can_be_called_whatever_was_imported_before(before: str) -> None:
     code = f"{before}from lerg_exporter import ExportOptions, export; export(None, '/nowhere/below')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ from lerg_exporter import build_bundle
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.bundles.write import draft_bundle
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.trace import trace

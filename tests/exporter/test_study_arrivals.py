@@ -9,9 +9,9 @@ import pytest
 
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import InputError
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.progress import Silent
-from lerg_exporter.export.small_bundle import small_dataset
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_exporter.study import _arrivals
 from lerg_exporter.study._arrivals import arrivals_record, hold_out, most_touched
 from lerg_exporter.study._data import Source

@@ -10,7 +10,7 @@ import pytest
 from _studies import STUDY, write_study
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study import Study, StudyFileError, load_study
 from lerg_exporter.study._columns import COLUMNS
 from lerg_exporter.study._fields import FIELDS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from _studies import STUDY, record, write_study
 
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study import Outcome, Run, Store, Study, load_study, write_report
 from lerg_exporter.study._columns import shown, shown_with_spread
 from lerg_exporter.study._plots import drawable

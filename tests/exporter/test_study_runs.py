@@ -13,7 +13,7 @@ from _studies import STUDY, record, write_data, write_study
 
 from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter.cli import main
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study import _runs
 from lerg_exporter.study._store import Store, run_fingerprint
 

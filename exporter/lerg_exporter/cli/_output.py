@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lerg_exporter.bundles.summary import Rows
-from lerg_exporter.export.progress import Progress, Silent
+from lerg_exporter.exporting.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

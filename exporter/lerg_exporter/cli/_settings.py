@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from lerg_edge.errors import InputError, LergError, Speller
-from lerg_exporter.export.config import RUN_SETTINGS
-from lerg_exporter.export.settings import Setting
+from lerg_exporter.exporting.config import RUN_SETTINGS
+from lerg_exporter.exporting.settings import Setting
 
 __all__ = ["SettingsCommand", "given_options", "heading", "setting_options", "spelling"]
 

@@ -12,16 +12,16 @@ from lerg_exporter.bundles.summary import accuracy_rows, cost_rows, data_sentenc
 from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
 from lerg_exporter.cli._settings import SettingsCommand, given_options, heading, setting_options, spelling
-from lerg_exporter.export.config import RunSettings, gathered, toml_text, values_of
-from lerg_exporter.export.progress import Progress
-from lerg_exporter.export.saved_test import check_test_file, write_test_file
-from lerg_exporter.export.target import check_target
+from lerg_exporter.exporting.config import RunSettings, gathered, toml_text, values_of
+from lerg_exporter.exporting.progress import Progress
+from lerg_exporter.exporting.saved_test import check_test_file, write_test_file
+from lerg_exporter.exporting.target import check_target
 from lerg_runtime.cli.signals import at_once, telling
 
 if TYPE_CHECKING:
     from lerg_edge.data.interactions import Dataset
-    from lerg_exporter.export.pipeline import ExportReport
-    from lerg_exporter.export.tuning import Tuned
+    from lerg_exporter.exporting.pipeline import ExportReport
+    from lerg_exporter.exporting.tuning import Tuned
 
 __all__ = ["run"]
 
@@ -142,8 +142,8 @@ def _print_config(data: str | None, settings: RunSettings, *, tell: Progress, as
     from lerg_exporter.programs.quiet_imports import quiet_imports
 
     with at_once(), quiet_imports():
-        from lerg_exporter.export.pipeline import check_export
-        from lerg_exporter.export.resolving import resolved
+        from lerg_exporter.exporting.pipeline import check_export
+        from lerg_exporter.exporting.resolving import resolved
     dataset = None if data is None else _read(data, settings, tell=tell)
     plan = None if dataset is None else check_export(dataset, settings.options)
     options = resolved(settings.options, plan=plan, dataset=dataset)
@@ -161,7 +161,7 @@ def _inode(output: Path) -> int:
 
 def _read(data: str, settings: RunSettings, *, tell: Progress) -> Dataset:
     from lerg_edge.data.readers import BadRow, read_dataset
-    from lerg_exporter.export.data_report import described_data
+    from lerg_exporter.exporting.data_report import described_data
 
     shown = 0
 
@@ -200,7 +200,7 @@ def _export(
     from lerg_exporter.programs.quiet_imports import quiet_imports
 
     with at_once(), quiet_imports():
-        from lerg_exporter.export.pipeline import export
+        from lerg_exporter.exporting.pipeline import export
     return export(
         dataset,
         output,

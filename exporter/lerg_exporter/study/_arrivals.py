@@ -20,9 +20,9 @@ from scipy import sparse
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.errors import InputError
 from lerg_edge.metrics import ranking_metrics
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pipeline import export
-from lerg_exporter.export.tuning import RANKING, evaluate
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pipeline import export
+from lerg_exporter.exporting.tuning import RANKING, evaluate
 from lerg_exporter.study._data import Source
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Arrivals

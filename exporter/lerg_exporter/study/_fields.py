@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.options import EXPORT_SETTINGS, ExportOptions
+from lerg_exporter.exporting.options import EXPORT_SETTINGS, ExportOptions
 
 __all__ = ["FIELDS", "OPTION_NAMES", "SAME_AS_RETENTION", "SHARES", "checked", "options_of", "seeds_rule"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.settings import nearest
+from lerg_exporter.exporting.settings import nearest
 from lerg_exporter.study._fields import FIELDS, checked, seeds_rule
 from lerg_exporter.study._parse_report import read_columns, read_plots
 from lerg_exporter.study._problems import Problems, StudyFileError

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.settings import nearest
+from lerg_exporter.exporting.settings import nearest
 
 __all__ = ["Problems", "StudyFileError"]
 

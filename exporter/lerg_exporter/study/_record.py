@@ -17,9 +17,9 @@ import numpy as np
 
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import LergError
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pipeline import ExportReport
-from lerg_exporter.export.progress import Progress
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pipeline import ExportReport
+from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.study._data import Source
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder

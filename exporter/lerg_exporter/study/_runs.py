@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lerg_edge.errors import BudgetError, InputError, LergError
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pipeline import check_export, export
-from lerg_exporter.export.progress import Progress
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pipeline import check_export, export
+from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.study._arrivals import arrivals_record
 from lerg_exporter.study._data import Source, find_source, read_source
 from lerg_exporter.study._record import Stopwatch, record_of

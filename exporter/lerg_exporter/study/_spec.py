@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study._fields import options_of
 
 __all__ = ["PROTOCOLS", "Arrivals", "Cell", "Plot", "Study"]

@@ -12,7 +12,7 @@ from typing import Any
 from lerg_edge.errors import InputError
 from lerg_edge.selection import SELECTORS
 from lerg_edge.workdir import fingerprint
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study._files import write_whole
 from lerg_exporter.study._spec import Arrivals
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.contradictions import FLOAT_BITS, contradictions
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS, AUXILIARIES
-from lerg_exporter.export.kinds.recommenders import RECOMMENDERS, default_layers
-from lerg_exporter.export.kinds.selectors import AUTO
-from lerg_exporter.export.settings import Setting, faults_of, schema, setting
+from lerg_exporter.exporting.contradictions import FLOAT_BITS, contradictions
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS, AUXILIARIES
+from lerg_exporter.exporting.kinds.recommenders import RECOMMENDERS, default_layers
+from lerg_exporter.exporting.kinds.selectors import AUTO
+from lerg_exporter.exporting.settings import Setting, faults_of, schema, setting
 from lerg_exporter.programs.choice import LOWERINGS, PROPAGATIONS
 from lerg_exporter.programs.limits import ITEM_TABLES, LAYER_STORAGES
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.data.splits import cut
 from lerg_edge.data.synthetic import generate
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pipeline import export
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pipeline import export
 
 __all__ = ["build_bundle", "small_dataset"]
 

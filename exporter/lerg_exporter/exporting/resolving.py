@@ -12,13 +12,13 @@ import torch
 from lerg_edge.assigning.product import teacher_options
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.training.pretraining import training_device
-from lerg_exporter.export import stages
-from lerg_exporter.export.budget import Plan
-from lerg_exporter.export.config import values_of
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.reading import ReadingOptions
-from lerg_exporter.export.refitting import refits
+from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.config import values_of
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.reading import ReadingOptions
+from lerg_exporter.exporting.refitting import refits
 
 __all__ = ["config_of_bundle", "resolved"]
 

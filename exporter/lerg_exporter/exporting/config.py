@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lerg_edge.errors import InputError, Speller
-from lerg_exporter.export.options import EXPORT_SETTINGS, ExportOptions
-from lerg_exporter.export.reading import READING_SETTINGS, ReadingOptions
-from lerg_exporter.export.settings import GROUPS, Setting, nearest
+from lerg_exporter.exporting.options import EXPORT_SETTINGS, ExportOptions
+from lerg_exporter.exporting.reading import READING_SETTINGS, ReadingOptions
+from lerg_exporter.exporting.settings import GROUPS, Setting, nearest
 
 __all__ = ["RUN_SETTINGS", "RunSettings", "ThroughCommand", "gathered", "toml_text", "values_of"]
 

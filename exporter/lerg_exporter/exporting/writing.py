@@ -12,11 +12,11 @@ import torch
 from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_edge.training.options import Pretrained
 from lerg_exporter.bundles.write import Draft, write
-from lerg_exporter.export.budget import Plan
-from lerg_exporter.export.data_report import described_data, seen_beside
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.pruned_users import PrunedUsers
-from lerg_exporter.export.tuning import Tuned
+from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.data_report import described_data, seen_beside
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.pruned_users import PrunedUsers
+from lerg_exporter.exporting.tuning import Tuned
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime.bundle import Manifest
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS, SETTINGS
-from lerg_exporter.export.kinds.selectors import ROUNDING
-from lerg_exporter.export.settings import Setting
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS, SETTINGS
+from lerg_exporter.exporting.kinds.selectors import ROUNDING
+from lerg_exporter.exporting.settings import Setting
 from lerg_exporter.programs.choice import check_combination
 
 if TYPE_CHECKING:
-    from lerg_exporter.export.options import ExportOptions
+    from lerg_exporter.exporting.options import ExportOptions
 
 __all__ = ["FLOAT_BITS", "contradictions"]
 

@@ -11,15 +11,15 @@ from lerg_edge.training.options import Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import propagated, quantised
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.write import Draft, draft_bundle
-from lerg_exporter.export import stages
-from lerg_exporter.export.folded import folded
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS
-from lerg_exporter.export.kinds.selectors import AUTO, ROUNDING
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.progress import Progress
-from lerg_exporter.export.selecting import preferred
-from lerg_exporter.export.tuning import Tuned, retune
-from lerg_exporter.export.writing import ExportRun
+from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.folded import folded
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.kinds.selectors import AUTO, ROUNDING
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Progress
+from lerg_exporter.exporting.selecting import preferred
+from lerg_exporter.exporting.tuning import Tuned, retune
+from lerg_exporter.exporting.writing import ExportRun
 
 __all__ = ["refit", "refits", "shape_of"]
 

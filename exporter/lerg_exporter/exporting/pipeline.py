@@ -23,20 +23,20 @@ from lerg_edge.training.pretraining import propagated, quantised, training_devic
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.estimate import DataSizes
 from lerg_exporter.bundles.write import Draft, draft_bundle
-from lerg_exporter.export import stages
-from lerg_exporter.export.budget import Plan, choose_plan, pretraining_codes
-from lerg_exporter.export.data_report import seen_beside
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.progress import Progress, Silent
-from lerg_exporter.export.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
-from lerg_exporter.export.reading import ReadingOptions
-from lerg_exporter.export.refitting import refit, refits, shape_of
-from lerg_exporter.export.resolving import config_of_bundle
-from lerg_exporter.export.selecting import check_selection
-from lerg_exporter.export.target import check_target
-from lerg_exporter.export.threads import fixed_threads
-from lerg_exporter.export.tuning import RANKING, Tuned, evaluate, tune
-from lerg_exporter.export.writing import ExportRun
+from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.budget import Plan, choose_plan, pretraining_codes
+from lerg_exporter.exporting.data_report import seen_beside
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Progress, Silent
+from lerg_exporter.exporting.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
+from lerg_exporter.exporting.reading import ReadingOptions
+from lerg_exporter.exporting.refitting import refit, refits, shape_of
+from lerg_exporter.exporting.resolving import config_of_bundle
+from lerg_exporter.exporting.selecting import check_selection
+from lerg_exporter.exporting.target import check_target
+from lerg_exporter.exporting.threads import fixed_threads
+from lerg_exporter.exporting.tuning import RANKING, Tuned, evaluate, tune
+from lerg_exporter.exporting.writing import ExportRun
 from lerg_exporter.programs.quiet_imports import imported_meanwhile
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder, Manifest, save_state

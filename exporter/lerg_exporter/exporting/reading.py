@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lerg_edge.errors import InputError
-from lerg_exporter.export.settings import Setting, faults_of, schema, setting
+from lerg_exporter.exporting.settings import Setting, faults_of, schema, setting
 
 __all__ = ["READING_SETTINGS", "ReadingOptions"]
 

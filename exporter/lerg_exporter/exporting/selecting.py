@@ -14,9 +14,9 @@ from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.propagation.graph import normalised_bipartite
 from lerg_edge.pruning.placeholders import Placeholders, build_placeholders
 from lerg_edge.selection import Constraints, Selection, SelectionProblem, find_selector, select
-from lerg_exporter.export.budget import Plan
-from lerg_exporter.export.kinds.selectors import AUTO, CANDIDATES, PROGRAMS
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.kinds.selectors import AUTO, CANDIDATES, PROGRAMS
+from lerg_exporter.exporting.options import ExportOptions
 
 __all__ = [
     "Chosen",

@@ -27,13 +27,13 @@ from lerg_edge.training.contrast import Contrast
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import validation_cut, without_pruned
 from lerg_edge.workdir import WorkDir, fingerprint
-from lerg_exporter.export.budget import Plan
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS
-from lerg_exporter.export.kinds.recommenders import FULL_TABLE
-from lerg_exporter.export.kinds.selectors import AUTO
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.progress import Progress, Silent
-from lerg_exporter.export.selecting import choose, selected, selection_settings, validated
+from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.kinds.recommenders import FULL_TABLE
+from lerg_exporter.exporting.kinds.selectors import AUTO
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Progress, Silent
+from lerg_exporter.exporting.selecting import choose, selected, selection_settings, validated
 
 __all__ = [
     "Pruned",

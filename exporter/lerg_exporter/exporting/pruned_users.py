@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lerg_edge.data.interactions import Interactions
-from lerg_exporter.export.progress import Progress
-from lerg_exporter.export.tuning import RANKING, evaluate
+from lerg_exporter.exporting.progress import Progress
+from lerg_exporter.exporting.tuning import RANKING, evaluate
 from lerg_runtime import Recommender
 
 __all__ = ["OTHER_STAGE", "WAYS", "PrunedUsers", "choose_by_validation"]

@@ -16,11 +16,11 @@ from lerg_edge.selection import SELECTORS, Selection
 from lerg_edge.training.options import Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import propagated, validation_cut
 from lerg_edge.workdir import WorkDir, fingerprint
-from lerg_exporter.export.budget import Plan
-from lerg_exporter.export.kinds.selectors import AUTO
-from lerg_exporter.export.options import ExportOptions
-from lerg_exporter.export.selecting import choose, selected, selection_settings, validated
-from lerg_exporter.export.stages import Pruned
+from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.kinds.selectors import AUTO
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.selecting import choose, selected, selection_settings, validated
+from lerg_exporter.exporting.stages import Pruned
 
 __all__ = ["folded"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.workdir import WorkDir, fingerprint
-from lerg_exporter.export.progress import Progress
+from lerg_exporter.exporting.progress import Progress
 from lerg_runtime import EpochReport, FineTuneProgress, Recommender
 from lerg_runtime.bundle import State
 

@@ -10,8 +10,8 @@ from lerg_edge.errors import BudgetError
 from lerg_edge.pruning.placeholders import split_count
 from lerg_edge.training.options import default_codes
 from lerg_exporter.bundles.estimate import DataSizes, bundle_bytes, memory_plan
-from lerg_exporter.export.kinds.assignments import ASSIGNMENTS
-from lerg_exporter.export.options import ExportOptions
+from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_runtime.bundle import ModelShape
 from lerg_runtime.planning import MemoryPlan
 from lerg_runtime.sizes import format_size

@@ -1,0 +1,1 @@
+"""From interactions to a bundle: options, stages and what they leave behind."""
