@@ -19,6 +19,7 @@ from lerg_exporter.cli import main
 from lerg_exporter.exporting.data_report import described_data
 from lerg_exporter.exporting.saved_test import check_test_file, write_test_file
 from lerg_runtime import InputError, InteractionsFile, Recommender
+from lerg_runtime.cli import main as edge_main
 
 SMALL = (
     "--set",
@@ -118,6 +119,9 @@ def test_nothing_of_the_data_is_recommended_and_the_figure_can_be_repeated(
         disliked = [(user, item) for user, item, value in rows() if value == 1]
         with pytest.raises(InputError, match="80 are pairs that the bundle has seen already"):
             recommender.evaluate(disliked)
+    with pytest.raises(SystemExit):
+        edge_main(["evaluate", str(made.bundle), "--test", str(saved)])
+    assert "give --rating-threshold 4" in capsys.readouterr().err
 
 
 @pytest.mark.native

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lerg_runtime._threads import MAX_THREADS
+from lerg_runtime.cli._output import note
 from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import parse_size
@@ -22,6 +23,7 @@ __all__ = [
     "memory_budget_option",
     "ranking_length",
     "reading_options",
+    "tell_of_threshold",
     "threads_option",
     "unknown_ids",
 ]
@@ -111,6 +113,17 @@ def reading_options(command: Any) -> Any:
         metavar="RATING",
         help="Rows of a table rated below this are no positives; their number is told.",
     )(command)
+
+
+def tell_of_threshold(given: float | None, recommender: Recommender) -> None:
+    """A note where the export compared ratings with a threshold and this command was given none."""
+    data = recommender.manifest.document.get("data")
+    known = data.get("rating_threshold") if isinstance(data, dict) else None
+    if given is None and isinstance(known, int | float):
+        note(
+            f"The bundle was made with --rating-threshold {known:g} and none is given here: every row "
+            f"counts as a positive. If the file has ratings, give --rating-threshold {known:g}."
+        )
 
 
 @contextmanager

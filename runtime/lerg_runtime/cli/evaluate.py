@@ -15,6 +15,7 @@ from lerg_runtime.cli._options import (
     memory_budget_option,
     ranking_length,
     reading_options,
+    tell_of_threshold,
     threads_option,
     unknown_ids,
 )
@@ -75,6 +76,7 @@ def evaluate(
         progress("evaluate") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):
+        tell_of_threshold(rating_threshold, recommender)
         k = ranking_length(k, recommender)
         metrics = recommender.evaluate(
             test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show

@@ -18,6 +18,7 @@ from lerg_runtime.cli._options import (
     json_option,
     memory_budget_option,
     reading_options,
+    tell_of_threshold,
     threads_option,
     unknown_ids,
 )
@@ -120,6 +121,7 @@ def finetune(
         progress("fine-tune") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):
+        tell_of_threshold(rating_threshold, recommender)
 
         def on_progress(event: FineTuneProgress) -> None:
             done = (event.epoch - 1) * event.steps + event.step
