@@ -19,7 +19,7 @@ from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.bundles.stock_android import JAVA_DTYPES, check_android, registered_operators
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
-from lerg_exporter.programs.portable import graph as portable_graph
+from lerg_exporter.programs.portable import recommend as portable_recommend
 from lerg_exporter.programs.portable.constants import stored_index
 from lerg_exporter.programs.trace import Program, trace
 from lerg_runtime.bundle import pack
@@ -220,7 +220,7 @@ def test_rows_that_are_no_numbers_are_no_candidates(ranking: Any) -> None:
 def test_more_items_than_keys_tell_apart_are_refused(
     make_model: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portable_graph, "_MOST_ITEMS", 49)
+    monkeypatch.setattr(portable_recommend, "_MOST_ITEMS", 49)
     with pytest.raises(InputError, match=r"50 items .* up to 49; use --lowering native"):
         methods_of(make_model(), LIMITS, lowering="portable")
 

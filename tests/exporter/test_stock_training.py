@@ -16,7 +16,7 @@ SCRIPT = """
 import ctypes, json, sys, tempfile
 from pathlib import Path
 import numpy as np, torch
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
 from conftest import random_model
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.choice import methods_of

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_ignored_signals_stay_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def minded() -> Iterator[None]:
+    """No signal is ignored, as those of a shell's background jobs are."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in WORDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("minded")
 @pytest.mark.parametrize("number", WORDS)
 def test_what_a_signal_left_is_told(
     shell: Shell, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals

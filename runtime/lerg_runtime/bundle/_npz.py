@@ -38,7 +38,7 @@ _END = struct.Struct("<4s4H2LH")
 _MAX_DIRECTORY_BYTES = 64 * 1024
 _LOCAL_HEADER_BYTES = 30
 _PLAIN_VERSION = 20  # of the format: deflate, and neither zip64 nor encryption
-_HARMLESS_FLAGS = 0x806  # how hard the deflater tried, and that names are UTF-8
+_HARMLESS_FLAGS = 0x80E  # how hard the deflater tried, sizes behind the data, and names in UTF-8
 
 
 def smallest_unsigned(largest: int) -> str:
