@@ -27,7 +27,7 @@ _OPEN = """
 import json, sys, time
 began = time.perf_counter()
 from lerg_runtime import Recommender
-from lerg_runtime._memory import peak_resident_bytes
+from lerg_runtime.engine._resident import peak_resident_bytes
 imported = time.perf_counter()
 recommender = Recommender.open(sys.argv[1])
 opened = time.perf_counter()

@@ -42,6 +42,17 @@ FLOORS = {
         "study",
         "cli",
     ),
+    "lerg_runtime": (
+        "errors _limits",
+        "reading sizes",
+        "bundle interactions_file",
+        "engine pairs planning",
+        "golden programs serving",
+        "learning",
+        "_arguments recommender",
+        "cli",
+        "__main__",
+    ),
 }
 
 

@@ -19,25 +19,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "architecture.svg"
 
-# The runtime's modules lie side by side in one folder; these are its floors, from the ground up.
+# The compiled module, on the runtime's ground floor.
 NATIVE = "_native"
-INNER = "serving and learning"
-RUNTIME = (("errors sizes", NATIVE), ("bundle reading interactions_file",), (INNER,),
-           ("recommender", "planning golden programs"), ("cli",))  # fmt: skip
-CAPTIONS = {
-    "errors sizes": "What goes wrong, and sizes as people write them.",
-    NATIVE: "C++: the check of a program's plan, ExecuTorch under a budget, kernels.",
-    "bundle reading interactions_file": "The format, read and written; files of interactions.",
-    INNER: "_*.py: the memory plan, who may use what, programs run, steps made.",
-    "recommender": "The Python API: open, recommend, fine-tune, save.",
-    "planning golden programs": "For whoever makes bundles: plans and checks.",
-    "cli": "lerg-edge: the device's commands.",
-}
+NATIVE_CAPTION = "C++: the check of a program's plan, ExecuTorch under a budget, kernels."
 
 FLOOR, GAP, TOP, HEADING = 80, 30, 164, 64
 INK, FAINT, PAPER = "#1d2733", "#5b6878", "#ffffff"
 COLOURS = {"lerg_edge": "#e8f1e4", "lerg_exporter": "#fdf0dc", "lerg_runtime": "#e3ecf8"}
-COLUMNS = {"lerg_edge": (20, 410), "lerg_exporter": (470, 460), "lerg_runtime": (970, 290)}
+COLUMNS = {"lerg_edge": (20, 410), "lerg_exporter": (470, 460), "lerg_runtime": (970, 420)}
 HEADINGS = {
     "lerg_edge": "the method · torch, scipy",
     "lerg_exporter": "from a model to a bundle · ExecuTorch's exporter",
@@ -85,22 +74,11 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def runtime_room(module: str) -> str:
-    """The room of RUNTIME that a module of the runtime belongs to."""
-    head = module.split(".")[0]
-    for room in (room for floor in RUNTIME for room in floor):
-        if head in room.split():
-            return room
-    return INNER if head.startswith("_") and not head.startswith("__") else ""
-
-
 def arrows(package: str, folder: Path, floors: tuple[tuple[str, ...], ...]) -> dict[str, set[str]]:
     """The other rooms that each takes from, but for what follows from the rest, and for the ground floor."""
     rooms = [room for floor in floors for room in floor]
 
     def room_of(module: str) -> str:
-        if package == "lerg_runtime":
-            return runtime_room(module)
         return next((room for room in rooms if f"{module}.".startswith(f"{room}.")), "")
 
     height = {room: level for level, floor in enumerate(floors) for room in floor}
@@ -156,7 +134,7 @@ def column(package: str, floors: tuple[tuple[str, ...], ...], taken: Mapping[str
         start = left + 10 + (14 * len(through) + 4 if through else 0)
         share = (left + width - 10 - start + 10) // len(floor)
         for place, room in enumerate(floor):
-            text = CAPTIONS[room] if package == "lerg_runtime" else caption(folder, room)
+            text = NATIVE_CAPTION if room == NATIVE else caption(folder, room)
             rooms[room] = Room(room, text, start + place * share, y, share - 10)
     ways = []
     for a in sorted(taken):
@@ -193,7 +171,7 @@ def arrow(points: Iterable[tuple[int, int]], *, bold: bool = False) -> str:
 
 def drawn_room(room: Room) -> list[str]:
     name = room.name.removeprefix("programs.") if room.name.startswith("programs.") else room.name
-    names = textwrap.wrap(name if name == INNER else " · ".join(name.split()), room.width * 10 // 72)
+    names = textwrap.wrap(name, room.width * 10 // 72)
     lines = textwrap.wrap(room.caption, (room.width - 8) * 10 // 53)
     if len(names) + len(lines) > 5:
         lines = [*lines[: 4 - len(names)], lines[4 - len(names)].rstrip(" ,.:") + " …"]
@@ -240,10 +218,13 @@ def picture() -> str:
     places, listed = literal(layering, "PLACES"), literal(layering, "FLOORS")
     assert isinstance(places, dict)
     assert isinstance(listed, dict)
-    floors = {
-        package: tuple(tuple(floor.split()) for floor in listed.get(package, ())) for package in COLUMNS
-    }
-    floors["lerg_runtime"] = RUNTIME
+    floors: dict[str, tuple[tuple[str, ...], ...]] = {}
+    for package in COLUMNS:
+        drawn = (
+            tuple(room for room in floor.split() if not room.startswith("_")) for floor in listed[package]
+        )
+        floors[package] = tuple(filter(None, drawn))
+    floors["lerg_runtime"] = ((*floors["lerg_runtime"][0], NATIVE), *floors["lerg_runtime"][1:])
     tallest = max(len(each) for each in floors.values())
     ground = TOP + HEADING + tallest * (FLOOR + GAP) - GAP
     bottom = ground + 14
@@ -270,7 +251,7 @@ def picture() -> str:
     parts.append(arrow([(exporter_left, level), (edge_left + edge_width + 2, level)], bold=True))
     right = exporter_left + exporter_width
     parts.append(arrow([(right, level), (COLUMNS["lerg_runtime"][0] - 2, level)], bold=True))
-    width, height = 1280, bottom + 40
+    width, height = 1410, bottom + 40
     note = (
         "Arrows point to what is imported, and are read off the sources. Left out: what follows from others, "
         "and arrows to the ground floor."

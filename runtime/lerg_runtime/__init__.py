@@ -22,11 +22,7 @@ TYPE_CHECKING = False  # of typing, whose import a command would wait for before
 if TYPE_CHECKING:
     from typing import Any
 
-    from lerg_runtime._engine import kernels_path
-    from lerg_runtime._finetune import EpochReport, FineTuneProgress, FineTuneReport
-    from lerg_runtime._metrics import Metrics
-    from lerg_runtime._plan import MemoryPlan, Phase, PlanItem
-    from lerg_runtime._profile import Profile
+    from lerg_runtime.engine._engine import kernels_path
     from lerg_runtime.errors import (
         BudgetError,
         BundleError,
@@ -36,7 +32,11 @@ if TYPE_CHECKING:
         UnsyncedError,
     )
     from lerg_runtime.interactions_file import InteractionsFile
+    from lerg_runtime.learning._training import EpochReport, FineTuneProgress, FineTuneReport
+    from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
     from lerg_runtime.recommender import Recommender
+    from lerg_runtime.serving._metrics import Metrics
+    from lerg_runtime.serving._profile import Profile
 
 __all__ = [
     "BudgetError",
@@ -61,21 +61,21 @@ __all__ = [
 _MODULES = {
     "BudgetError": "errors",
     "BundleError": "errors",
-    "EpochReport": "_finetune",
-    "FineTuneProgress": "_finetune",
-    "FineTuneReport": "_finetune",
+    "EpochReport": "learning._training",
+    "FineTuneProgress": "learning._training",
+    "FineTuneReport": "learning._training",
     "InputError": "errors",
     "InteractionsFile": "interactions_file",
     "LergRuntimeError": "errors",
-    "MemoryPlan": "_plan",
-    "Metrics": "_metrics",
-    "Phase": "_plan",
-    "PlanItem": "_plan",
-    "Profile": "_profile",
+    "MemoryPlan": "planning",
+    "Metrics": "serving._metrics",
+    "Phase": "planning",
+    "PlanItem": "planning",
+    "Profile": "serving._profile",
     "Recommender": "recommender",
     "UnknownIdError": "errors",
     "UnsyncedError": "errors",
-    "kernels_path": "_engine",
+    "kernels_path": "engine._engine",
 }
 _SUBMODULES = ("bundle", "errors", "golden", "interactions_file", "recommender", "sizes")
 

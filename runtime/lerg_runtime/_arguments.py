@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lerg_runtime.bundle._limits import MAX_CANDIDATES
+from lerg_runtime._limits import MAX_CANDIDATES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.errors import InputError
 

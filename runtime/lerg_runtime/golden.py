@@ -20,10 +20,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lerg_runtime._engine import Engine
 from lerg_runtime.bundle import BundleFolder, ProgramSpec, TensorSpec
 from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.bundle._trust import Trust
+from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BundleError, LergRuntimeError
 
 __all__ = ["HALF_TOLERANCE", "TOLERANCE", "check_golden", "mismatches", "sample_positions"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lerg_runtime._engine import native
+from lerg_runtime.engine._engine import native
 
 __all__ = ["build_info", "check_program", "open_program", "operator_signatures"]
 

@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime import _evaluate, _learning, _profile, _recommend
 from lerg_runtime._arguments import batch_size, candidates, ranking_length, whole
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._finetune import FineTuneReport, OnEpoch, OnProgress
-from lerg_runtime._memory import resident_bytes
-from lerg_runtime._metrics import Metrics
-from lerg_runtime._optimiser import OptimiserOptions
-from lerg_runtime._pairs import OnUnknown, Pairs, check_on_unknown, index_of
-from lerg_runtime._plan import MemoryPlan
-from lerg_runtime._threads import choose_threads, use_threads
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._trust import Trust
+from lerg_runtime.engine._resident import resident_bytes
+from lerg_runtime.engine._threads import choose_threads, use_threads
 from lerg_runtime.errors import InputError, LergRuntimeError
+from lerg_runtime.learning import _finetune
+from lerg_runtime.learning._optimiser import OptimiserOptions
+from lerg_runtime.learning._training import FineTuneReport, OnEpoch, OnProgress
+from lerg_runtime.pairs._resolved import OnUnknown, Pairs, check_on_unknown, index_of
+from lerg_runtime.planning._phases import MemoryPlan
+from lerg_runtime.serving import _evaluate, _profile, _recommend
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._metrics import Metrics
 from lerg_runtime.sizes import parse_size
 
 __all__ = ["Recommender"]
@@ -299,7 +300,7 @@ class Recommender:
             LergRuntimeError: it is being fine-tuned or profiled already, or the loss is no number any more.
         """
         bundle = self._open
-        options = _learning.FineTuneOptions(
+        options = _finetune.FineTuneOptions(
             epochs=whole(epochs, "epochs", least=1),
             batch=batch_size(self.manifest, batch),
             optimiser=OptimiserOptions.choose(
@@ -312,7 +313,7 @@ class Recommender:
         check_on_unknown(on_unknown)
         with bundle.desk.turn("fine-tuned"):
             # The pairs have no name here, so that they are freed where they are not needed any more.
-            return _learning.finetune(
+            return _finetune.finetune(
                 bundle,
                 None if interactions is None else bundle.resolved(interactions, on_unknown, low_will_do=True),
                 options,

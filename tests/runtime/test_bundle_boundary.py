@@ -348,7 +348,7 @@ def test_a_fault_of_this_program_is_not_called_damage(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     """Outside the boundary nothing is converted."""
-    monkeypatch.setattr("lerg_runtime._core.plan_memory", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("lerg_runtime.serving._core.plan_memory", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         Recommender.open(tiny_bundle)
     status, _, err = shell("recommend", tiny_bundle, "--user", USER)

@@ -12,8 +12,8 @@ from _shell import Shell
 from _tiny import TinyModel, others, raw_ids, write_tiny
 
 from lerg_runtime import BudgetError, BundleError, InputError, InteractionsFile, Recommender
+from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle import BundleFolder, State, save_state
-from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._npz import npz_bytes
 from lerg_runtime.bundle._state import encode_state
 

@@ -14,9 +14,9 @@ from _tiny import TinyModel, raw_ids, write_tiny
 from scipy import sparse
 
 from lerg_runtime import InputError, Recommender, UnknownIdError
-from lerg_runtime._pair_keys import PairKeys
-from lerg_runtime._pairs import ResolvedPairs, resolve_pairs
 from lerg_runtime.errors import BudgetError
+from lerg_runtime.pairs._keys import PairKeys
+from lerg_runtime.pairs._resolved import ResolvedPairs, resolve_pairs
 from lerg_runtime.reading._columns import ColumnNames
 
 USERS = raw_ids("integer", 30, prefix="user")

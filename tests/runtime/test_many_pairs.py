@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from _tiny import tiny_model, write_tiny
 
-from lerg_runtime import InteractionsFile, Recommender, _learning
-from lerg_runtime._finetune import TrainingRun
+from lerg_runtime import InteractionsFile, Recommender
 from lerg_runtime.errors import BudgetError
+from lerg_runtime.learning import _finetune
+from lerg_runtime.learning._training import TrainingRun
 
 USERS, ITEMS, PAIRS = 600, 500, 120_000
 LEEWAY = 512 * 1024
@@ -30,7 +31,7 @@ def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*arguments: Any, **options: Any) -> TrainingRun:
         return TrainingRun((), 0, False)
 
-    monkeypatch.setattr(_learning, "train", train)
+    monkeypatch.setattr(_finetune, "train", train)
 
 
 def unseen(bundle: Path, count: int) -> list[tuple[Any, Any]]:

@@ -10,7 +10,8 @@ import pytest
 from _tiny import TinyModel, others, raw_ids, tiny_model, write_tiny
 
 from lerg_runtime import BudgetError, Recommender
-from lerg_runtime._plan import Phase, PlanItem, check_phase
+from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._phases import Phase, PlanItem
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
 NEW = [(USERS[0], ITEMS[1]), (USERS[7], ITEMS[30])]

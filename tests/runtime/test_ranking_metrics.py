@@ -7,8 +7,8 @@ import pytest
 from _oracles import by_definition
 from numpy.typing import ArrayLike
 
-from lerg_runtime._metrics import RankingSums
 from lerg_runtime.bundle import Interactions
+from lerg_runtime.serving._metrics import RankingSums
 
 
 def wanted_pairs(users: ArrayLike, items: ArrayLike, *, item_count: int) -> Interactions:

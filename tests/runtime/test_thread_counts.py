@@ -11,7 +11,7 @@ from _shell import Shell
 from _tiny import raw_ids
 
 from lerg_runtime import InputError, Recommender, _native
-from lerg_runtime._threads import choose_threads, usable_processors
+from lerg_runtime.engine._threads import choose_threads, usable_processors
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
 

@@ -13,8 +13,8 @@ from _oracles import by_definition, reseal
 from _real import RealBundle
 
 from lerg_runtime import BudgetError, BundleError, Recommender, _native, kernels_path
-from lerg_runtime._engine import LoadedMethod
 from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.engine._engine import LoadedMethod
 
 pytestmark = pytest.mark.native
 
@@ -244,7 +244,7 @@ def test_a_method_that_no_scratch_satisfies_is_loaded_again_once(real: RealBundl
 DEVICE = """
 import json, sys
 from lerg_runtime import Recommender
-from lerg_runtime._memory import peak_resident_bytes, resident_bytes
+from lerg_runtime.engine._resident import peak_resident_bytes, resident_bytes
 
 rec = Recommender.open(sys.argv[1])
 ids, _ = rec.recommend("user\\u00e90001", k=20)

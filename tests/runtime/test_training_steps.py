@@ -9,10 +9,10 @@ import pytest
 from _tiny import TinyModel, write_tiny
 
 from lerg_runtime import InputError
-from lerg_runtime._negatives import Negatives
-from lerg_runtime._optimiser import OptimiserOptions, Updater
-from lerg_runtime._training_set import TrainingSet
 from lerg_runtime.bundle import BundleFolder, FineTuneDefaults
+from lerg_runtime.learning._negatives import Negatives
+from lerg_runtime.learning._optimiser import OptimiserOptions, Updater
+from lerg_runtime.learning._training_set import TrainingSet
 
 
 @pytest.fixture

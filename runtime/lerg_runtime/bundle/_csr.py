@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime.bundle._limits import MAX_PAIRS
+from lerg_runtime._limits import MAX_PAIRS
 from lerg_runtime.bundle._npz import Allocate, smallest_unsigned
 from lerg_runtime.errors import BundleError
 

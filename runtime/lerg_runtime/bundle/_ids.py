@@ -17,7 +17,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
-from lerg_runtime.bundle._limits import MAX_ID_BYTES
+from lerg_runtime._limits import MAX_ID_BYTES
 from lerg_runtime.errors import BundleError
 
 __all__ = ["IdMap", "IntegerIds", "RawId", "TextIds", "ids_from_values"]

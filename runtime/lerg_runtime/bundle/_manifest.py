@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._fields import Fields, parse_json
-from lerg_runtime.bundle._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lerg_runtime._limits import MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.bundle._limits import MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
 from lerg_runtime.bundle._boundary import (
     FileStamp,
     check_folder,
@@ -23,7 +24,6 @@ from lerg_runtime.bundle._boundary import (
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
 from lerg_runtime.bundle._csr import Interactions, decode_interactions
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
-from lerg_runtime.bundle._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._npz import Allocate, NpzReader
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint

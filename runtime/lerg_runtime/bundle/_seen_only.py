@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lerg_runtime._limits import MAX_PAIRS
 from lerg_runtime.bundle._csr import Interactions, encode_interactions
-from lerg_runtime.bundle._limits import MAX_PAIRS
 from lerg_runtime.errors import BundleError
 
 __all__ = ["SEEN_ONLY", "SeenOnly", "check_disjoint", "encode_seen_only"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lerg_runtime._limits import MAX_CODES, MAX_DIM, MAX_ENTITIES, MAX_LAYERS, MAX_PAIRS
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.bundle._limits import MAX_CODES, MAX_DIM, MAX_ENTITIES, MAX_LAYERS, MAX_PAIRS
 from lerg_runtime.bundle._packing import FLOAT_BITS, PACKED_DTYPES, packed_shape
 from lerg_runtime.errors import BundleError
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
-from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._npz import Allocate, NpzReader, npz_bytes
 from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.bundle._shape import ModelShape

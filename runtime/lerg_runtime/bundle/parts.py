@@ -5,10 +5,10 @@ Files are opened and replaced by the rules of `docs/bundle-format.md`: plain fil
 
 from __future__ import annotations
 
+from lerg_runtime._limits import MAX_CHECKSUMS_BYTES
 from lerg_runtime.bundle._boundary import open_regular, read_bounded, reading
 from lerg_runtime.bundle._csr import encode_interactions
 from lerg_runtime.bundle._files import named_in_errors, replace_file, write_synced
-from lerg_runtime.bundle._limits import MAX_CHECKSUMS_BYTES
 from lerg_runtime.bundle._npz import npz_bytes
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import CHECKSUMS_FILE

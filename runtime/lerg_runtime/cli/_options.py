@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from lerg_runtime._threads import MAX_THREADS
 from lerg_runtime.cli._output import note
+from lerg_runtime.engine._threads import MAX_THREADS
 from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import parse_size

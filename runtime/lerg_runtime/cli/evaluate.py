@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from lerg_runtime._metrics import Metrics
 from lerg_runtime.cli._options import (
     SKIP_UNKNOWN,
     input_file,
@@ -23,6 +22,7 @@ from lerg_runtime.cli._output import note, print_json, progress
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.recommender import Recommender
+from lerg_runtime.serving._metrics import Metrics
 
 __all__ = ["evaluate"]
 

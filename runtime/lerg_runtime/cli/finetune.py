@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from lerg_runtime._finetune import FineTuneProgress, FineTuneReport
-from lerg_runtime._optimiser import OPTIMISERS
-from lerg_runtime.bundle._limits import MAX_CANDIDATES
+from lerg_runtime._limits import MAX_CANDIDATES
 from lerg_runtime.bundle._state import STATE_FILE, state_stamp
 from lerg_runtime.cli._options import (
     SKIP_UNKNOWN,
@@ -26,6 +24,8 @@ from lerg_runtime.cli._output import note, print_json, progress
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.cli.signals import telling
 from lerg_runtime.interactions_file import InteractionsFile
+from lerg_runtime.learning._optimiser import OPTIMISERS
+from lerg_runtime.learning._training import FineTuneProgress, FineTuneReport
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.sizes import format_size
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from lerg_runtime._memory import Uncounted, measure_uncounted
-from lerg_runtime._plan import MemoryPlan, Workload, plan_memory
-from lerg_runtime._threads import choose_threads
 from lerg_runtime.bundle import BundleFolder, State
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.cli._options import json_option
 from lerg_runtime.cli._output import print_json, print_table
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
+from lerg_runtime.engine._resident import Uncounted, measure_uncounted
+from lerg_runtime.engine._threads import choose_threads
+from lerg_runtime.planning._phases import MemoryPlan, Workload
+from lerg_runtime.planning._plan import plan_memory
 from lerg_runtime.sizes import format_size
 
 __all__ = ["info"]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from lerg_runtime._profile import Profile
 from lerg_runtime.cli._options import (
     json_option,
     k_option,
@@ -18,6 +17,7 @@ from lerg_runtime.cli._options import (
 from lerg_runtime.cli._output import print_json, print_table, progress
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.recommender import Recommender
+from lerg_runtime.serving._profile import Profile
 from lerg_runtime.sizes import format_size
 
 __all__ = ["profile"]

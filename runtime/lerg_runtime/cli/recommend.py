@@ -12,7 +12,6 @@ from typing import Any, TextIO
 import click
 import numpy as np
 
-from lerg_runtime._pairs import index_of, unknown_id
 from lerg_runtime.bundle import IdMap
 from lerg_runtime.cli._options import (
     json_option,
@@ -25,6 +24,7 @@ from lerg_runtime.cli._options import (
 from lerg_runtime.cli._output import note, print_json, print_table, progress, whole_file
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.errors import UnknownIdError
+from lerg_runtime.pairs._resolved import index_of, unknown_id
 from lerg_runtime.recommender import Recommender
 
 __all__ = ["recommend"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
-from lerg_runtime.bundle._limits import MAX_ID_BYTES
+from lerg_runtime._limits import MAX_ID_BYTES
 from lerg_runtime.errors import InputError
 from lerg_runtime.reading._layout import BLANKS, Layout
 from lerg_runtime.reading._text import MAX_ROW

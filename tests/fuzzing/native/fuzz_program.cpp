@@ -9,8 +9,8 @@
 #include <random>
 
 #include "program_fields.h"
-#include "session.h"
-#include "session_types.h"
+#include "session/session.h"
+#include "session/types.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

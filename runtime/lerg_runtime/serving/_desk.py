@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lerg_runtime._lanes import Lanes
-from lerg_runtime._serving import Serving
-from lerg_runtime._snapshot import Snapshot
 from lerg_runtime.errors import BudgetError, LergRuntimeError
+from lerg_runtime.serving._lanes import Lanes
+from lerg_runtime.serving._snapshot import Snapshot
+from lerg_runtime.serving._tables import Serving
 
 __all__ = ["Desk"]
 

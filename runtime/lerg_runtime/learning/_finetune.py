@@ -7,9 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._disliking import Disliked
-from lerg_runtime._finetune import (
+from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._npz import Allocate
+from lerg_runtime.bundle._state import State
+from lerg_runtime.errors import InputError
+from lerg_runtime.learning._disliking import Disliked
+from lerg_runtime.learning._negatives import Negatives
+from lerg_runtime.learning._optimiser import OptimiserOptions
+from lerg_runtime.learning._training import (
     EpochReport,
     FineTuneProgress,
     FineTuneReport,
@@ -17,17 +23,11 @@ from lerg_runtime._finetune import (
     OnProgress,
     train,
 )
-from lerg_runtime._negatives import Negatives
-from lerg_runtime._optimiser import OptimiserOptions
-from lerg_runtime._pairs import ResolvedPairs
-from lerg_runtime._plan import check_phase, finetune_changes
-from lerg_runtime._snapshot import Snapshot
-from lerg_runtime._training_set import TrainingSet
-from lerg_runtime.bundle._csr import Interactions
-from lerg_runtime.bundle._limits import MAX_LOCAL_INTERACTIONS
-from lerg_runtime.bundle._npz import Allocate
-from lerg_runtime.bundle._state import State
-from lerg_runtime.errors import InputError
+from lerg_runtime.learning._training_set import TrainingSet
+from lerg_runtime.pairs._resolved import ResolvedPairs
+from lerg_runtime.planning._fitting import check_phase, finetune_changes
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._snapshot import Snapshot
 
 __all__ = ["FineTuneOptions", "finetune"]
 

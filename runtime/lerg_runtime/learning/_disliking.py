@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._pairs import ResolvedPairs
-from lerg_runtime._snapshot import Snapshot
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._state import State
+from lerg_runtime.pairs._resolved import ResolvedPairs
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._snapshot import Snapshot
 
 __all__ = ["Disliked", "sorted_pairs"]
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lerg_runtime._engine import Engine
-from lerg_runtime._user_rows import gathered_shape
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
+from lerg_runtime.planning._sizes import gathered_shape
 
 __all__ = ["Lane", "Lanes"]
 

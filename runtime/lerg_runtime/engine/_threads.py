@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from lerg_runtime._engine import native
+from lerg_runtime.engine._engine import native
 from lerg_runtime.errors import InputError
 
 __all__ = ["MAX_THREADS", "choose_threads", "usable_processors", "use_threads"]

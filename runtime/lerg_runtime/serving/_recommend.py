@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._given_pairs import id_list
-from lerg_runtime._pairs import OnUnknown, check_on_unknown, unknown_id
-from lerg_runtime._serving import Piece
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.errors import InputError, UnknownIdError
+from lerg_runtime.pairs._given import id_list
+from lerg_runtime.pairs._resolved import OnUnknown, check_on_unknown, unknown_id
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._tables import Piece
 
 __all__ = ["for_history", "for_users", "raw_items"]
 

@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime._desk import Desk
-from lerg_runtime._engine import Engine
-from lerg_runtime._lanes import Lane, Lanes
-from lerg_runtime._pairs import OnUnknown, Pairs, ResolvedPairs, resolve_pairs
-from lerg_runtime._plan import MemoryPlan, Share, Workload, check_phase, plan_memory, share_out
-from lerg_runtime._serving import Serving
-from lerg_runtime._snapshot import Snapshot
 from lerg_runtime.bundle import copy_bundle, save_state
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State
+from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
+from lerg_runtime.pairs._resolved import OnUnknown, Pairs, ResolvedPairs, resolve_pairs
+from lerg_runtime.planning._fitting import Share, check_phase, share_out
+from lerg_runtime.planning._phases import MemoryPlan, Workload
+from lerg_runtime.planning._plan import plan_memory
+from lerg_runtime.serving._desk import Desk
+from lerg_runtime.serving._lanes import Lane, Lanes
+from lerg_runtime.serving._snapshot import Snapshot
+from lerg_runtime.serving._tables import Serving
 
 __all__ = ["OpenBundle"]
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._engine import native
-from lerg_runtime._memory import peak_resident_bytes
-from lerg_runtime._plan import check_phase
-from lerg_runtime._user_rows import UserRows, gathered_shape
+from lerg_runtime.engine._engine import native
+from lerg_runtime.engine._resident import peak_resident_bytes
+from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._sizes import gathered_shape
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._user_rows import UserRows
 
 __all__ = ["Latency", "MethodProfile", "Profile", "profile"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime._engine import Engine, native
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.engine._engine import Engine, native
 
 __all__ = ["Negatives"]
 

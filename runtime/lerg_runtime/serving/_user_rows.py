@@ -10,17 +10,11 @@ from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._shape import ModelShape
 
-__all__ = ["UserRows", "gathered_shape"]
+__all__ = ["UserRows"]
 
-_ITEMS_AT_ONCE = 512
 _PAIRS_AT_ONCE = 1 << 16
 
 _Allocate = Callable[[tuple[int, ...], str], np.ndarray]
-
-
-def gathered_shape(shape: ModelShape) -> tuple[int, int]:
-    """Of the memory in which rows of items stand while they are added up."""
-    return min(_ITEMS_AT_ONCE, shape.items), shape.dim
 
 
 class UserRows:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lerg_runtime._pair_keys import found_in
 from lerg_runtime.errors import InputError
 from lerg_runtime.interactions_file import InteractionsFile, PairChunk
+from lerg_runtime.pairs._keys import found_in
 from lerg_runtime.reading._columns import ColumnNames
 from lerg_runtime.reading._rows import BadRow
 from lerg_runtime.reading._times import Moments

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime._engine import Engine, LoadedMethod, native
-from lerg_runtime._negatives import Negatives
-from lerg_runtime._optimiser import OptimiserOptions, Updater
-from lerg_runtime._training_set import TrainingSet
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.engine._engine import Engine, LoadedMethod, native
 from lerg_runtime.errors import LergRuntimeError
+from lerg_runtime.learning._negatives import Negatives
+from lerg_runtime.learning._optimiser import OptimiserOptions, Updater
+from lerg_runtime.learning._training_set import TrainingSet
 
 __all__ = ["EpochReport", "FineTuneProgress", "FineTuneReport", "OnEpoch", "OnProgress", "train"]
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lerg_runtime._given_pairs import pair_blocks
-from lerg_runtime._pair_keys import PairKeys
-from lerg_runtime._verdicts import last_words
 from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.errors import BudgetError, InputError, UnknownIdError
 from lerg_runtime.interactions_file import InteractionsFile, PairChunk
+from lerg_runtime.pairs._given import pair_blocks
+from lerg_runtime.pairs._keys import PairKeys
+from lerg_runtime.pairs._verdicts import last_words
 from lerg_runtime.reading._columns import ColumnNames
 from lerg_runtime.sizes import format_size
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime._engine import Engine
-from lerg_runtime._lanes import Lanes
-from lerg_runtime._snapshot import Snapshot
-from lerg_runtime._user_rows import UserRows
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.engine._engine import Engine
+from lerg_runtime.serving._lanes import Lanes
+from lerg_runtime.serving._snapshot import Snapshot
+from lerg_runtime.serving._user_rows import UserRows
 
 __all__ = ["Piece", "Serving"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lerg_runtime._plan import MemoryPlan, Phase, PlanItem, Workload, plan_memory
 from lerg_runtime.bundle._programs import STRUCTURE_BYTES
 from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
+from lerg_runtime.planning._plan import plan_memory
 
 __all__ = [
     "STRUCTURE_BYTES",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime._engine import native
 from lerg_runtime.bundle._manifest import FineTuneDefaults
+from lerg_runtime.engine._engine import native
 from lerg_runtime.errors import InputError
 
 __all__ = ["OPTIMISERS", "OptimiserOptions", "Updater"]

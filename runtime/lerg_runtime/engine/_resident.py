@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from lerg_runtime._engine import native
+from lerg_runtime.engine._engine import native
 
 __all__ = ["Uncounted", "measure_uncounted", "peak_resident_bytes", "resident_bytes"]
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lerg_runtime._core import OpenBundle
-from lerg_runtime._metrics import Metrics, RankingSums
-from lerg_runtime._pairs import ResolvedPairs
-from lerg_runtime._plan import Phase, check_phase, plan_tests
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.errors import InputError
+from lerg_runtime.pairs._resolved import ResolvedPairs
+from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._phases import Phase
+from lerg_runtime.planning._plan import plan_tests
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._metrics import Metrics, RankingSums
 
 __all__ = ["evaluate"]
 

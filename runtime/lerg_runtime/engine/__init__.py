@@ -1,0 +1,1 @@
+"""What opens: the native module, the budget and the program of a bundle, threads, resident memory."""

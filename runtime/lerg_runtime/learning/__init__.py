@@ -1,0 +1,1 @@
+"""What learns: triples, steps of an optimiser, and new weights from what happened here."""

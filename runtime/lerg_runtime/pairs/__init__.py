@@ -1,0 +1,1 @@
+"""Ids and pairs as callers and files give them, resolved to indices of a bundle."""

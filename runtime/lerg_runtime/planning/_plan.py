@@ -1,0 +1,81 @@
+"""How much memory a bundle needs, item by item, known before any of it is taken.
+
+The items are what the runtime takes from its budget: arrays, ExecuTorch's arenas and scratch. Python, numpy
+and the native libraries are not among them.
+"""
+
+from __future__ import annotations
+
+from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
+from lerg_runtime.planning._sizes import (
+    block_bytes,
+    degree_bytes,
+    gathered_bytes,
+    lane_bytes,
+    program_bytes,
+    ranking_bytes,
+    reading_bytes,
+    resident_items,
+    table_items,
+    training_items,
+)
+
+__all__ = ["plan_memory", "plan_tests"]
+
+
+def plan_memory(
+    manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, disliked: int = 0
+) -> MemoryPlan:
+    """The plan of one bundle.
+
+    Args:
+        manifest: of the bundle.
+        sizes: of its arrays.
+        local: interactions in its state.
+        workload: what is asked of it.
+        disliked: pairs in its state that were rated low.
+    """
+    resident = resident_items(manifest, sizes, local, disliked)
+    reading = PlanItem("interactions while they are read", reading_bytes(manifest, sizes, local))
+    encode, recommend, finetune = (
+        PlanItem(f"program {method}", program_bytes(manifest, method))
+        for method in ("encode", "recommend", "finetune")
+    )
+    tables = table_items(manifest)
+    ranking = PlanItem(
+        f"{workload.users_at_once} users at once", ranking_bytes(manifest, workload.users_at_once)
+    )
+    histories = PlanItem("rows from histories", degree_bytes(manifest) + gathered_bytes(manifest))
+    lane = lane_bytes(manifest, workload.users_at_once)
+    more = (PlanItem(f"{workload.lanes - 1} more threads", (workload.lanes - 1) * lane),)
+    training: tuple[PlanItem, ...] = (finetune,)
+    if workload.negative_candidates > 1:
+        # The tables are made anew for each epoch, when the program that trains is not loaded.
+        training = (*tables, max(encode, finetune, key=lambda item: item.size_bytes))
+    return MemoryPlan(
+        (
+            Phase("open", (*resident, reading)),
+            Phase("encode", (*resident, *tables, encode)),
+            Phase(
+                "recommend",
+                (*resident, *tables, recommend, histories, ranking, *more[: workload.lanes - 1]),
+            ),
+            Phase(
+                "finetune",
+                (*resident, *training_items(manifest, sizes, local, disliked, workload), *training),
+            ),
+        ),
+        resident,
+        lane,
+    )
+
+
+def plan_tests(manifest: Manifest, pairs: int) -> PlanItem:
+    """Distinct pairs to measure on, which are in memory beside recommending."""
+    users = manifest.model.users
+    return PlanItem(
+        f"{pairs} test pairs",
+        2 * block_bytes(4 * pairs) + block_bytes(4 * (users + 1), 4 * min(users, pairs)),
+    )

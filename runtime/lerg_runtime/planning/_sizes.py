@@ -1,0 +1,158 @@
+"""Bytes of each thing that the runtime takes from its budget, as the native allocator counts them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lerg_runtime.bundle._csr import index_dtype
+from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.planning._phases import PlanItem, Workload
+
+__all__ = [
+    "array_bytes",
+    "block_bytes",
+    "degree_bytes",
+    "gathered_bytes",
+    "gathered_shape",
+    "lane_bytes",
+    "packed_bytes",
+    "program_bytes",
+    "ranking_bytes",
+    "reading_bytes",
+    "resident_items",
+    "rows_bytes",
+    "table_items",
+    "training_items",
+    "triple_bytes",
+]
+
+_ALIGNMENT = 64  # the native allocator counts every block in units of this
+_ITEMS_AT_ONCE = 512  # rows of items that are gathered before they are added up
+_TRIPLE_BYTES = 64  # slots int64, indices and masks of one triple
+_CANDIDATE_BYTES = 8  # item and slot of one candidate more, int32
+
+
+def gathered_shape(shape: ModelShape) -> tuple[int, int]:
+    """Of the memory in which rows of items stand while they are added up."""
+    return min(_ITEMS_AT_ONCE, shape.items), shape.dim
+
+
+def triple_bytes(workload: Workload) -> int:
+    return _TRIPLE_BYTES + _CANDIDATE_BYTES * (workload.negative_candidates - 1)
+
+
+def block_bytes(*sizes: int) -> int:
+    """Bytes that blocks of these sizes are counted as."""
+    return sum(max(1, -(-size // _ALIGNMENT)) * _ALIGNMENT for size in sizes)
+
+
+def array_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def packed_bytes(manifest: Manifest) -> int:
+    shape = manifest.model
+    rows, columns = shape.packed_shape
+    return block_bytes(rows * columns * np.dtype(shape.packed_dtype).itemsize, 4 * shape.step_count)
+
+
+def rows_bytes(manifest: Manifest, pairs: int) -> int:
+    """Interactions by user."""
+    shape = manifest.model
+    return block_bytes(4 * (shape.users + 1), pairs * np.dtype(index_dtype(shape.items)).itemsize)
+
+
+def resident_items(manifest: Manifest, sizes: StoredSizes, local: int, disliked: int) -> tuple[PlanItem, ...]:
+    shape = manifest.model
+    low = block_bytes(4 * disliked, 4 * disliked) + rows_bytes(manifest, disliked)
+    return (
+        PlanItem("user ids", sizes.user_id_bytes + 2 * _ALIGNMENT),
+        PlanItem("item ids", sizes.item_id_bytes + 2 * _ALIGNMENT),
+        PlanItem("slots", block_bytes(4 * shape.users, 4 * shape.items)),
+        PlanItem("interactions", rows_bytes(manifest, sizes.pairs + local)),
+        *(
+            PlanItem(f"{name} pairs", rows_bytes(manifest, pairs))
+            for name, pairs in (("held-out", sizes.held_out), ("disliked", sizes.disliked))
+            if pairs
+        ),
+        PlanItem("codebook", packed_bytes(manifest)),
+        PlanItem("local interactions", block_bytes(4 * local, 4 * local)),
+        *([PlanItem("local disliked pairs", low)] if disliked else []),
+        PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
+    )
+
+
+def reading_bytes(manifest: Manifest, sizes: StoredSizes, local: int) -> int:
+    before_merging = rows_bytes(manifest, sizes.pairs) if local else 0
+    return max(block_bytes(4 * manifest.model.users, sizes.gap_bytes), before_merging)
+
+
+def program_bytes(manifest: Manifest, method: str) -> int:
+    spec = manifest.program(method)
+    return block_bytes(*spec.arena_bytes, spec.scratch_bytes, spec.structure_bytes)
+
+
+def table_items(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
+    shape = manifest.model
+    return (
+        PlanItem("user table", block_bytes(4 * shape.user_slots * shape.dim)),
+        PlanItem("item table", block_bytes(*(array_bytes(*array) for array in shape.item_arrays))),
+    )
+
+
+def degree_bytes(manifest: Manifest) -> int:
+    return block_bytes(4 * manifest.model.items)
+
+
+def gathered_bytes(manifest: Manifest) -> int:
+    """Some rows of items."""
+    shape = manifest.model
+    dtype, _ = shape.item_arrays[0]
+    return block_bytes(array_bytes(dtype, gathered_shape(shape)))
+
+
+def lane_bytes(manifest: Manifest, users: int) -> int:
+    """The program `recommend` and all that one thread needs to rank so many users at once."""
+    return program_bytes(manifest, "recommend") + gathered_bytes(manifest) + ranking_bytes(manifest, users)
+
+
+def ranking_bytes(manifest: Manifest, users: int) -> int:
+    shape = manifest.model
+    inputs = block_bytes(users * shape.dim * 4, users * shape.items, 8 * shape.max_k)
+    return inputs + block_bytes(shape.max_users * shape.max_k * 8, shape.max_users * shape.max_k * 4)
+
+
+def training_items(
+    manifest: Manifest, sizes: StoredSizes, local: int, disliked: int, workload: Workload
+) -> tuple[PlanItem, ...]:
+    shape = manifest.model
+    latent = block_bytes(4 * shape.codes * shape.dim, 4 * shape.step_count)
+    moments = {"adam": 2, "sgd": int(workload.momentum)}[workload.optimiser]
+    known = sizes.pairs + local
+    added = workload.new_interactions - workload.repeated
+    pairs = known + added
+    replayed = known if workload.replayed is None else min(known, workload.replayed)
+    items = [
+        PlanItem("latent codebook", latent),
+        PlanItem("gradients", latent + _ALIGNMENT),
+        PlanItem("quantised result", packed_bytes(manifest)),
+        PlanItem("training order", block_bytes(4 * pairs, 4 * (replayed + workload.new_interactions))),
+        PlanItem(f"batch of {workload.batch}", workload.batch * triple_bytes(workload) + 8 * _ALIGNMENT),
+    ]
+    if moments:
+        items.append(PlanItem(f"state of {workload.optimiser}", moments * latent))
+    if workload.new_interactions:
+        # Their places; all interactions once more; the local ones once more. What was given is free by then.
+        places = block_bytes(4 * workload.new_interactions)
+        grown = 2 * block_bytes(4 * (local + added)) if added else 0
+        items.append(PlanItem("new interactions", places + grown + rows_bytes(manifest, pairs) * (added > 0)))
+    if workload.new_disliked:
+        new = block_bytes(4 * workload.new_disliked) * 5
+        low = rows_bytes(manifest, disliked + workload.new_disliked)
+        items.append(PlanItem("new disliked pairs", new + low))
+    return tuple(items)
