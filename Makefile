@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 # pip's own resolver note about an upgrade is noise in a build log.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-NATIVE := CMakeLists.txt $(shell find runtime/native -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name CMakeLists.txt)
+NATIVE := CMakeLists.txt $(shell find runtime/native -name '*.cpp' -o -name '*.h' -o -name '*.in' -o -name '*.cmake' -o -name CMakeLists.txt)
 PACKAGES := $(shell find lerg_edge exporter runtime/lerg_runtime -name '*.py' -o -name '*.pyi' -o -name '*.txt' -o -name py.typed)
 BUILD_REQUIREMENTS := 'scikit-build-core>=0.10' 'nanobind>=3.1' 'cmake>=3.28' ninja 'auditwheel>=6' 'wheel>=0.45'
 # One wheel a machine, for every CPython from 3.11 on; the same sources give the same bytes.

@@ -6,7 +6,7 @@
 #include <functional>
 #include <initializer_list>
 
-#include "loops.h"
+#include "kernels/loops/loops.h"
 
 namespace lerg {
 

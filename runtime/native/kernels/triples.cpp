@@ -1,8 +1,8 @@
-#include "triples.h"
+#include "kernels/triples.h"
 
 #include <atomic>
 
-#include "parallel.h"
+#include "kernels/parallel.h"
 
 namespace lerg {
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "folded.h"
-#include "scratch.h"
+#include "kernels/folding/folded.h"
+#include "kernels/scratch.h"
 
 namespace lerg {
 

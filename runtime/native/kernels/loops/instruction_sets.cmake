@@ -1,0 +1,55 @@
+# The loops are written once and compiled for several instruction sets, a line of this table each; isa.cpp chooses among
+# them when the library runs. A set of one's own is a line here, and its choice there.
+
+# A source file of lerg_kernels: one of the bodies below, with so many floats in a vector, and the compiler's options.
+function(lerg_variant body set lanes)
+  cmake_parse_arguments(PARSE_ARGV 3 given "" "NAME;DEFINE" "OPTIONS")
+  set(define "")
+  if(given_DEFINE)
+    set(define "#define ${given_DEFINE}")
+  endif()
+  if(body STREQUAL "loops")
+    # Tables of floats and of int8, which differ only where there are dot products of bytes.
+    set(tables "const Loops k${set}Loops = LERG_LOOPS(\"${given_NAME}\");\nconst CodeLoops k${set}CodeLoops = LERG_CODE_LOOPS;")
+    set(body code_loops)
+  elseif(body STREQUAL "code_loops")
+    set(tables "const CodeLoops k${set}CodeLoops = LERG_CODE_LOOPS;")
+  elseif(body STREQUAL "block_loops")
+    set(tables "const BlockLoops k${set}BlockLoops = LERG_BLOCK_LOOPS;")
+  elseif(body STREQUAL "row_loops")
+    set(tables "const RowLoops k${set}RowLoops = LERG_ROW_LOOPS;")
+  endif()
+  set(file "${CMAKE_CURRENT_BINARY_DIR}/${body}_${set}.cpp")
+  set(body "${body}_impl.h")
+  configure_file("${CMAKE_CURRENT_SOURCE_DIR}/loops/variant.cpp.in" "${file}" @ONLY)
+  target_sources(lerg_kernels PRIVATE "${file}")
+  set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "${given_OPTIONS}")
+endfunction()
+
+# Row loops round alike on every instruction set: a product and a sum are fused only where the source says so.
+set(rows -fno-trapping-math -ffp-contract=off)
+
+# The baseline of the architecture: SSE2 on x86-64, NEON on arm64.
+set(baseline generic)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  set(baseline neon)
+endif()
+lerg_variant(loops Generic 4 NAME ${baseline})
+lerg_variant(block_loops Generic 4)
+lerg_variant(row_loops Generic 4 OPTIONS ${rows})
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(avx2 -mavx2 -mfma -mf16c)
+  set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq ${avx2} -mprefer-vector-width=512)
+  set(vnni ${avx512} -mavx512vnni)
+  lerg_variant(loops Avx2 8 NAME avx2 OPTIONS ${avx2})
+  lerg_variant(loops Avx512 16 NAME avx512 OPTIONS ${avx512})
+  lerg_variant(code_loops Vnni 16 DEFINE LERG_DOT_BYTES OPTIONS ${vnni})
+  lerg_variant(block_loops Avx2 8 OPTIONS ${avx2})
+  lerg_variant(block_loops Avx512 16 OPTIONS ${avx512})
+  lerg_variant(row_loops Avx2 8 OPTIONS ${avx2} ${rows})
+  lerg_variant(row_loops Avx512 16 OPTIONS ${avx512} ${rows})
+  lerg_variant(row_loops Vnni 16 DEFINE LERG_VNNI OPTIONS ${vnni} ${rows})
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  lerg_variant(code_loops Dot 4 DEFINE LERG_DOT_BYTES OPTIONS -march=armv8.2-a+dotprod)
+endif()
