@@ -33,6 +33,7 @@ from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.storage import REFERENCE_DIM, index_bytes, packed_bytes
 from lerg_edge.training._model import training_loss
 from lerg_edge.training.losses import TripleBatch
+from lerg_edge.training.objectives import objective
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions, default_batch
 from lerg_edge.training.pretraining import assign, pretrain, propagated, validation_cut
 from lerg_edge.training.sampling import Triples, epoch_batches
@@ -222,10 +223,19 @@ def _our_steps(
     parameters = [codebook.requires_grad_(), step.requires_grad_()]
     adam = torch.optim.Adam(parameters, lr=OPTIONS.learning_rate, fused=True)
     users, items = split.train.shape
+    chosen = objective(OPTIONS)
     for triples in batches:
         batch = TripleBatch.from_triples(triples, user_count=users, item_count=items)
         loss = training_loss(
-            codebook, step, embedding, graph, batch, bits=OPTIONS.bits, layers=OPTIONS.layers, l2=OPTIONS.l2
+            codebook,
+            step,
+            embedding,
+            graph,
+            batch,
+            objective=chosen,
+            bits=OPTIONS.bits,
+            layers=OPTIONS.layers,
+            l2=OPTIONS.l2,
         )
         adam.zero_grad(set_to_none=True)
         loss.backward()

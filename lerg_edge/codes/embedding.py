@@ -36,6 +36,7 @@ class CompositionalEmbedding:
 
     With rows of b blocks S is [N * b, c * b] with one entry in each row, and the codebook [c, d] is read as
     c * b narrow rows, which is how it lies in memory: no table is built and nothing is copied for the blocks.
+    ``identity`` says that S is one: a full table.
 
     Source: LEGCF, arXiv 2403.18479, equation 1.
     """
@@ -43,6 +44,7 @@ class CompositionalEmbedding:
     rows: SparseRows
     columns: SparseRows
     blocks: int = 1
+    identity: bool = False
 
     @classmethod
     def from_assignment(
@@ -58,6 +60,7 @@ class CompositionalEmbedding:
             SparseRows.from_csr(matrix, device=device, dtype=dtype),
             SparseRows.from_csr(matrix.T.tocsr(), device=device, dtype=dtype),
             assignment.blocks,
+            _is_identity(matrix),
         )
 
     def compose(self, codebook: torch.Tensor) -> torch.Tensor:
@@ -66,7 +69,7 @@ class CompositionalEmbedding:
         Raises:
             InputError: d is not a multiple of the number of blocks.
         """
-        return _Compose.apply(codebook, self)
+        return codebook if self.identity else _Compose.apply(codebook, self)
 
     def product(self, codebook: torch.Tensor) -> torch.Tensor:
         """X = S E without a gradient: [N, d] from [c, d]; errors of :meth:`compose`."""
@@ -80,6 +83,18 @@ class CompositionalEmbedding:
         dim = table.shape[1]
         check_blocks(self.blocks, dim)
         return matrix.product(table.reshape(-1, dim // self.blocks)).view(-1, dim)
+
+
+def _is_identity(matrix: sparse.csr_matrix) -> bool:
+    """Whether a full table's own rows are what is composed: then there is nothing to compute."""
+    count = matrix.shape[0]
+    return bool(
+        matrix.shape == (count, count)
+        and matrix.nnz == count
+        and (matrix.indices == np.arange(count)).all()
+        and (matrix.data == 1.0).all()
+        and (np.diff(matrix.indptr) == 1).all()
+    )
 
 
 class _Compose(torch.autograd.Function):

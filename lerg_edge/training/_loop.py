@@ -20,9 +20,8 @@ from lerg_edge.metrics import Metrics, evaluate_embeddings
 from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.training._checkpoint import Checkpoint, Progress, run_fingerprint
 from lerg_edge.training._model import propagated_rows, training_loss
-from lerg_edge.training.losses import TripleBatch
+from lerg_edge.training.objectives import objective
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions, default_batch
-from lerg_edge.training.sampling import epoch_batches
 from lerg_edge.training.spectral import spectral_codebook
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ class _Run:
         self.graph = BipartiteGraph.from_interactions(split.train, device=self.device)
         self.embedding = CompositionalEmbedding.from_assignment(assignment, device=self.device)
         self.batch = options.batch or default_batch(split.train.nnz)
+        self.objective = objective(options)
 
     def train(self, store: Checkpoint | None, on_epoch: Callable[[EpochReport], None] | None) -> Pretrained:
         options = self.options
@@ -182,29 +182,27 @@ class _Run:
         if options.contrast is not None:
             drawn_seed = np.random.default_rng([options.seed, 4, progress.epoch]).integers(2**63)
             noise = torch.Generator(self.device).manual_seed(int(drawn_seed))
-        total, triples = 0.0, 0
+        total, visited = 0.0, 0
         rates = [group["lr"] for group in optimiser.param_groups]
         steps = -(-self.split.train.nnz // self.batch)
-        drawing = epoch_batches(self.split.train, batch=self.batch, rng=rng, per_positive=options.negatives)
-        for number, drawn in enumerate(drawing):
+        drawing = self.objective.batches(
+            self.split.train, batch=self.batch, layers=options.layers, rng=rng, device=self.device
+        )
+        for number, batch in enumerate(drawing):
             part = _rate_share(options, (progress.epoch * steps + number) / (options.epochs * steps))
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * part
-            batch = TripleBatch.from_triples(
-                drawn, user_count=graph.user_count, item_count=graph.item_count, device=self.device
-            )
             loss = training_loss(
                 progress.codebook,
                 progress.step,
                 self.embedding,
                 graph,
                 batch,
+                objective=self.objective,
                 bits=options.bits,
                 layers=options.layers,
                 l2=options.l2,
-                loss=options.loss,
-                contrast=options.contrast,
-                generator=noise,
+                noise=noise,
             )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -212,10 +210,10 @@ class _Run:
             with torch.no_grad():
                 progress.step.clamp_(min=_SMALLEST_STEP)
             total += loss.item() * len(batch)
-            triples += len(batch)
+            visited += len(batch)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
-        return total / max(1, triples)
+        return total / max(1, visited)
 
     def _validate(self, progress: Progress) -> Metrics | None:
         if not len(self.split.users):

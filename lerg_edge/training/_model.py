@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.codes.quantiser import FLOAT_BITS, fake_quantise
-from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers, propagate
-from lerg_edge.training.contrast import Contrast, contrast_loss, propagate_noisily
-from lerg_edge.training.losses import TripleBatch, bpr, row_penalty, sampled_softmax
-from lerg_edge.training.options import Loss
-
-_LOSSES = {"bpr": bpr, "softmax": sampled_softmax}
+from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
+from lerg_edge.training.objectives import Objective
 
 
 def layer_zero(
@@ -26,27 +24,21 @@ def training_loss(
     step: torch.Tensor,
     embedding: CompositionalEmbedding,
     graph: BipartiteGraph,
-    batch: TripleBatch,
+    batch: Any,
     *,
+    objective: Objective,
     bits: int,
     layers: int,
     l2: float,
-    loss: Loss = "bpr",
-    contrast: Contrast | None = None,
-    generator: torch.Generator | None = None,
+    noise: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows.
+    """Loss of a batch of the objective, its penalty included, differentiable by codebook and step.
 
     Args:
-        contrast: adds XSimGCL's noise and contrast, both drawn from ``generator``.
+        noise: source of what an objective draws while it computes.
     """
     rows = layer_zero(codebook, step, embedding, bits=bits)
-    penalty = l2 * row_penalty(rows, batch)
-    if contrast is None or generator is None:
-        return _LOSSES[loss](propagate(graph, rows, layers=layers), batch) + penalty
-    noisy, layer = propagate_noisily(graph, rows, layers=layers, contrast=contrast, generator=generator)
-    contrasted = contrast_loss(noisy, layer, batch, contrast=contrast, generator=generator)
-    return _LOSSES[loss](noisy, batch) + contrast.weight * contrasted + penalty
+    return objective.loss(rows, graph, batch, layers=layers, l2=l2, noise=noise)
 
 
 def propagated_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,8 +13,8 @@ from lerg_edge.codes.assignment import Assignment
 from lerg_edge.codes.quantiser import check_bits
 from lerg_edge.errors import InputError
 from lerg_edge.training.contrast import Contrast
+from lerg_edge.training.objectives import objective
 
-Loss = Literal["bpr", "softmax"]
 _CODEBOOK_BYTES_PER_ROOT_ENTITY = 1700
 _STEPS_PER_EPOCH = 12
 
@@ -29,8 +30,10 @@ class TrainingOptions:
         epochs: most epochs.
         stop_after: ends the training after fewer of them, with the rate as it was on the way to ``epochs``.
         batch: interactions in a step; None for :func:`default_batch`.
-        negatives: items drawn against each interaction.
-        loss: ``bpr``, or ``softmax`` over each interaction's item and its negatives.
+        negatives: items drawn against each interaction; ``in-batch`` draws none.
+        loss: a name of ``training.objectives.OBJECTIVES``: ``bpr``, ``softmax`` over each interaction's
+            item and its negatives, or ``in-batch``, a softmax over the other positives of the batch.
+        loss_settings: of the objective; ``in-batch`` has those of ``training.in_batch.InBatchSoftmax``.
         learning_rate: Adam's rate for the codebook; the steps move at this rate relative to their start.
         schedule: ``constant`` rate, or ``cosine``: falling to a fiftieth over ``epochs``.
         l2: weight of the squared layer-0 rows of the batch.
@@ -57,7 +60,8 @@ class TrainingOptions:
     stop_after: int | None = None
     batch: int | None = None
     negatives: int = 4
-    loss: Loss = "bpr"
+    loss: str = "bpr"
+    loss_settings: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float = 0.02
     schedule: Literal["constant", "cosine"] = "constant"
     l2: float = 1e-4
@@ -103,13 +107,13 @@ class TrainingOptions:
             )
         for name, known in (
             ("start", ("spectral", "normal")),
-            ("loss", ("bpr", "softmax")),
             ("schedule", ("constant", "cosine")),
             ("device", ("auto", "cpu", "cuda")),
         ):
             if getattr(self, name) not in known:
                 *others, last = known
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose {', '.join(others)} or {last}")
+        objective(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
 from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.training._model import training_loss
 from lerg_edge.training.contrast import Contrast, contrast_loss, info_nce, propagate_noisily
-from lerg_edge.training.losses import TripleBatch
+from lerg_edge.training.losses import TripleBatch, bpr
+from lerg_edge.training.objectives import OverTriples
 from lerg_edge.training.options import TrainingOptions
 from lerg_edge.training.pretraining import assign, pretrain
 from lerg_edge.training.sampling import Triples, epoch_batches
@@ -78,11 +79,11 @@ def test_loss_and_gradient_are_those_of_plain_autograd(layers: int, layer: int) 
         CompositionalEmbedding.from_assignment(identity_assignment(USERS + ITEMS), dtype=torch.float64),
         BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64),
         batch,
+        objective=OverTriples(function=bpr, contrast=contrast),
         bits=32,
         layers=layers,
         l2=L2,
-        contrast=contrast,
-        generator=torch.Generator().manual_seed(9),
+        noise=torch.Generator().manual_seed(9),
     )
     (gradient,) = torch.autograd.grad(found, table)
     # Edges are weighted in float32 on their way into the graph.

@@ -17,6 +17,7 @@ from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.training import losses
 from lerg_edge.training._model import training_loss
 from lerg_edge.training.losses import TripleBatch, bpr, row_penalty, sampled_softmax
+from lerg_edge.training.objectives import OverTriples
 from lerg_edge.training.sampling import Triples, epoch_batches
 
 USERS, ITEMS, CODES, DIM, L2 = 20, 15, 9, 6, 0.03
@@ -93,6 +94,7 @@ def test_whole_step_against_a_dense_oracle(bits: int, per_row: bool) -> None:
         CompositionalEmbedding.from_assignment(assignment),
         BipartiteGraph.from_interactions(matrix),
         batch,
+        objective=OverTriples(function=bpr),
         bits=bits,
         layers=3,
         l2=L2,

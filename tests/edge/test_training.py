@@ -80,8 +80,8 @@ class _Stop(Exception):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"bits": 4}, {"bits": 32}, {"loss": "softmax", "schedule": "cosine"}],
-    ids=["4-bits", "32-bits", "softmax-cosine"],
+    [{"bits": 4}, {"bits": 32}, {"loss": "softmax", "schedule": "cosine"}, {"loss": "in-batch", "layers": 1}],
+    ids=["4-bits", "32-bits", "softmax-cosine", "in-batch"],
 )
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     interactions: Interactions, tmp_path: Path, changes: dict[str, Any]

@@ -1,0 +1,240 @@
+"""A softmax over the other positives of a batch: cosines while training, dot products when ranking.
+
+With h the propagated rows of the P pairs (u, i) of a batch and c_uj the cosine of h_u and h_j,
+
+    loss = 1/P * sum over pairs of [power * log(sum over j of exp(c_uj / temperature)) - c_ui / temperature],
+
+j running over the items of the pair's group, its own item among them. Negatives drawn like this come as
+often as they are liked, and cost no rows of their own. The loss sees directions alone; lengths grow with how
+often and how consistently a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A
+power below one pushes less than it pulls: a pair that is told apart well is still drawn together.
+
+A batch is one step: one propagation, for its members alone, and one step of the optimiser on the mean over
+all of its pairs. Its groups share both and have negatives of their own, which is what accumulating the
+gradients of as many smaller batches would compute.
+
+Source: BSL, arXiv 2312.12882, equation 18, with the positives of a batch for negatives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from lerg_edge.errors import InputError
+from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
+from lerg_edge.propagation.layers import BipartiteGraph
+from lerg_edge.propagation.partial import Members, propagate_members
+from lerg_edge.propagation.sparse_rows import SparseRows
+
+__all__ = ["InBatchSoftmax", "PairBatch", "in_batch_softmax", "pair_batches"]
+
+# Scores of so many pairs with their group are made at a time: they stay in a core's cache.
+_PAIRS_AT_ONCE = 128
+_LEAST_TEMPERATURE = 0.02  # exp(1 / 0.02) times the largest group is still far inside a float
+_SHORTEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairBatch:
+    """Pairs of a batch, by the places of their ends among the batch's members, on a device.
+
+    Shapes:
+        users, items: int64 [P], in random order; places among the members.
+        counts: float32 [n], in how many pairs each member occurs.
+        pairs_of: which ends each member is, [n, 2 P] with ones; users' ends first.
+    """
+
+    members: Members
+    users: torch.Tensor
+    items: torch.Tensor
+    counts: torch.Tensor
+    pairs_of: SparseRows
+
+    @classmethod
+    def of(
+        cls,
+        users: np.ndarray,
+        items: np.ndarray,
+        adjacency: sparse.csr_matrix,
+        *,
+        user_count: int,
+        layers: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> PairBatch:
+        """Index pairs of users and items, int [P] each, and cut out what propagation needs for them."""
+        ends = np.concatenate([users.astype(np.int64), items.astype(np.int64) + user_count])
+        entities, places = np.unique(ends, return_inverse=True)
+        counts = np.bincount(places, minlength=len(entities))
+        occurrences = SparseRows(
+            torch.from_numpy(np.argsort(places, kind="stable").astype(np.int32)).to(device),
+            torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)).to(device),
+            torch.ones(len(ends), device=device, dtype=dtype),
+        )
+        where = torch.from_numpy(places.reshape(2, -1)).to(device)
+        return cls(
+            Members.of(entities, adjacency, layers=layers, device=device, dtype=dtype),
+            where[0],
+            where[1],
+            torch.from_numpy(counts.astype(np.float32)).to(device=device, dtype=dtype),
+            occurrences,
+        )
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.users)
+
+
+def pair_batches(
+    matrix: sparse.csr_matrix,
+    *,
+    batch: int,
+    layers: int,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> Iterator[PairBatch]:
+    """Visit every interaction once in random order, in batches of nearly equal size.
+
+    Args:
+        matrix: interactions [U, I] with sorted indices.
+        batch: largest number of interactions in a batch.
+        layers: L that the batches will be propagated by.
+        rng: source of randomness.
+        device: where batches go.
+    """
+    adjacency = full_adjacency(normalised_bipartite(matrix))
+    users = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    order = rng.permutation(matrix.nnz)
+    for chosen in np.array_split(order, max(1, -(-len(order) // batch))):
+        yield PairBatch.of(
+            users[chosen],
+            matrix.indices[chosen],
+            adjacency,
+            user_count=matrix.shape[0],
+            layers=layers,
+            device=device,
+        )
+
+
+class _InBatchSoftmax(torch.autograd.Function):
+    """The gradient is made with the loss, while a part's scores are in the cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: torch.Tensor, batch: PairBatch, temperature: float, power: float, group: int
+    ) -> torch.Tensor:
+        lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
+        unit = rows / lengths
+        users, items = unit.index_select(0, batch.users), unit.index_select(0, batch.items)
+        pairs = len(users)
+        ends = rows.new_empty(2 * pairs, rows.shape[1])
+        by_users, by_items = ends[:pairs], ends[pairs:]
+        loss = rows.new_zeros(())
+        buffer = rows.new_empty(_PAIRS_AT_ONCE * min(pairs, group))
+        for places in torch.arange(pairs).tensor_split(max(1, -(-pairs // group))):
+            start, stop = int(places[0]), int(places[-1]) + 1
+            wanted, pull = items[start:stop], by_items[start:stop].zero_()
+            for first in range(start, stop, _PAIRS_AT_ONCE):
+                part = slice(first, min(first + _PAIRS_AT_ONCE, stop))
+                own = users[part] * (1.0 / temperature)
+                shares = buffer[: len(own) * len(wanted)].view(len(own), -1)
+                torch.mm(own, wanted.T, out=shares).exp_()
+                totals = shares.sum(dim=1, keepdim=True)
+                loss += totals.log().sum() * power - (own * items[part]).sum()
+                weights = power / totals
+                torch.mm(shares, wanted, out=by_users[part]).mul_(weights).sub_(items[part])
+                pull.addmm_(shares.T, own * weights)
+            pull.sub_(users[start:stop] * (1.0 / temperature))
+        by_users.mul_(1.0 / temperature)
+        gradient = batch.pairs_of.product(ends)
+        gradient -= unit * (gradient * unit).sum(dim=1, keepdim=True)
+        ctx.save_for_backward(gradient.div_(lengths * pairs))
+        return loss / pairs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grads[0], None, None, None, None
+
+
+def in_batch_softmax(
+    rows: torch.Tensor, batch: PairBatch, *, temperature: float, power: float = 1.0, group: int
+) -> torch.Tensor:
+    """The loss of this file.
+
+    Args:
+        rows: [n, d] propagated rows of the batch's members.
+        batch: the pairs.
+        temperature: of the cosines, at least 0.02.
+        power: of the denominator.
+        group: pairs whose items are each other's negatives, at most; groups are nearly equal.
+    """
+    return _InBatchSoftmax.apply(rows, batch, temperature, power, group)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InBatchSoftmax:
+    """The objective, by its settings.
+
+    Attributes:
+        temperature: of the cosines.
+        power: of the denominator, in (0, 1].
+        group: pairs that share negatives, at most.
+
+    Raises:
+        InputError: a value outside its range.
+    """
+
+    temperature: float = 0.12
+    power: float = 0.84
+    group: int = 2048
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= _LEAST_TEMPERATURE and math.isfinite(self.temperature)):
+            raise InputError(
+                f"temperature of the in-batch softmax is {self.temperature}; it must be at least "
+                f"{_LEAST_TEMPERATURE}"
+            )
+        if not 0.0 < self.power <= 1.0:
+            raise InputError(
+                f"power of the in-batch softmax is {self.power}; it must lie above 0 and at most at 1"
+            )
+        if self.group < 2:
+            raise InputError(f"group of the in-batch softmax is {self.group}; it must be at least 2")
+
+    def batches(
+        self,
+        matrix: sparse.csr_matrix,
+        *,
+        batch: int,
+        layers: int,
+        rng: np.random.Generator,
+        device: torch.device,
+    ) -> Iterator[PairBatch]:
+        """See :func:`pair_batches`."""
+        return pair_batches(matrix, batch=batch, layers=layers, rng=rng, device=device)
+
+    def loss(
+        self,
+        rows: torch.Tensor,
+        graph: BipartiteGraph,
+        batch: PairBatch,
+        *,
+        layers: int,
+        l2: float,
+        noise: torch.Generator | None,
+    ) -> torch.Tensor:
+        """Loss plus l2/2 times the mean over pairs of |x_u|^2 + |x_i|^2."""
+        propagated, own = propagate_members(graph, rows, batch.members, layers=layers)
+        loss = in_batch_softmax(
+            propagated, batch, temperature=self.temperature, power=self.power, group=self.group
+        )
+        squared = own.square().sum(dim=1)
+        return loss + (squared * batch.counts).sum() * (l2 / (2 * len(batch)))
