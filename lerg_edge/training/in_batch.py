@@ -1,19 +1,23 @@
 """A softmax over the other positives of a batch: cosines while training, dot products when ranking.
 
-With h the propagated rows of the P pairs (u, i) of a batch and c_uj the cosine of h_u and h_j,
+With h the propagated rows of the P pairs (u, i) of a batch, c_uj the cosine of h_u and h_j, and t the
+temperature,
 
-    loss = 1/P * sum over pairs of [power * log(sum over j of exp(c_uj / temperature)) - c_ui / temperature],
+    loss = 1/P * sum over pairs of [power * log(sum over j of w_j exp(c_uj / t)) - c_ui / t],
 
-j running over the items of the pair's group, its own item among them. Negatives drawn like this come as
-often as they are liked, and cost no rows of their own. The loss sees directions alone; lengths grow with how
-often and how consistently a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A
-power below one pushes less than it pulls: a pair that is told apart well is still drawn together.
+j running over the items of the pair's group, its own item among them. Negatives drawn like this cost no rows
+of their own. They come as often as they are liked, and so what is liked most is pushed away most; the weights
+w_j, in proportion to deg_j^-correction, take that back: all of it with a correction of 1, as if they were
+drawn uniformly, and none with 0. The loss sees directions alone; lengths grow with how often and how
+consistently a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A power below one
+pushes less than it pulls: a pair that is told apart well is still drawn together.
 
 A batch is one step: one propagation, for its members alone, and one step of the optimiser on the mean over
 all of its pairs. Its groups share both and have negatives of their own, which is what accumulating the
 gradients of as many smaller batches would compute.
 
-Source: BSL, arXiv 2312.12882, equation 18, with the positives of a batch for negatives.
+Source: BSL, arXiv 2312.12882, equation 18, with the positives of a batch for negatives; the correction is
+that of Yi et al., RecSys 2019 (10.1145/3298689.3346996), with an exponent that is ours.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from torch.nn import functional
 
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
@@ -49,6 +54,7 @@ class PairBatch:
         users, items: int64 [P], in random order; places among the members.
         counts: float32 [n], in how many pairs each member occurs.
         pairs_of: which ends each member is, [n, 2 P] with ones; users' ends first.
+        degrees: floating point [P], interactions of each pair's item.
     """
 
     members: Members
@@ -56,6 +62,7 @@ class PairBatch:
     items: torch.Tensor
     counts: torch.Tensor
     pairs_of: SparseRows
+    degrees: torch.Tensor
 
     @classmethod
     def of(
@@ -78,6 +85,7 @@ class PairBatch:
             torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)).to(device),
             torch.ones(len(ends), device=device, dtype=dtype),
         )
+        degrees = np.diff(adjacency.indptr)[ends[len(users) :]].astype(np.float32)
         where = torch.from_numpy(places.reshape(2, -1)).to(device)
         return cls(
             Members.of(entities, adjacency, layers=layers, device=device, dtype=dtype),
@@ -85,6 +93,7 @@ class PairBatch:
             where[1],
             torch.from_numpy(counts.astype(np.float32)).to(device=device, dtype=dtype),
             occurrences,
+            torch.from_numpy(degrees).to(device=device, dtype=dtype),
         )
 
     def __len__(self) -> int:
@@ -127,25 +136,28 @@ class _InBatchSoftmax(torch.autograd.Function):
     """The gradient is made with the loss, while a part's scores are in the cache."""
 
     @staticmethod
-    def forward(
-        ctx: Any, rows: torch.Tensor, batch: PairBatch, temperature: float, power: float, group: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, rows: torch.Tensor, batch: PairBatch, settings: InBatchSoftmax) -> torch.Tensor:
+        temperature, power, group = settings.temperature, settings.power, settings.group
         lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
         unit = rows / lengths
         users, items = unit.index_select(0, batch.users), unit.index_select(0, batch.items)
         pairs = len(users)
         ends = rows.new_empty(2 * pairs, rows.shape[1])
         by_users, by_items = ends[:pairs], ends[pairs:]
+        # A column more makes the products add the logarithms of the weights, whose mean is one.
+        logs = batch.degrees.log() * -settings.correction
+        logs = (logs - torch.logsumexp(logs, dim=0) + math.log(pairs)).unsqueeze(1)
         loss = rows.new_zeros(())
         buffer = rows.new_empty(_PAIRS_AT_ONCE * min(pairs, group))
         for places in torch.arange(pairs).tensor_split(max(1, -(-pairs // group))):
             start, stop = int(places[0]), int(places[-1]) + 1
             wanted, pull = items[start:stop], by_items[start:stop].zero_()
+            against = torch.cat([wanted, logs[start:stop]], dim=1).T
             for first in range(start, stop, _PAIRS_AT_ONCE):
                 part = slice(first, min(first + _PAIRS_AT_ONCE, stop))
                 own = users[part] * (1.0 / temperature)
                 shares = buffer[: len(own) * len(wanted)].view(len(own), -1)
-                torch.mm(own, wanted.T, out=shares).exp_()
+                torch.mm(functional.pad(own, (0, 1), value=1.0), against, out=shares).exp_()
                 totals = shares.sum(dim=1, keepdim=True)
                 loss += totals.log().sum() * power - (own * items[part]).sum()
                 weights = power / totals
@@ -159,24 +171,20 @@ class _InBatchSoftmax(torch.autograd.Function):
         return loss / pairs
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grads[0], None, None, None, None
+        return gradient * grads[0], None, None
 
 
-def in_batch_softmax(
-    rows: torch.Tensor, batch: PairBatch, *, temperature: float, power: float = 1.0, group: int
-) -> torch.Tensor:
-    """The loss of this file.
+def in_batch_softmax(rows: torch.Tensor, batch: PairBatch, settings: InBatchSoftmax) -> torch.Tensor:
+    """The loss of this file, differentiably.
 
     Args:
         rows: [n, d] propagated rows of the batch's members.
         batch: the pairs.
-        temperature: of the cosines, at least 0.02.
-        power: of the denominator.
-        group: pairs whose items are each other's negatives, at most; groups are nearly equal.
+        settings: of the loss.
     """
-    return _InBatchSoftmax.apply(rows, batch, temperature, power, group)
+    return _InBatchSoftmax.apply(rows, batch, settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +194,9 @@ class InBatchSoftmax:
     Attributes:
         temperature: of the cosines.
         power: of the denominator, in (0, 1].
-        group: pairs that share negatives, at most.
+        group: pairs whose items are each other's negatives, at most; groups are nearly equal.
+        correction: how far negatives are weighted down by their popularity, in [0, 1]. The larger, the more
+            popular items are favoured.
 
     Raises:
         InputError: a value outside its range.
@@ -195,6 +205,7 @@ class InBatchSoftmax:
     temperature: float = 0.12
     power: float = 0.84
     group: int = 2048
+    correction: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.temperature >= _LEAST_TEMPERATURE and math.isfinite(self.temperature)):
@@ -208,6 +219,10 @@ class InBatchSoftmax:
             )
         if self.group < 2:
             raise InputError(f"group of the in-batch softmax is {self.group}; it must be at least 2")
+        if not 0.0 <= self.correction <= 1.0:
+            raise InputError(
+                f"correction of the in-batch softmax is {self.correction}; it must lie between 0 and 1"
+            )
 
     def batches(
         self,
@@ -233,8 +248,6 @@ class InBatchSoftmax:
     ) -> torch.Tensor:
         """Loss plus l2/2 times the mean over pairs of |x_u|^2 + |x_i|^2."""
         propagated, own = propagate_members(graph, rows, batch.members, layers=layers)
-        loss = in_batch_softmax(
-            propagated, batch, temperature=self.temperature, power=self.power, group=self.group
-        )
+        loss = in_batch_softmax(propagated, batch, self)
         squared = own.square().sum(dim=1)
         return loss + (squared * batch.counts).sum() * (l2 / (2 * len(batch)))

@@ -61,29 +61,31 @@ def test_members_get_the_rows_and_gradients_of_the_whole_propagation(layers: int
 
 
 def _plain_loss(
-    rows: torch.Tensor, users: np.ndarray, items: np.ndarray, *, temperature: float, power: float, groups: int
+    rows: torch.Tensor, users: np.ndarray, items: np.ndarray, settings: InBatchSoftmax, *, groups: int
 ) -> torch.Tensor:
     unit = torch.nn.functional.normalize(rows, dim=1)
+    degrees = np.asarray(_matrix().sum(axis=0))[0]
+    weights = torch.from_numpy(degrees[items].astype(np.float64) ** -settings.correction)
+    weights = weights / weights.mean()
     total = rows.new_zeros(())
     for part in np.array_split(np.arange(len(users)), groups):
-        scores = unit[users[part]] @ unit[USERS + items[part]].T / temperature
-        total = total + (power * torch.logsumexp(scores, dim=1) - scores.diagonal()).sum()
+        scores = unit[users[part]] @ unit[USERS + items[part]].T / settings.temperature
+        denominator = (weights[part] * torch.exp(scores)).sum(dim=1)
+        total = total + (settings.power * torch.log(denominator) - scores.diagonal()).sum()
     return total / len(users)
 
 
 @pytest.mark.parametrize(("group", "groups"), [(PAIRS, 1), (10, 4), (2, 16)])
-@pytest.mark.parametrize("power", [1.0, 0.6])
+@pytest.mark.parametrize(("power", "correction"), [(1.0, 0.0), (0.6, 0.0), (0.9, 0.7)])
 def test_the_loss_of_a_step_and_its_gradient_are_those_of_plain_autograd(
-    group: int, groups: int, power: float
+    group: int, groups: int, power: float, correction: float
 ) -> None:
     users, items, batch = _batch()
     graph = BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64)
     table = _table()
-    chosen = InBatchSoftmax(temperature=0.3, power=power, group=group)
+    chosen = InBatchSoftmax(temperature=0.3, power=power, group=group, correction=correction)
     found = chosen.loss(table, graph, batch, layers=1, l2=0.03, noise=None)
-    expected = _plain_loss(
-        propagate(graph, table, layers=1), users, items, temperature=0.3, power=power, groups=groups
-    )
+    expected = _plain_loss(propagate(graph, table, layers=1), users, items, chosen, groups=groups)
     squares = table.square().sum(dim=1)
     expected = expected + 0.03 / 2 * (squares[users] + squares[USERS + items]).mean()
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
@@ -93,11 +95,11 @@ def test_the_loss_of_a_step_and_its_gradient_are_those_of_plain_autograd(
 def test_parts_of_a_group_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, batch = _batch()
     rows = torch.randn(len(batch.counts), DIM, dtype=torch.float64, requires_grad=True)
-    settings = {"temperature": 0.2, "power": 0.9, "group": 16}
+    settings = InBatchSoftmax(temperature=0.2, power=0.9, group=16, correction=0.3)
 
     def of(at_once: int) -> list[torch.Tensor]:
         monkeypatch.setattr("lerg_edge.training.in_batch._PAIRS_AT_ONCE", at_once)
-        loss = in_batch_softmax(rows, batch, **settings)  # type: ignore[arg-type]
+        loss = in_batch_softmax(rows, batch, settings)
         return [loss.detach(), *torch.autograd.grad(3 * loss, rows)]
 
     torch.testing.assert_close(of(5), of(4096))
@@ -121,7 +123,7 @@ def test_a_batch_of_two_groups_has_the_mean_gradient_of_two_batches() -> None:
 
 def test_an_epoch_has_every_pair_once_and_is_drawn_by_its_generator() -> None:
     def drawn(seed: int) -> list[tuple[int, int]]:
-        found = []
+        found: list[tuple[int, int]] = []
         for batch in pair_batches(_matrix(), batch=10, layers=1, rng=np.random.default_rng(seed)):
             assert len(batch) <= 10
             entities = batch.members.entities
@@ -137,19 +139,22 @@ def test_an_epoch_has_every_pair_once_and_is_drawn_by_its_generator() -> None:
 
 def test_rows_of_length_zero_and_far_scores_stay_finite() -> None:
     _, _, batch = _batch()
-    rows = torch.zeros(len(batch.counts), DIM, requires_grad=True)
-    loss = in_batch_softmax(rows, _single(batch), temperature=0.02, group=PAIRS)
+    rows, cold = (
+        torch.zeros(len(batch.counts), DIM, requires_grad=True),
+        InBatchSoftmax(temperature=0.02, power=1),
+    )
+    loss = in_batch_softmax(rows, _single(batch), cold)
     assert loss.item() == pytest.approx(np.log(PAIRS), rel=1e-5)
     assert torch.isfinite(torch.autograd.grad(loss, rows)[0]).all()
     same = torch.ones(len(batch.counts), DIM, requires_grad=True)
-    loss = in_batch_softmax(same, _single(batch), temperature=0.02, group=PAIRS)
+    loss = in_batch_softmax(same, _single(batch), cold)
     assert loss.item() == pytest.approx(np.log(PAIRS), rel=1e-4)
 
 
 def _single(batch: PairBatch) -> PairBatch:
     return replace(
         batch,
-        counts=batch.counts.float(),
+        degrees=batch.degrees.float(),
         pairs_of=replace(batch.pairs_of, weights=batch.pairs_of.weights.float()),
     )
 
@@ -195,6 +200,7 @@ def test_who_is_of_a_club_is_told_by_dot_products() -> None:
         ({"loss_settings": {"temperature": 0.001}}, "temperature of the in-batch softmax is 0.001"),
         ({"loss_settings": {"power": 1.5}}, "power of the in-batch softmax is 1.5"),
         ({"loss_settings": {"group": 1}}, "group of the in-batch softmax is 1"),
+        ({"loss_settings": {"correction": -0.1}}, "correction of the in-batch softmax is -0.1"),
         ({"contrast": Contrast()}, "a contrast goes with bpr or softmax"),
     ],
 )
