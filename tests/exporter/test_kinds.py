@@ -77,9 +77,9 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
     ),
     "product codes, portable": (
         {"assignment": "product", "codes": 20, "lowering": "portable", "max_users": None},
-        {"codes": 20, "per_entity": 1, "composition": "blocks"},
+        {"codes": 20, "per_entity": 2, "layers": 1, "composition": "blocks"},
         {},
-        {"codebook": 20 * 8, "assignment": 98},
+        {"codebook": 20 * 8, "assignment": 98 * 2},
     ),
     "product quantisation": (
         {"assignment": "product-nearest", "per_entity": 2, "recommender": "mf"},
@@ -213,3 +213,20 @@ def test_another_training_is_another_stage_and_each_is_found_again(dataset: Data
 def test_what_contradicts_is_refused(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         ExportOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "layers"),
+    [
+        ({}, 1),
+        ({"assignment": "full"}, 1),
+        ({"assignment": "metis"}, 3),
+        ({"assignment": "full", "recommender": "xsimgcl"}, 3),
+        ({"recommender": "mf"}, 0),
+        ({"layers": 2}, 2),
+    ],
+)
+def test_layers_follow_from_the_recommender_and_the_assignment(given: dict[str, Any], layers: int) -> None:
+    options = ExportOptions(**given)
+    assert options.depth == layers
+    assert stages.training_options(options, pairs=900).layers == layers

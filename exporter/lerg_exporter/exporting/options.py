@@ -41,7 +41,7 @@ class ExportOptions:
         metavar="D",
         least=1,
         help="Length of an embedding; even at 4 bits.",
-        unset="112 with product codes, else 64",
+        unset="56 with product codes, else 64",
     )
     retention: float | None = setting(
         None,
@@ -72,7 +72,7 @@ class ExportOptions:
         metavar="L",
         least=0,
         help="Number of propagation layers.",
-        unset="3, and 0 with mf",
+        unset="1 with product codes and full tables, else 3; 3 with xsimgcl, 0 with mf",
     )
     codes: int | None = setting(
         None,
@@ -88,7 +88,7 @@ class ExportOptions:
         metavar="T",
         least=1,
         help="Number of codes that make up an embedding.",
-        unset="one for every 8 dimensions with product codes, else 2",
+        unset="one for every 4 dimensions with product codes, else 2",
     )
     anchor_weight: float = setting(
         0.6,
@@ -270,7 +270,7 @@ class ExportOptions:
         metavar="N",
         least=1,
         help="Train for at most this many epochs; validation may stop earlier.",
-        unset="80 with product codes, else 100",
+        unset="24 with product codes and full tables, 80 with xsimgcl, else 100",
     )
     pretrain_batch: int | None = setting(
         None,
@@ -359,8 +359,10 @@ class ExportOptions:
 
     @property
     def depth(self) -> int:
-        """`layers`, or what stands for None: 3, and 0 where nothing is propagated."""
-        return default_layers(self.recommender) if self.layers is None else self.layers
+        """`layers`, or what suits the recommender and the assignment; 0 where nothing is propagated."""
+        if self.layers is not None:
+            return self.layers
+        return default_layers(self.recommender, lightgcn=ASSIGNMENTS[self.assignment].layers)
 
     @property
     def tuning_epochs(self) -> int:

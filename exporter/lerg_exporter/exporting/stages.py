@@ -69,9 +69,9 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
     """
     post_training = options.quantisation == "post-training"
     kind = ASSIGNMENTS[options.assignment]
-    epochs = options.epochs if kind.epochs is None else min(kind.epochs, options.epochs or kind.epochs)
     chosen: dict[str, Any] = {
-        "epochs": epochs,
+        # With a full table to learn from, what is stated is for that; its codebook is trained for fewer.
+        "epochs": None if kind.training else options.epochs,
         "batch": options.pretrain_batch,
         "learning_rate": options.learning_rate,
         "l2": options.l2,
@@ -84,9 +84,12 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         per_row_steps=options.steps == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
-        **kind.training,
         **(FULL_TABLE.get(options.recommender, {}) if kind.one_each else {}),
     )
+    if kind.training:
+        if options.epochs is not None:
+            training = replace(training, epochs=options.epochs)
+        training = kind.function("training")(training, pairs=pairs)
     if kind.one_each and options.recommender == "lightgcn":
         bits, steps = training.bits, training.per_row_steps
         training = replace(teacher_options(training, pairs=pairs), bits=bits, per_row_steps=steps)

@@ -6,8 +6,8 @@ Importing this is cheap; a kind's functions are imported when they are needed.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["ASSIGNMENTS", "AUXILIARIES", "SETTINGS", "AssignmentKind"]
@@ -33,9 +33,9 @@ class AssignmentKind:
         one_each: every entity has a code of its own, so that their number follows from the data.
         reads: those of `SETTINGS` that `assign` takes; the others have no effect with this kind and are
             refused.
-        training: fields of `lerg_edge.training.options.TrainingOptions` that suit it; an export may
-            state others.
-        epochs: most that the codebook is trained for; what an export states is then for the full table.
+        layers: of LightGCN's propagation unless stated.
+        training: place of a function `(training, *, pairs) -> TrainingOptions`, what suits its codebook; an
+            export may state otherwise. None for the trainer's own.
     """
 
     assign: str
@@ -48,11 +48,11 @@ class AssignmentKind:
     block_width: int | None = None
     one_each: bool = False
     reads: tuple[str, ...] = SETTINGS
-    training: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int | None = None
+    layers: int = 3
+    training: str | None = None
 
     def function(self, name: str) -> Callable[..., Any]:
-        """The function `assign` or `pretrain`."""
+        """The function `assign`, `pretrain` or `training`."""
         module, function = getattr(self, name).split(":")
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
         return found
@@ -63,34 +63,29 @@ ASSIGNMENTS = {
         assign="lerg_edge.assigning.product:assign",
         teacher=True,
         codes=256,
-        dim=112,
+        dim=56,
         bits=8,
-        block_width=8,
+        block_width=4,
         reads=("per_entity",),
-        training={
-            "loss": "softmax",
-            "negatives": 8,
-            "learning_rate": 0.01,
-            "schedule": "cosine",
-            "l2": 1e-3,
-        },
-        epochs=4,
+        layers=1,
+        training="lerg_edge.assigning.product:codebook_options",
     ),
     "product-nearest": AssignmentKind(
         assign="lerg_edge.assigning.product:assign_nearest",
         pretrain="lerg_edge.assigning.product:untrained",
         teacher=True,
         codes=256,
-        dim=112,
+        dim=56,
         bits=8,
-        block_width=8,
+        block_width=4,
         reads=("per_entity",),
+        layers=1,
     ),
     "metis": AssignmentKind(assign="lerg_edge.training.pretraining:assign"),
     "legcf": AssignmentKind(
         assign="lerg_edge.training.pretraining:assign", pretrain="lerg_edge.assigning.legcf:pretrain"
     ),
     "full": AssignmentKind(
-        assign="lerg_edge.training.pretraining:assign_each", one_each=True, per_entity=1, reads=()
+        assign="lerg_edge.training.pretraining:assign_each", one_each=True, per_entity=1, reads=(), layers=1
     ),
 }

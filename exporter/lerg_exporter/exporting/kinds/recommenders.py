@@ -23,6 +23,6 @@ FULL_TABLE: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def default_layers(recommender: str) -> int:
-    """Layers of propagation: 3, and none for matrix factorisation."""
-    return 0 if recommender == "mf" else _LAYERS
+def default_layers(recommender: str, *, lightgcn: int) -> int:
+    """Layers of propagation: none for matrix factorisation, 3 for XSimGCL, else as many as LightGCN has."""
+    return {"mf": 0, "xsimgcl": _LAYERS}.get(recommender, lightgcn)
