@@ -61,7 +61,7 @@ class TrainingOptions:
     batch: int | None = None
     negatives: int = 4
     loss: str = "bpr"
-    loss_settings: Mapping[str, float] = field(default_factory=dict)
+    loss_settings: Mapping[str, float] = field(default_factory=dict, hash=False)
     learning_rate: float = 0.02
     schedule: Literal["constant", "cosine"] = "constant"
     l2: float = 1e-4
