@@ -27,7 +27,7 @@ FLOORS = {
     "lerg_edge": (
         "errors _fingerprint",
         "data metrics propagation workdir",
-        "codes selection",
+        "codes histories selection",
         "training pruning",
         "assigning folding",
         "storage",

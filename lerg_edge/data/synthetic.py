@@ -15,7 +15,15 @@ from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.data.splits import cut
 from lerg_edge.errors import InputError
 
-__all__ = ["SHAPES", "Shape", "demo_dataset", "demo_interactions", "generate", "shaped_interactions"]
+__all__ = [
+    "SHAPES",
+    "Shape",
+    "demo_dataset",
+    "demo_interactions",
+    "generate",
+    "generate_over_time",
+    "shaped_interactions",
+]
 
 # Tail exponents of the Pareto weights: heavy as real catalogues are, with a mean that exists.
 _ACTIVITY_TAIL = 1.6
@@ -23,6 +31,7 @@ _POPULARITY_TAIL = 1.3
 _LEAST_ACTIVITY = 0.2  # beside a mean of 1.7: most users have far fewer pairs than the average
 _PATIENT_ROUNDS = 10
 _DEMO_TEST_SHARE = 0.2
+_EPOCH, _WEEK, _HOUR = 1_600_000_000, 7 * 24 * 3_600, 3_600  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,57 @@ def generate(
         item_column,
         user_ids=IdMap(np.arange(users, dtype=np.int64)),
         item_ids=IdMap(np.arange(items, dtype=np.int64)),
+    )
+
+
+def generate_over_time(
+    users: int,
+    items: int,
+    interactions: int,
+    *,
+    communities: int,
+    drift: float,
+    seed: int,
+    within_share: float = 0.85,
+) -> Interactions:
+    """As :func:`generate`, each pair with a time, and interests that move on.
+
+    A user is in one community at a time, and before each pair leaves it for one drawn anew with probability
+    ``drift``: on average after 1 / drift pairs. With no drift the order of a user's pairs says nothing. A
+    pair that comes again is left out: there are fewer than asked for, about half where interests stay.
+
+    Args:
+        users, items, interactions, communities, seed, within_share: as for :func:`generate`.
+        drift: between 0 and 1.
+
+    Returns:
+        Pairs with timestamps in seconds: a user's are one hour apart, and users begin within a week.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    _check_sizes(users, items, interactions, communities, seed, within_share)
+    if not 0.0 <= drift <= 1.0:
+        raise InputError(f"drift is {drift}; it must be from 0 to 1")
+    generator = np.random.default_rng(seed)
+    catalogue = _Catalogue(items, communities, generator)
+    cap = min(items, max(-(-4 * interactions // users), items // communities))
+    degrees = _shares(generator.pareto(_ACTIVITY_TAIL, users) + _LEAST_ACTIVITY, total=interactions, cap=cap)
+    of_user = np.repeat(np.arange(users), degrees)
+    first = np.cumsum(degrees) - degrees
+    place = np.arange(interactions) - np.repeat(first, degrees)
+    moves = (generator.random(interactions) < drift) | (place == 0)
+    community = generator.integers(communities, size=int(moves.sum()))[np.cumsum(moves) - 1]
+    within = generator.random(interactions) < within_share
+    drawn = catalogue.draw(np.where(within, community, -1), generator)
+    _, firsts = np.unique(of_user * items + drawn, return_index=True)
+    start = generator.integers(_WEEK, size=users)
+    return Interactions.from_pairs(
+        of_user[firsts],
+        drawn[firsts],
+        user_ids=IdMap(np.arange(users, dtype=np.int64)),
+        item_ids=IdMap(np.arange(items, dtype=np.int64)),
+        timestamps=_EPOCH + start[of_user[firsts]] + _HOUR * place[firsts],
     )
 
 

@@ -210,6 +210,20 @@ def hardest_candidates(
     slot is out of range.
     """
 
+def ridge_metric(
+    item_table: NDArray[Any],
+    item_scales: NDArray[np.float32] | None,
+    counts: NDArray[np.int32],
+    ridge: float,
+    work: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """out = (G d / tr(G) + ridge I)^-1, G the sum over rows h of item_table of counts h h'.
+
+    item_table float32 [T, d], or int8 [T, d] with item_scales float32 [T]; counts int32 [T]; work float64
+    [d (d + 4)] or longer; out float32 [d, d]. ValueError where a row is not finite or ridge not above 0.
+    """
+
 def build_info() -> BuildInfo:
     """ExecuTorch's version, the instruction set ("avx512", "avx2", "neon", "generic") and the threads."""
 

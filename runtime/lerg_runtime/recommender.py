@@ -213,10 +213,13 @@ class Recommender:
 
         Their row is one hop of the propagation rule from their items' rows: the sum over distinct items i of
         h_i / sqrt(deg_u deg_i), deg_u being the number of these items and deg_i that of the users who have
-        touched i, this one included. Nothing is stored: to learn from them takes an export.
+        touched i, this one included. Where the export found it better for people whom it held out, the latest
+        items count more, and rows are compared by a ridge metric; `manifest.ways.unknown` says which. Nothing
+        is stored: to learn from them takes an export.
 
         Args:
-            items: raw ids of what they have touched; order and repeats do not matter.
+            items: raw ids of what they have touched, the oldest first; of repeats the last counts. The order
+                matters only to bundles whose rule has a half-life.
             k: 1 .. number of items; None for 20, or all items if there are fewer.
             include_seen: items of the history may come too.
             on_unknown: `skip` leaves out unknown items.

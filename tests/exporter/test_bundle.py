@@ -11,7 +11,7 @@ import pytest
 
 from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
 from lerg_exporter.bundles.anatomy import bundle_parts
-from lerg_exporter.exporting.pruned_users import OTHER_STAGE
+from lerg_exporter.exporting.serving import OTHER_STAGE
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.errors import BundleError
@@ -43,7 +43,7 @@ def test_metrics_come_from_the_programs(exported: Path) -> None:
     assert test is not None
     with Recommender.open(exported) as recommender:
         stated = recommender.manifest.document["metrics"]
-        other = OTHER_STAGE[recommender.manifest.pruned_users]
+        other = OTHER_STAGE[recommender.manifest.ways.pruned_users]
         assert set(stated) == {"before_pruning", "rewired", other, "finetuned"}
         assert evaluate(recommender, test) == stated["finetuned"]
 

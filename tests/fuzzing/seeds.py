@@ -131,7 +131,7 @@ def make(
         folder,
         interactions=interactions,
         finetune={"learning_rate": 0.02, "batch": 8, "sgd_learning_rate": 0.1},
-        pruned_users=pruned_users,
+        serving={"pruned_users": pruned_users},
     )
 
 

@@ -23,6 +23,7 @@ quantise = _native.quantise
 dequantise = _native.dequantise
 sample_negatives = _native.sample_negatives
 hardest_candidates = _native.hardest_candidates
+ridge_metric = _native.ridge_metric
 build_info = _native.build_info
 set_threads = _native.set_threads
 threads_were_set = _native.threads_were_set

@@ -129,6 +129,7 @@ def tiny_manifest(
     max_users: int = 4,
     max_k: int = 7,
     pruned_users: str | None = None,
+    serving: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest that an exporter would hand to the writer."""
     shape = {
@@ -158,6 +159,7 @@ def tiny_manifest(
         "propagation": "graph",
         "model": shape,
         "programs": [program_entry(method, shape) for method in ("finetune", "encode", "recommend")],
+        **({} if serving is None else {"serving": serving}),
         **({} if pruned_users is None else {"serving": {"pruned_users": pruned_users}}),
         "storage": {"embedding_bytes": 100, "baseline_bytes": 1000, "items": {}},
         "metrics": {"rewired": {"recall@20": 0.5, "ndcg@20": 0.25, "users": model.users}},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from _tiny import TinyModel, tiny_manifest, tiny_model
 
-from lerg_runtime.bundle import Manifest, ModelShape
+from lerg_runtime.bundle import HistoryRule, Manifest, ModelShape, ServingWays
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._manifest import render_manifest
 from lerg_runtime.errors import BundleError
@@ -42,7 +42,22 @@ def test_how_pruned_users_are_served_may_be_left_out(document: dict[str, Any]) -
         ({"pruned_users": "history"}, "history"),
     ):
         stated = document if serving is None else {**document, "serving": serving}
-        assert Manifest.parse(render_manifest(stated)).pruned_users == expected
+        assert Manifest.parse(render_manifest(stated)).ways.pruned_users == expected
+
+
+def test_rules_of_histories(document: dict[str, Any]) -> None:
+    document["serving"] = {
+        "pruned_users": "history",
+        "retained_users": "table",
+        "known": {"ridge": 10, "half_life": None},
+        "unknown": {"ridge": 3.0, "half_life": 5.5, "later": 1},
+    }
+    ways = Manifest.parse(render_manifest(document)).ways
+    assert ways == ServingWays("history", "table", HistoryRule(10.0), HistoryRule(3.0, 5.5))
+    assert ways.ridges == (3.0, 10.0)
+    document["serving"]["pruned_users"] = "placeholder"
+    assert Manifest.parse(render_manifest(document)).ways.ridges == (3.0,), "nobody is served by the other"
+    assert Manifest.parse(render_manifest({**document, "serving": {}})).ways == ServingWays()
 
 
 def test_rendering_is_canonical(document: dict[str, Any]) -> None:
@@ -90,6 +105,12 @@ WRONG = [
     ("serving", "history", "serving must be an object"),
     ("serving", {"pruned_users": "best"}, "pruned_users must be 'placeholder' or 'history', not \"best\""),
     ("serving", {"pruned_users": None}, "pruned_users must be 'placeholder' or"),
+    ("serving", {"retained_users": "placeholder"}, "retained_users must be 'table' or 'history'"),
+    ("serving", {"known": 3}, "serving.known must be an object"),
+    ("serving", {"known": {"half_life": 5}}, "known.half_life must be null"),
+    ("serving", {"known": {"ridge": 0}}, "serving.known.ridge must be a number above 0"),
+    ("serving", {"unknown": {"half_life": "5"}}, "unknown.half_life must be a number above 0"),
+    ("serving", {"unknown": {"ridge": 1e7}}, "unknown.ridge must be a number above 0"),
     ("model", ..., "lacks 'model'"),
     ("model", [], "model must be an object"),
     ("model/users", 0, "users must be an integer of 1"),

@@ -195,6 +195,92 @@ def test_more_than_is_gathered_at_a_time(tmp_path: Path, fake_native: None) -> N
         assert np.array_equal(rows_of_the_last_call(rec)[0], rows[user])
 
 
+def history_row(model: TinyModel, history: Sequence[int], *, half_life: float | None) -> np.ndarray:
+    """float64 [d]: a newcomer's, the oldest item first."""
+    degrees = model.seen().sum(0)[list(history)] + 1
+    ranks = np.arange(len(history))[::-1]
+    weights = (1 if half_life is None else 0.5 ** (ranks / half_life)) / np.sqrt(degrees * len(history))
+    row: np.ndarray = weights @ item_rows(model)[list(history)]
+    return row
+
+
+def metric_of(model: TinyModel, ridge: float) -> np.ndarray:
+    """float64 [d, d]: by its closed form, over all items."""
+    rows = item_rows(model)
+    gram = rows.T @ rows
+    scale = np.trace(gram) / model.dim
+    metric: np.ndarray = scale * np.linalg.inv(gram + ridge * scale * np.eye(model.dim))
+    return metric
+
+
+@pytest.mark.parametrize("history", [[4], [39, 3, 4, 17], list(range(40))])
+@pytest.mark.parametrize("rule", [(3.0, None), (None, 2.0), (1.0, 5.0), (0.01, 1.0)])
+def test_a_history_is_ranked_by_its_rule(
+    tmp_path: Path,
+    model: TinyModel,
+    fake_native: None,
+    history: list[int],
+    rule: tuple[float | None, float | None],
+) -> None:
+    ridge, half_life = rule
+    serving = {"unknown": {"ridge": ridge, "half_life": half_life}}
+    rec = Recommender.open(write_tiny(tmp_path / "b", model, serving=serving))
+    row = history_row(model, history, half_life=half_life)
+    if ridge is not None:
+        row = metric_of(model, ridge) @ row
+    found = rec.recommend_from_history([ITEMS[item] for item in history], k=40, include_seen=True)
+    check(rec, item_rows(model) @ row, found, np.zeros(40, bool))
+
+
+def test_of_repeats_the_last_counts_where_order_does(
+    tmp_path: Path, model: TinyModel, fake_native: None
+) -> None:
+    serving = {"unknown": {"half_life": 1.5}}
+    rec = Recommender.open(write_tiny(tmp_path / "b", model, serving=serving))
+    once = rec.recommend_from_history([ITEMS[5], ITEMS[1], ITEMS[3]])
+    again = rec.recommend_from_history([ITEMS[3], ITEMS[5], ITEMS[1], ITEMS[1], ITEMS[3]])
+    for one, other in zip(once, again, strict=True):
+        assert np.array_equal(one, other)
+    other_way = rec.recommend_from_history([ITEMS[3], ITEMS[1], ITEMS[5]])
+    assert not np.array_equal(once[1], other_way[1])
+    with pytest.raises(InputError, match="order"):
+        rec.recommend_from_history(set(ITEMS[:3]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pruned", ["history", "placeholder"])
+def test_retained_users_from_their_history(
+    tmp_path: Path, lonely: TinyModel, fake_native: None, pruned: str
+) -> None:
+    serving = {"pruned_users": pruned, "retained_users": "history", "known": {"ridge": 2.0}}
+    rec = Recommender.open(write_tiny(tmp_path / "b", lonely, serving=serving))
+    seen = sparse.csr_matrix(lonely.seen(), dtype=float)
+    degrees = [np.maximum(seen.sum(axis).A1, 1) for axis in (1, 0)]
+    hop = sparse.diags(degrees[0] ** -0.5) @ seen @ sparse.diags(degrees[1] ** -0.5) @ item_rows(lonely)
+    by_history = hop @ metric_of(lonely, 2.0) @ item_rows(lonely).T
+    ids, points = rec.recommend(USERS, k=40)
+    for user in range(30):
+        from_history = user != LONER and (lonely.retained_users[user] or pruned == "history")
+        scores = by_history[user] if from_history else lonely.scores()[user]
+        there = points[user] > -np.inf
+        check(rec, scores, (ids[user][there], points[user][there]), lonely.seen()[user])
+
+
+def test_a_metric_is_planned_for_and_counted(tmp_path: Path, lonely: TinyModel, fake_native: None) -> None:
+    serving = {"pruned_users": "history", "known": {"ridge": 10}, "unknown": {"ridge": 3}}
+    folder = write_tiny(tmp_path / "b", lonely, serving=serving)
+    bundle = Recommender.open(folder)._open
+    plan = bundle.plan(bundle.workload(users_at_once=1))
+    items = {item.name: item.size_bytes for item in plan.phase("recommend").items}
+    assert items["metric of histories"] == 2 * 256  # two of 8 x 8 floats
+    least = max(plan.phase(name).total_bytes for name in ("open", "encode", "recommend"))
+    rec = Recommender.open(folder, memory_budget=least)
+    rec.recommend(USERS, k=40)
+    rec.recommend_from_history(ITEMS, k=40, include_seen=True)
+    assert rec.memory[1] <= least
+    with pytest.raises(BudgetError, match="metric of histories 512"):
+        Recommender.open(folder, memory_budget=least - 1)
+
+
 def test_without_the_key_pruned_users_keep_their_placeholder(
     tmp_path: Path, lonely: TinyModel, fake_native: None
 ) -> None:

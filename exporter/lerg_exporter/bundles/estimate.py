@@ -22,7 +22,14 @@ from lerg_exporter.programs.portable.estimate import (
     portable_scratch,
     portable_structures,
 )
-from lerg_runtime.bundle import FineTuneDefaults, Manifest, ModelShape, ProgramSpec
+from lerg_runtime.bundle import (
+    FineTuneDefaults,
+    HistoryRule,
+    Manifest,
+    ModelShape,
+    ProgramSpec,
+    ServingWays,
+)
 from lerg_runtime.bundle.parts import (
     PROGRAM_FILE,
     encode_interactions,
@@ -34,6 +41,8 @@ from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Work
 
 __all__ = ["MARGIN", "DataSizes", "bundle_bytes", "memory_plan"]
 
+# What takes most: two metrics, of the rules for users of the bundle and for others.
+_WAYS = ServingWays("history", "table", HistoryRule(ridge=1.0), HistoryRule(ridge=3.0))
 MARGIN = 0.25
 
 _FLOAT = 4
@@ -128,6 +137,7 @@ def memory_plan(
             negative_candidates=negative_candidates,
         ),
         document={},
+        ways=_WAYS,
     )
     return plan_memory(manifest, data.stored, local=0, workload=Workload.usual(manifest))
 

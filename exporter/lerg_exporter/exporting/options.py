@@ -180,9 +180,41 @@ class ExportOptions:
     )
     pruned_users: str = setting(
         "auto",
-        group="Who stays",
+        group="Serving",
         choices=("auto", "history", "placeholder"),
         help="Serve pruned users from their history or by a placeholder; auto takes what validation prefers.",
+    )
+    retained_users: str = setting(
+        "auto",
+        group="Serving",
+        choices=("auto", "table", "history"),
+        help="Serve users who stay from the table or from their history; auto takes histories where "
+        "validation prefers them beyond noise.",
+    )
+    ridge: float | None = setting(
+        None,
+        group="Serving",
+        metavar="R",
+        least=0,
+        help="Weight of the ridge in the metric that histories are compared by; 0 for no metric.",
+        unset="none, 1, 3 or 10, by validation",
+    )
+    half_life: float | None = setting(
+        None,
+        group="Serving",
+        metavar="N",
+        least=0,
+        help="Number of later items after which an item of a history counts half; 0 where all count alike.",
+        unset="none, 5, 10, 20 or 50, by validation where there are timestamps",
+    )
+    newcomers: int | None = setting(
+        None,
+        group="Serving",
+        metavar="N",
+        least=0,
+        help="Number of users to leave out of a second training, on whom it is chosen how to serve unknown "
+        "people; 0 for no such training.",
+        unset="a fifth of the users, at most 2,000; 0 if those are fewer than 100",
     )
     memory_budget: int | None = setting(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import BudgetError
 from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.metrics import evaluate_embeddings
+from lerg_edge.pruning.placeholders import build_placeholders
 from lerg_edge.pruning.rewired_model import RewiredModel
-from lerg_edge.training.options import EpochReport
+from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import propagated, quantised, training_device, validation_cut
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.estimate import DataSizes
@@ -26,13 +28,14 @@ from lerg_exporter.bundles.write import Draft, draft_bundle
 from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import Plan, choose_plan, pretraining_codes
 from lerg_exporter.exporting.data_report import seen_beside
+from lerg_exporter.exporting.newcomers import choose_unknown
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress, Silent
-from lerg_exporter.exporting.pruned_users import OTHER_STAGE, WAYS, PrunedUsers, choose_by_validation
 from lerg_exporter.exporting.reading import ReadingOptions
 from lerg_exporter.exporting.refitting import refit, refits, shape_of
 from lerg_exporter.exporting.resolving import config_of_bundle
 from lerg_exporter.exporting.selecting import check_selection
+from lerg_exporter.exporting.serving import OTHER_STAGE, PRUNED_WAYS, Ways, choose_known, given_ways
 from lerg_exporter.exporting.target import check_target
 from lerg_exporter.exporting.threads import fixed_threads
 from lerg_exporter.exporting.tuning import RANKING, Tuned, evaluate, tune
@@ -57,7 +60,7 @@ class ExportReport:
         plan: what was chosen where the options left a choice.
         pretrained_epochs, best_epoch: of pretraining.
         history: its epochs; the seconds of those that were not trained now are 0.
-        pruned_users: how they are served.
+        ways: how everybody is served.
         tuned: of fine-tuning through the program; None if it was left out.
     """
 
@@ -67,7 +70,7 @@ class ExportReport:
     pretrained_epochs: int
     best_epoch: int
     history: tuple[EpochReport, ...]
-    pruned_users: PrunedUsers
+    ways: Ways
     tuned: Tuned | None
 
 
@@ -125,33 +128,33 @@ def export(
         embeddings = propagated(model, dataset.train.matrix())
         metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
         pruned = shape_of(chosen)(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        tell.stage("choosing how to serve")
+        split = validation_cut(dataset.train.matrix(), training)
+        twin_model = _honest(pruned.twin, propagated(model, split.train), chosen, plan)
+        ways = _ways(
+            dataset, twin_model, split, model, chosen, training, codes=codes, work=work, progress=tell
+        )
         tell.stage("tracing")
-        given = PrunedUsers() if chosen.pruned_users == "auto" else PrunedUsers(chosen.pruned_users)
         config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
-        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, given, config)
+        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, ways, config)
         draft = draft_bundle(
             pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
         )
         pruned_users = ~pruned.model.retained[: dataset.train.user_count]
-        undecided = chosen.pruned_users == "auto" and bool(pruned_users.any())
         twin = None
-        if undecided or chosen.tuning_epochs:
-            ways = WAYS if undecided else (run.pruned_users.way,)
-            twin = _twin(run, draft, pruned.twin, Path(scratch), training=training, ways=ways)
-            if undecided:
-                served = choose_by_validation(twin.bundles, twin.held_out, pruned_users, progress=tell)
-                run = replace(run, pruned_users=served)
+        if chosen.tuning_epochs:
+            twin = _twin(run, draft, twin_model, Path(scratch), split=split)
         first = Path(scratch) / "untuned"
         run.write(draft, first)
         _check_budgets(first, chosen)
         tell.stage("evaluating")
         metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
         if dataset.test is not None and pruned_users.any():
-            other = next(way for way in WAYS if way != run.pruned_users.way)
+            other = next(way for way in PRUNED_WAYS if way != ways.pruned_users)
             run.write(draft, Path(scratch) / "other", pruned_users=other)
-            metrics[OTHER_STAGE[run.pruned_users.way]] = _bundle_metrics(Path(scratch) / "other", dataset)
+            metrics[OTHER_STAGE[ways.pruned_users]] = _bundle_metrics(Path(scratch) / "other", dataset)
         tuned = None
-        if twin is not None and chosen.tuning_epochs:
+        if twin is not None:
             tell.stage("fine-tuning")
             tuned = _tune(run, twin, work=work, progress=tell)
             opened = BundleFolder.open(first)
@@ -171,7 +174,7 @@ def export(
         len(model.history),
         model.best_epoch,
         model.history,
-        run.pruned_users,
+        run.ways,
         tuned,
     )
 
@@ -191,22 +194,67 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
     return plan
 
 
+def _honest(
+    twin: RewiredModel | FoldedModel, embeddings: np.ndarray, options: ExportOptions, plan: Plan
+) -> RewiredModel | FoldedModel:
+    """The twin with placeholders that have not seen the validation pairs either.
+
+    A placeholder is the centre of the propagated rows around it, and whose row goes where depends on all of
+    its pairs: where people have few of them, one more tells most of what validation asks for.
+
+    Args:
+        embeddings: float32 [N, d], propagated over what validation leaves.
+    """
+    placeholders = build_placeholders(
+        embeddings,
+        twin.retained,
+        user_count=twin.user_count,
+        count=plan.placeholders,
+        bits=options.bits,
+        seed=options.seed,
+    )
+    return replace(twin, placeholders=placeholders)
+
+
+def _ways(
+    dataset: Dataset,
+    twin: RewiredModel | FoldedModel,
+    split: ValidationSplit,
+    model: Pretrained,
+    options: ExportOptions,
+    training: TrainingOptions,
+    *,
+    codes: int,
+    work: WorkDir,
+    progress: Progress,
+) -> Ways:
+    """How everybody is served: what is asked for, and by validation what is left open."""
+    unknown = choose_unknown(
+        dataset.train, model, options, training, codes=codes, work=work, progress=progress
+    )
+    ways = replace(given_ways(options), unknown=unknown.rule)
+    if unknown.scores:
+        ways = replace(ways, validation={"unknown": unknown.described()})
+    retained = twin.retained[: twin.user_count]
+    return choose_known(ways, twin.entity_rows(), split, retained, options, progress=progress)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Twin:
     """The bundle as it would be without the validation pairs, so that its score on them is honest.
 
-    Its graph or its folded rows, and its interactions, leave them out; weights that are trained on it fit the
-    bundle's own program all the same.
+    Its graph or its folded rows, its placeholders and its interactions leave them out; weights that are
+    trained on it fit the bundle's own program all the same.
 
     Attributes:
         draft: its model and programs.
         held_out: the validation pairs.
-        bundles: by the way in which pruned users are served.
+        bundle: its folder.
     """
 
     draft: Draft
     held_out: Interactions
-    bundles: Mapping[str, Path]
+    bundle: Path
 
 
 def _twin(
@@ -215,18 +263,17 @@ def _twin(
     model: RewiredModel | FoldedModel,
     scratch: Path,
     *,
-    training: Any,
-    ways: Sequence[str],
+    split: ValidationSplit,
 ) -> _Twin:
-    """Write the twin of a bundle, once for each of the ways to serve pruned users.
+    """Write the twin of a bundle.
 
     Args:
         draft: the bundle's own.
         model: the twin's.
-        scratch: where its folders go.
+        scratch: where its folder goes.
+        split: training and validation pairs.
     """
     train = run.dataset.train
-    split = validation_cut(train.matrix(), training)
     twin = draft_bundle(
         model,
         draft.limits,
@@ -234,25 +281,24 @@ def _twin(
         propagation=draft.propagation,
         with_golden=False,
     )
-    bundles = {way: scratch / f"fit-{way}" for way in ways}
-    for way, folder in bundles.items():
-        run.write(twin, folder, interactions=_part(train, split.train), pruned_users=way)
-    return _Twin(twin, _part(train, split.held_out), bundles)
+    folder = scratch / "twin"
+    run.write(twin, folder, interactions=_part(train, split.train))
+    return _Twin(twin, _part(train, split.held_out), folder)
 
 
 def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
-    """Fine-tune on the twin, its pruned users served as the bundle's."""
+    """Fine-tune on the twin, everybody served as by the bundle."""
     tensors, numbers = twin.draft.model.to_stage()
-    options, way = run.options, run.pruned_users.way
+    options = run.options
     chosen = options.finetune_candidates is not None or run.plan.negative_candidates == 1
     return tune(
-        twin.bundles[way],
+        twin.bundle,
         twin.held_out,
         epochs=options.tuning_epochs,
         candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
         seed=options.seed,
         work=work,
-        key=[tensors, numbers, twin.draft.limits, options.finetune_learning_rate, way],
+        key=[tensors, numbers, twin.draft.limits, options.finetune_learning_rate, run.ways.document()],
         progress=progress,
     )
 

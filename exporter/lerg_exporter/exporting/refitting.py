@@ -96,7 +96,7 @@ def refit(
 
 def _decided(run: ExportRun) -> ExportOptions:
     """The options with what validation has chosen."""
-    options = replace(run.options, pruned_users=run.pruned_users.way)
+    options = replace(run.options, pruned_users=run.ways.pruned_users)
     if options.selector != AUTO:
         return options
     selector = preferred(run.summary["selection"]["validation_ndcg@20"])

@@ -15,7 +15,7 @@ from lerg_exporter.bundles.write import Draft, write
 from lerg_exporter.exporting.budget import Plan
 from lerg_exporter.exporting.data_report import described_data, seen_beside
 from lerg_exporter.exporting.options import ExportOptions
-from lerg_exporter.exporting.pruned_users import PrunedUsers
+from lerg_exporter.exporting.serving import Ways
 from lerg_exporter.exporting.tuning import Tuned
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime.bundle import Manifest
@@ -37,7 +37,7 @@ class ExportRun:
         l2: of training.
         pretrained: the model before pruning.
         summary: how selecting and what followed came out.
-        pruned_users: how they are served.
+        ways: how everybody is served.
         config: every setting, defaults resolved, for the manifest.
         refitted: the model was trained again on everything, after it had been measured.
     """
@@ -48,7 +48,7 @@ class ExportRun:
     l2: float
     pretrained: Pretrained
     summary: Mapping[str, Any]
-    pruned_users: PrunedUsers
+    ways: Ways
     config: Mapping[str, Any]
 
     refitted: bool = False
@@ -105,7 +105,10 @@ class ExportRun:
                 "batch": self.plan.batch,
                 "negative_candidates": self._candidates(tuned),
             },
-            pruned_users=pruned_users or self.pruned_users.way,
+            serving={
+                **self.ways.document(),
+                **({} if pruned_users is None else {"pruned_users": pruned_users}),
+            },
             overwrite=overwrite,
         )
 
@@ -126,7 +129,7 @@ class ExportRun:
             "epochs": len(self.pretrained.history),
             "best_epoch": self.pretrained.best_epoch,
             **_kinds(options),
-            "pruned_users": self.pruned_users.described(),
+            "serving": dict(self.ways.validation),
             **self.summary,
             "config": dict(self.config),
         }

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
-from lerg_runtime.bundle._manifest import FORMAT, PRUNED_USERS, VERSION, FineTuneDefaults, Manifest
+from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
 from lerg_runtime.bundle._packing import pack, unpack
 from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
 from lerg_runtime.bundle._reader import BundleFolder, Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import State, save_state
 from lerg_runtime.bundle._trust import Trust
+from lerg_runtime.bundle._ways import HistoryRule, ServingWays
 from lerg_runtime.bundle._writer import check_replaceable, copy_bundle, write_bundle
 
 __all__ = [
     "FORMAT",
-    "PRUNED_USERS",
     "VERSION",
     "BundleFolder",
     "Entities",
     "FineTuneDefaults",
+    "HistoryRule",
     "IdMap",
     "IntegerIds",
     "Interactions",
     "Manifest",
     "ModelShape",
     "ProgramSpec",
+    "ServingWays",
     "State",
     "TensorSpec",
     "TextIds",

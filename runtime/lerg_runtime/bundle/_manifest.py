@@ -11,10 +11,11 @@ from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYT
 from lerg_runtime.bundle._fields import Fields, parse_json
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._ways import ServingWays
 from lerg_runtime.errors import BundleError
 from lerg_runtime.reading._columns import ColumnNames
 
-__all__ = ["FORMAT", "PRUNED_USERS", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
+__all__ = ["FORMAT", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
 
 FORMAT = "lerg-bundle"
 VERSION = 1
@@ -25,7 +26,7 @@ DATA_FILES = {
 """By lowering, the files that a manifest names."""
 
 _NO_NAMES = ColumnNames()
-PRUNED_USERS = ("placeholder", "history")  # what a manifest without the key means comes first
+_PLAIN = ServingWays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ class Manifest:
         files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
         executorch: release series that the programs need, such as `1.5`.
         finetune: defaults of fine-tuning.
-        pruned_users: `history` ranks for users who are not retained by one hop from what they have touched,
-            `placeholder` by what stands for them.
+        ways: by what people are ranked.
         columns: names that the export's file gave to users, items and ratings, where it had a header.
         document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
     """
@@ -101,7 +101,7 @@ class Manifest:
     executorch: str
     finetune: FineTuneDefaults
     document: Mapping[str, Any]
-    pruned_users: str = PRUNED_USERS[0]
+    ways: ServingWays = _PLAIN
     columns: ColumnNames = _NO_NAMES
 
     @classmethod
@@ -137,7 +137,7 @@ class Manifest:
             executorch=_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,
-            pruned_users=_pruned_users(fields),
+            ways=ServingWays.parse(fields.inner("serving")) if "serving" in fields else _PLAIN,
             columns=_columns(fields),
         )
 
@@ -173,13 +173,6 @@ def _check_told(fields: Fields) -> None:
     for name in ("items", "constants"):
         if name in storage:
             storage.table(name, (int,), "a number of bytes")
-
-
-def _pruned_users(fields: Fields) -> str:
-    serving = fields.inner("serving") if "serving" in fields else None
-    if serving is None or "pruned_users" not in serving:
-        return PRUNED_USERS[0]
-    return serving.text("pruned_users", among=PRUNED_USERS)
 
 
 def _columns(fields: Fields) -> ColumnNames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _describe(
             "local_interactions": len(state.users),
             "local_disliked": len(state.disliked_users),
         },
-        "serving": {"pruned_users": folder.manifest.pruned_users},
+        "serving": asdict(folder.manifest.ways),
         "metrics": document["metrics"],
         "files": files,
         "bundle_bytes": sum(files.values()),
@@ -103,6 +104,11 @@ def _propagation(name: str, model: dict[str, Any]) -> str:
     return f"{name}, {model['layers']} layers, {stored}"
 
 
+def _rule(rule: dict[str, Any]) -> str:
+    parts = [f"{name.replace('_', '-')} {value:g}" for name, value in rule.items() if value is not None]
+    return ", ".join(parts) or "one hop"
+
+
 def _print(description: dict[str, Any]) -> None:
     model = description["model"]
     click.echo(f"{description['bundle']}: {description['format']} version {description['version']}")
@@ -126,6 +132,8 @@ def _print(description: dict[str, Any]) -> None:
             ("item table", model.get("item_table", "float32")),
             ("layers", model.get("layer_storage", "float32")),
             ("pruned users", f"by their {description['serving']['pruned_users']}"),
+            ("retained users", f"by their {description['serving']['retained_users']}"),
+            ("unknown people", f"by their history, {_rule(description['serving']['unknown'])}"),
             ("saves", str(description["state"]["saves"])),
         ]
     )

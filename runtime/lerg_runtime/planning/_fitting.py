@@ -13,6 +13,8 @@ from lerg_runtime.planning._plan import plan_memory
 from lerg_runtime.planning._sizes import (
     degree_bytes,
     lane_bytes,
+    metric_item,
+    metric_making_bytes,
     program_bytes,
     resident_items,
     table_items,
@@ -61,11 +63,11 @@ def share_out(
     if budget_bytes is None:
         return Share(widest, threads)
     resident = sum(item.size_bytes for item in resident_items(manifest, sizes, local, disliked))
-    tables = sum(item.size_bytes for item in table_items(manifest))
+    tables = sum(item.size_bytes for item in (*table_items(manifest), *metric_item(manifest)))
     spare = budget_bytes - (resident if beside_bytes is None else beside_bytes) - tables
     found: list[Share] = []
     users = widest
-    while users > 0 and spare >= program_bytes(manifest, "encode"):
+    while users > 0 and spare >= max(program_bytes(manifest, "encode"), metric_making_bytes(manifest)):
         lanes = (spare - degree_bytes(manifest)) // lane_bytes(manifest, users)
         if lanes > 0:
             found.append(Share(users, min(lanes, threads)))

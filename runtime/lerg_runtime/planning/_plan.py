@@ -14,6 +14,8 @@ from lerg_runtime.planning._sizes import (
     degree_bytes,
     gathered_bytes,
     lane_bytes,
+    metric_item,
+    metric_making_bytes,
     program_bytes,
     ranking_bytes,
     reading_bytes,
@@ -43,7 +45,8 @@ def plan_memory(
         PlanItem(f"program {method}", program_bytes(manifest, method))
         for method in ("encode", "recommend", "finetune")
     )
-    tables = table_items(manifest)
+    tables, metric = table_items(manifest), metric_item(manifest)
+    making = PlanItem("metric while it is made", metric_making_bytes(manifest))
     ranking = PlanItem(
         f"{workload.users_at_once} users at once", ranking_bytes(manifest, workload.users_at_once)
     )
@@ -53,14 +56,14 @@ def plan_memory(
     training: tuple[PlanItem, ...] = (finetune,)
     if workload.negative_candidates > 1:
         # The tables are made anew for each epoch, when the program that trains is not loaded.
-        training = (*tables, max(encode, finetune, key=lambda item: item.size_bytes))
+        training = (*tables, max(encode, finetune, key=_size))
     return MemoryPlan(
         (
             Phase("open", (*resident, reading)),
-            Phase("encode", (*resident, *tables, encode)),
+            Phase("encode", (*resident, *tables, *metric, max(encode, making, key=_size))),
             Phase(
                 "recommend",
-                (*resident, *tables, recommend, histories, ranking, *more[: workload.lanes - 1]),
+                (*resident, *tables, recommend, histories, *metric, ranking, *more[: workload.lanes - 1]),
             ),
             Phase(
                 "finetune",
@@ -70,6 +73,10 @@ def plan_memory(
         resident,
         lane,
     )
+
+
+def _size(item: PlanItem) -> int:
+    return item.size_bytes
 
 
 def plan_tests(manifest: Manifest, pairs: int) -> PlanItem:

@@ -20,6 +20,9 @@ __all__ = [
     "gathered_bytes",
     "gathered_shape",
     "lane_bytes",
+    "metric_item",
+    "metric_making_bytes",
+    "metric_work_shape",
     "packed_bytes",
     "program_bytes",
     "ranking_bytes",
@@ -107,6 +110,26 @@ def table_items(manifest: Manifest) -> tuple[PlanItem, PlanItem]:
 
 def degree_bytes(manifest: Manifest) -> int:
     return block_bytes(4 * manifest.model.items)
+
+
+def metric_work_shape(shape: ModelShape) -> tuple[int]:
+    """Of the float64 memory in which a metric is made; see kernels/ranking/ridge.h."""
+    return (shape.dim * (shape.dim + 4),)
+
+
+def metric_item(manifest: Manifest) -> tuple[PlanItem, ...]:
+    """What histories are compared by; nothing where all items count as they are."""
+    count = len(manifest.ways.ridges)
+    size = block_bytes(4 * manifest.model.dim**2)
+    return (PlanItem("metric of histories", count * size),) if count else ()
+
+
+def metric_making_bytes(manifest: Manifest) -> int:
+    """Beside the metric while it is made."""
+    if not manifest.ways.ridges:
+        return 0
+    shape = manifest.model
+    return block_bytes(8 * metric_work_shape(shape)[0], 4 * shape.item_slots)
 
 
 def gathered_bytes(manifest: Manifest) -> int:

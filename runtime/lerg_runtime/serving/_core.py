@@ -240,7 +240,7 @@ class OpenBundle:
             self.entities,
             snapshot,
             self.seen_only,
-            pruned_users=self.folder.manifest.pruned_users,
+            ways=self.folder.manifest.ways,
             lanes=lanes,
         )
 

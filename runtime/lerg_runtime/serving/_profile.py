@@ -14,6 +14,7 @@ from lerg_runtime.engine._resident import peak_resident_bytes
 from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.planning._sizes import gathered_shape
 from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._metric import make_metrics
 from lerg_runtime.serving._user_rows import UserRows
 
 __all__ = ["Latency", "MethodProfile", "Profile", "profile"]
@@ -193,6 +194,8 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     codes = bundle.engine.codes(bundle.state.codebook)
     encode.execute(codes, bundle.state.step, outputs=[user_table, *item_arrays])
     del encode  # its arenas must be free before those of recommend are taken
+    ways, slots = bundle.folder.manifest.ways, bundle.entities.item_slots
+    metrics = make_metrics(ways.ridges, shape, tuple(item_arrays), slots, allocate=empty)
     row = empty((1, shape.dim), "float32")
     rows = UserRows(
         shape,
@@ -200,7 +203,8 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
         bundle.interactions,
         user_table=user_table,
         item_arrays=tuple(item_arrays),
-        pruned_users=bundle.folder.manifest.pruned_users,
+        ways=ways,
+        metrics=metrics,
         allocate=empty,
     )
     gathered = empty(gathered_shape(shape), str(item_arrays[0].dtype))

@@ -72,7 +72,8 @@ def for_history(
     """
     check_on_unknown(on_unknown)
     ids = bundle.entities.item_ids
-    wanted, single = id_list(history, what="items of the history", ordered=False)
+    in_order = bundle.folder.manifest.ways.unknown.half_life is not None
+    wanted, single = id_list(history, what="items of the history", ordered=in_order)
     if single:
         raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
     if not len(wanted):
@@ -85,7 +86,7 @@ def for_history(
             kind="item",
             advice="pass on_unknown='skip' to leave such items out",
         )
-    known = np.unique(indices[indices >= 0])
+    known = _last_ones(indices[indices >= 0])
     if len(known) == 0:
         raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")
     answer = _Answer(ids, 1, k)
@@ -93,6 +94,13 @@ def for_history(
         for piece in serving.rank_history(known, k=k, include_seen=include_seen):
             answer.put(np.zeros(1, np.intp), piece)
     return answer.of_one()
+
+
+def _last_ones(items: np.ndarray) -> np.ndarray:
+    """Each item once, where it comes last."""
+    _, from_the_end = np.unique(items[::-1], return_index=True)
+    kept: np.ndarray = items[len(items) - 1 - np.sort(from_the_end)[::-1]]
+    return kept
 
 
 def raw_items(ids: IdMap, items: np.ndarray) -> np.ndarray:

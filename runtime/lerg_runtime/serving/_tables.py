@@ -10,8 +10,10 @@ import numpy as np
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._ways import ServingWays
 from lerg_runtime.engine._engine import Engine
 from lerg_runtime.serving._lanes import Lanes
+from lerg_runtime.serving._metric import make_metrics
 from lerg_runtime.serving._snapshot import Snapshot
 from lerg_runtime.serving._user_rows import UserRows
 
@@ -46,7 +48,7 @@ class Serving:
         entities: slots of both sides.
         snapshot: weights, and the interactions that each user is ranked by.
         seen_only: what each user has seen beside them.
-        pruned_users: `history` or `placeholder`, what users who are not retained are ranked by.
+        ways: by what people are ranked.
         lanes: where calls are ranked.
 
     Attributes:
@@ -66,7 +68,7 @@ class Serving:
         snapshot: Snapshot,
         seen_only: SeenOnly,
         *,
-        pruned_users: str,
+        ways: ServingWays,
         lanes: Lanes,
     ) -> None:
         empty = engine.budget.empty
@@ -82,6 +84,7 @@ class Serving:
         codes = engine.codes(snapshot.state.codebook)
         encode.execute(codes, snapshot.state.step, outputs=[self.user_table, *self.item_arrays])
         del encode  # its arenas must be free before those of recommend are taken
+        metrics = make_metrics(ways.ridges, shape, self.item_arrays, entities.item_slots, allocate=empty)
         self.lanes = lanes
         lanes.make_first()
         self._user_rows = UserRows(
@@ -90,7 +93,8 @@ class Serving:
             snapshot.interactions,
             user_table=self.user_table,
             item_arrays=self.item_arrays,
-            pruned_users=pruned_users,
+            ways=ways,
+            metrics=metrics,
             allocate=empty,
         )
 
@@ -131,7 +135,7 @@ class Serving:
         """The best items of somebody unknown to the bundle who has touched these.
 
         Args:
-            history: integer [n] item indices, n >= 1, unique.
+            history: integer [n] item indices, n >= 1, unique, the oldest first.
             k: 1 .. I.
             include_seen: do not leave out the history.
 

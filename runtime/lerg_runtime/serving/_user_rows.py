@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._ways import HistoryRule, ServingWays
 
 __all__ = ["UserRows"]
 
@@ -18,11 +19,13 @@ _Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
 
 class UserRows:
-    """Makes the row of a user: the table's, or h_u = sum over the history of h_i / sqrt(deg_u deg_i).
+    """Makes the row of a user: the table's, or h_u = M sum over the history of w_i h_i / sqrt(deg_u deg_i).
 
-    That sum is one hop of the propagation rule (LightGCN, arXiv 2002.02126, equation 3) from the rows of the
-    item table as they are, placeholders included. deg_u is the length of the history and deg_i the number
-    of users who have touched item i. It is the same to the last bit for a user alone and among others.
+    Without M and w that sum is one hop of the propagation rule (LightGCN, arXiv 2002.02126, equation 3) from
+    the rows of the item table as they are, placeholders included. deg_u is the length of the history and
+    deg_i the number of users who have touched item i. M is a metric of `make_metrics`, and w_i = 2^(-rank /
+    half-life), the latest item's rank being 0. The row is the same to the last bit for a user alone and among
+    others.
 
     Args:
         shape: of the model.
@@ -30,8 +33,8 @@ class UserRows:
         interactions: what everyone has touched.
         user_table: float32 [m_u + r_u, d].
         item_arrays: item table [m_i + r_i, d], and its scales if it is int8.
-        pruned_users: `history` makes the rows of pruned users from what they have touched; those who have
-            touched nothing, and all of them with `placeholder`, get their placeholder.
+        ways: by what people are ranked; users who have touched nothing are ranked by the table.
+        metrics: by ridge, float32 [d, d].
         allocate: memory of the items' degrees.
 
     It is only read once it is made: `gathered` of each call, of `gathered_shape` and the item table's dtype,
@@ -46,14 +49,16 @@ class UserRows:
         *,
         user_table: np.ndarray,
         item_arrays: tuple[np.ndarray, ...],
-        pruned_users: str,
+        ways: ServingWays,
+        metrics: Mapping[float, np.ndarray],
         allocate: _Allocate,
     ) -> None:
         self._entities = entities
         self._interactions = interactions
         self._user_table = user_table
         self._item_table, self._scales = item_arrays[0], item_arrays[1] if len(item_arrays) > 1 else None
-        self._from_history = shape.retained_users if pruned_users == "history" else shape.user_slots
+        self._ways, self._metrics = ways, metrics
+        self._first_pruned = shape.retained_users
         self._degrees: np.ndarray = allocate((shape.items,), "int32")
         self._degrees[:] = 0
         for start in range(0, len(interactions), _PAIRS_AT_ONCE):
@@ -70,22 +75,40 @@ class UserRows:
         """
         slots = self._entities.user_slots[users]
         np.take(self._user_table, slots, axis=0, out=out, mode="clip")
-        rows = np.flatnonzero(slots >= self._from_history)
+        pruned = slots >= self._first_pruned
+        by_history = np.where(
+            pruned, self._ways.pruned_users == "history", self._ways.retained_users == "history"
+        )
+        rows = np.flatnonzero(by_history)
         starts = self._interactions.indptr[users[rows]]
         counts = self._interactions.indptr[users[rows] + 1] - starts
         rows, starts, counts = (of_row[counts > 0] for of_row in (rows, starts, counts))
         for part in _together(counts, most=len(gathered)):
             self._sum_up(rows[part], starts[part], counts[part], out, gathered)
+        for row in rows.tolist():
+            self._compare(out[row], self._ways.known)
 
     def of_history(self, items: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
         """The row of somebody unknown to the bundle, who counts among the users of each item as well.
 
         Args:
-            items: integer [n] item indices, n >= 1, unique.
+            items: integer [n] item indices, n >= 1, unique, the oldest first.
             out: float32 [d] to write to.
             gathered: where rows of items stand while they are added up.
         """
-        self._sum_long(items, out, gathered, newcomers=1)
+        half_life = self._ways.unknown.half_life
+        recency = None
+        if half_life is None:
+            items = np.sort(items)  # a sum's last bits depend on its order, and here no order is meant
+        else:
+            recency = np.exp2(-np.arange(len(items) - 1, -1, -1) / half_life).astype(np.float32)
+        self._sum_long(items, out, gathered, newcomers=1, recency=recency)
+        self._compare(out, self._ways.unknown)
+
+    def _compare(self, row: np.ndarray, rule: HistoryRule) -> None:
+        """The metric of a rule times a row, in its place."""
+        if rule.ridge is not None:
+            row[:] = np.einsum("de,e->d", self._metrics[rule.ridge], row, dtype=np.float32)
 
     def _sum_up(
         self,
@@ -109,14 +132,24 @@ class UserRows:
             _weighted_sum(found[begin:end], weights[begin:end], out=out[row])
             begin = end
 
-    def _sum_long(self, items: np.ndarray, out: np.ndarray, gathered: np.ndarray, *, newcomers: int) -> None:
-        """One row from any number of items."""
+    def _sum_long(
+        self,
+        items: np.ndarray,
+        out: np.ndarray,
+        gathered: np.ndarray,
+        *,
+        newcomers: int,
+        recency: np.ndarray | None = None,
+    ) -> None:
+        """One row from any number of items, each of which counts as `recency` says."""
         out[:] = 0
         total = np.empty_like(out)
         for start in range(0, len(items), len(gathered)):
             part = items[start : start + len(gathered)]
             sizes = np.full(len(part), len(items))
             found, weights = self._gather(part, sizes, gathered, newcomers=newcomers)
+            if recency is not None:
+                weights *= recency[start : start + len(part)]
             _weighted_sum(found, weights, out=total)
             out += total
 

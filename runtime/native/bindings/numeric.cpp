@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "bindings/bindings.h"
+#include "kernels/ranking/ridge.h"
 #include "learning/optimiser.h"
 #include "learning/quantise.h"
 #include "learning/sampling.h"
@@ -187,6 +188,37 @@ void bound_hardest_candidates(nb::handle user_table, nb::handle item_table, nb::
   require(done, "users and candidates must be rows of their tables");
 }
 
+void bound_ridge_metric(nb::handle item_table, nb::handle item_scales, nb::handle counts, double ridge, nb::handle work,
+                        nb::handle out) {
+  const Argument table = array_argument(item_table, "item_table");
+  const bool codes = !item_scales.is_none();
+  const Argument scales = codes ? typed_argument(item_scales, "item_scales", ScalarType::Float) : Argument{};
+  const Argument items = typed_argument(counts, "counts", ScalarType::Int);
+  const Argument doubles = typed_argument(work, "work", ScalarType::Double, true);
+  const Argument metric = typed_argument(out, "out", ScalarType::Float, true);
+  const std::vector<int32_t>& sizes = table.array.sizes;
+  require(sizes.size() == 2 && table.array.type == (codes ? ScalarType::Char : ScalarType::Float),
+          "item_table must have two dimensions and be float32, or int8 with item_scales");
+  const auto slots = static_cast<size_t>(sizes[0]), dim = static_cast<size_t>(sizes[1]);
+  require(items.hold.size() == slots && (!codes || scales.hold.size() == slots),
+          "counts and item_scales must have one element for each row of item_table");
+  require(metric.array.sizes == std::vector<int32_t>{sizes[1], sizes[1]}, "out must have a row and a column a dimension");
+  require(doubles.hold.size() >= ridge_work(dim), "work must have d * (d + 4) elements");
+  require(ridge > 0 && std::isfinite(ridge), "ridge must be finite and above 0");
+  const ItemRows rows{codes ? nullptr : static_cast<const float*>(table.array.data),
+                      codes ? static_cast<const int8_t*>(table.array.data) : nullptr,
+                      codes ? floats(scales) : nullptr,
+                      static_cast<const int32_t*>(items.array.data),
+                      slots,
+                      dim};
+  bool done = false;
+  {
+    const nb::gil_scoped_release unlocked;
+    done = ridge_metric(rows, ridge, static_cast<double*>(doubles.array.data), floats(metric));
+  }
+  require(done, "item_table must be finite");
+}
+
 }  // namespace
 
 void bind_numeric(nb::module_& module) {
@@ -199,6 +231,8 @@ void bind_numeric(nb::module_& module) {
   module.def("dequantise", &bound_dequantise, nb::arg("packed"), nb::arg("step"), nb::arg("bits"), nb::arg("out"));
   module.def("sample_negatives", &bound_sample_negatives, nb::arg("users"), nb::arg("indptr"), nb::arg("indices"),
              nb::arg("item_count"), nb::arg("seed"), nb::arg("out"));
+  module.def("ridge_metric", &bound_ridge_metric, nb::arg("item_table"), nb::arg("item_scales").none(),
+             nb::arg("counts"), nb::arg("ridge"), nb::arg("work"), nb::arg("out"));
   module.def("hardest_candidates", &bound_hardest_candidates, nb::arg("user_table"), nb::arg("item_table"),
              nb::arg("item_scales").none(), nb::arg("users"), nb::arg("candidates"), nb::arg("out"));
 }
