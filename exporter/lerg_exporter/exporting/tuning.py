@@ -138,6 +138,7 @@ def retune(bundle: Path, tuned: Tuned, *, epochs: int, seed: int) -> Tuned:
                 epochs=epochs,
                 negative_candidates=tuned.negative_candidates,
                 seed=seed,
+                force=True,
                 on_epoch=lambda report: report.epoch < tuned.best_epoch,
             ).losses
         now = recommender.state
@@ -191,6 +192,7 @@ def _run(
         epochs=epochs,
         negative_candidates=candidates,
         seed=seed,
+        force=True,  # validation says what is kept
         on_progress=on_progress,
         on_epoch=on_epoch,
     )

@@ -50,6 +50,10 @@ def _nothing() -> np.ndarray:
     return np.empty(0, dtype=np.int32)
 
 
+def _no_remainder() -> np.ndarray:
+    return np.empty((0, 0), dtype=np.int8)
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What a device has learnt.
@@ -61,6 +65,8 @@ class State:
         generation: how often it has been saved; 0 as exported.
         disliked_users, disliked_items: int32 [m], pairs that were rated low here, sorted and unique alike:
             seen, and no positives, whatever they were before.
+        remainder: int8 [c, d], what rounding left of each element in 256ths of its step, between -1/2 and 1/2
+            of one; [0, d] as exported and where the codebook is of floats.
     """
 
     codebook: np.ndarray
@@ -70,6 +76,7 @@ class State:
     generation: int = 0
     disliked_users: np.ndarray = field(default_factory=_nothing)
     disliked_items: np.ndarray = field(default_factory=_nothing)
+    remainder: np.ndarray = field(default_factory=_no_remainder)
 
     @property
     def pairs(self) -> int:
@@ -101,6 +108,8 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
         "users": state.users.astype(np.int32, copy=False),
         "version": np.array(STATE_VERSION, dtype=np.int64),
     }
+    if len(state.remainder):
+        arrays["remainder"] = state.remainder
     if len(state.disliked_users):
         arrays |= {
             "disliked_items": state.disliked_items.astype(np.int32, copy=False),
@@ -117,6 +126,7 @@ class StoredState:
         stamp: what tells saved states apart, the 32 bytes that the file begins with.
         local: local interactions in it.
         disliked: pairs in it that were rated low here.
+        remainder: whether it has what rounding left of the codebook.
         generation: how often it has been saved.
 
     Raises:
@@ -145,6 +155,11 @@ class StoredState:
             raise BundleError(f"{where} has more than {MAX_LOCAL_INTERACTIONS} local interactions")
         self.stamp = stamp
         self.local = count[0]
+        self.remainder = "remainder" in reader.names
+        if self.remainder and shape.bits == FLOAT_BITS:
+            raise BundleError(
+                f"{where} has a remainder of a codebook that nothing rounds; restore it from a copy"
+            )
         self.disliked = low[0]
         self.generation = int(reader.read("generation", dtypes=("int64",), shape=()))
         if self.generation < 0:
@@ -178,6 +193,11 @@ class StoredState:
                 generation=self.generation,
                 disliked_users=low[0],
                 disliked_items=low[1],
+                remainder=read(
+                    "remainder", dtypes=("int8",), shape=(shape.codes, shape.dim), allocate=allocate
+                )
+                if self.remainder
+                else _no_remainder(),
             )
             _check(state, shape, self._where)
         return state
@@ -296,7 +316,8 @@ def largest_state(shape: ModelShape) -> int:
     """Upper bound of the file's size in bytes."""
     rows, columns = shape.packed_shape
     codebook = rows * columns * np.dtype(shape.packed_dtype).itemsize
-    largest = codebook + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
+    remainder = shape.codes * shape.dim
+    largest = codebook + remainder + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
     return largest + largest // 512 + _OVERHEAD_BYTES
 
 

@@ -52,6 +52,7 @@ __all__ = ["finetune"]
     help="Items drawn for a negative, the hardest is taken; 1 needs the least memory. Default: the bundle's.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Keep what was learned even where it does harm.")
 @memory_budget_option
 @threads_option
 @click.option(
@@ -75,6 +76,7 @@ def finetune(
     replay: int | None,
     negative_candidates: int | None,
     seed: int,
+    force: bool,
     memory_budget: int | None,
     threads: int | None,
     output: Path | None,
@@ -137,6 +139,7 @@ def finetune(
             replay=replay,
             negative_candidates=negative_candidates,
             seed=seed,
+            force=force,
             on_progress=on_progress,
             on_unknown="skip" if skip_unknown else "raise",
         )
@@ -186,4 +189,9 @@ def _print(report: FineTuneReport, saved: Path, given: InteractionsFile) -> None
         )
     for epoch in report.epochs:
         click.echo(f"  epoch {epoch.epoch}: loss {epoch.loss:.4f}, {epoch.seconds:.1f} s")
+    share = 100 * report.moved / max(1, report.elements)
+    click.echo(f"{report.moved} of {report.elements} integers of the codebook moved ({share:.1f} %)")
+    if report.loss_before is not None and report.loss_after is not None:
+        looked_at = f"{report.held_out} held out" if report.held_out else "the first triples"
+        click.echo(f"loss on {looked_at}: {report.loss_before:.4f} before, {report.loss_after:.4f} now")
     click.echo(f"{report.steps} steps, at most {format_size(report.peak_bytes)} in use; saved in {saved}")

@@ -43,6 +43,7 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
         sizes,
         local=len(state.users),
         disliked=len(state.disliked_users),
+        remainder=len(state.remainder) > 0,
         workload=workload,
     )
     description = _describe(folder, state, plan, sizes=sizes, uncounted=uncounted)
@@ -69,6 +70,7 @@ def _describe(
             "saves": state.generation,
             "local_interactions": len(state.users),
             "local_disliked": len(state.disliked_users),
+            "remainder_bytes": int(state.remainder.nbytes),
         },
         "serving": asdict(folder.manifest.ways),
         "metrics": document["metrics"],
@@ -135,6 +137,7 @@ def _print(description: dict[str, Any]) -> None:
             ("retained users", f"by their {description['serving']['retained_users']}"),
             ("unknown people", f"by their history, {_rule(description['serving']['unknown'])}"),
             ("saves", str(description["state"]["saves"])),
+            ("remainders of rounding", format_size(description["state"]["remainder_bytes"])),
         ]
     )
     if description["metrics"]:

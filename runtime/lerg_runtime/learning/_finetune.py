@@ -15,6 +15,7 @@ from lerg_runtime.errors import InputError
 from lerg_runtime.learning._disliking import Disliked
 from lerg_runtime.learning._negatives import Negatives
 from lerg_runtime.learning._optimiser import OptimiserOptions
+from lerg_runtime.learning._remainders import count_moved
 from lerg_runtime.learning._training import (
     EpochReport,
     FineTuneProgress,
@@ -32,6 +33,8 @@ from lerg_runtime.serving._snapshot import Snapshot
 __all__ = ["FineTuneOptions", "finetune"]
 
 _PAIRS_AT_ONCE = 1 << 13
+_LEAST_TO_HOLD_OUT = 100  # fewer new interactions are all learned from
+_HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class FineTuneOptions:
         replay: earlier interactions in an epoch, None for the default.
         negative_candidates: items drawn for each negative.
         seed: the same seed gives the same result.
+        force: keep what was learned even where it does harm.
     """
 
     epochs: int
@@ -53,6 +57,7 @@ class FineTuneOptions:
     replay: int | None
     negative_candidates: int
     seed: int
+    force: bool = False
 
 
 def finetune(
@@ -70,7 +75,7 @@ def finetune(
     Raises:
         InputError: too many local interactions.
         BudgetError: it does not fit; nothing large has been allocated.
-        LergRuntimeError: the loss became no number; the weights are as before.
+        LergRuntimeError: the loss became no number, or learning has done harm; everything is as before.
     """
     began = time.monotonic()
     users, items = (np.empty(0, np.int32),) * 2 if pairs is None else (pairs.users, pairs.items)
@@ -118,7 +123,15 @@ def finetune(
         state = _with_pairs(state, *fresh, user_count=shape.users, item_count=shape.items, allocate=empty)
     del fresh
     training_set = TrainingSet(
-        interactions, bundle.entities, shape, new=new, replay=replay, disliked=low, allocate=empty
+        interactions,
+        bundle.entities,
+        shape,
+        new=new,
+        replay=replay,
+        disliked=low,
+        allocate=empty,
+        hold_out=lambda count: _held_out(count, batch=options.batch),
+        seed=options.seed,
     )
     negatives = Negatives(
         interactions,
@@ -130,9 +143,10 @@ def finetune(
     )
     learnt = Snapshot(state, interactions, low)
 
-    def publish(codebook: np.ndarray, step: np.ndarray) -> None:
+    def publish(codebook: np.ndarray, step: np.ndarray, remainder: np.ndarray) -> None:
         nonlocal learnt
-        learnt = Snapshot(replace(state, codebook=codebook, step=step.copy()), interactions, low)
+        now = replace(state, codebook=codebook, step=step.copy(), remainder=remainder)
+        learnt = Snapshot(now, interactions, low)
         desk.show_draft(learnt)
 
     def step_ended(progress: FineTuneProgress) -> None:
@@ -154,10 +168,12 @@ def finetune(
         negatives,
         codebook=state.codebook,
         step=state.step,
+        remainder=state.remainder,
         epochs=options.epochs,
         batch=options.batch,
         optimiser=options.optimiser,
         seed=options.seed,
+        force=options.force,
         publish=publish,
         on_progress=step_ended,
         on_epoch=epoch_ended,
@@ -172,6 +188,11 @@ def finetune(
         replayed=training_set.replayed,
         steps=run.steps,
         stopped=run.stopped,
+        moved=count_moved(state.codebook, learnt.state.codebook, shape.bits),
+        elements=shape.codes * shape.dim,
+        held_out=training_set.held_out,
+        loss_before=run.loss_before,
+        loss_after=run.loss_after,
     )
 
 
@@ -191,6 +212,11 @@ def _report(bundle: OpenBundle, unknown: int, disliked: Disliked, *, began: floa
         seconds=time.monotonic() - began,
         peak_bytes=int(bundle.engine.budget.peak),
     )
+
+
+def _held_out(count: int, *, batch: int) -> int:
+    """Of so many new interactions, those that are not learned from, to see whether learning does harm."""
+    return 0 if count < _LEAST_TO_HOLD_OUT else min(round(_HELD_OUT_SHARE * count), batch)
 
 
 def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | None:
@@ -227,6 +253,7 @@ def _check_budget(
             bundle.sizes,
             local=len(bundle.state.users),
             disliked=len(bundle.state.disliked_users),
+            remainder=len(bundle.state.remainder) > 0,
             workload=workload,
             budget_bytes=bundle.budget_bytes,
         )

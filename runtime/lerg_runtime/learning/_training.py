@@ -14,6 +14,7 @@ from lerg_runtime.engine._engine import Engine, LoadedMethod, native
 from lerg_runtime.errors import LergRuntimeError
 from lerg_runtime.learning._negatives import Negatives
 from lerg_runtime.learning._optimiser import OptimiserOptions, Updater
+from lerg_runtime.learning._remainders import add_remainder, remainder_shape, take_remainder
 from lerg_runtime.learning._training_set import TrainingSet
 
 __all__ = ["EpochReport", "FineTuneProgress", "FineTuneReport", "OnEpoch", "OnProgress", "train"]
@@ -74,6 +75,10 @@ class FineTuneReport:
         stopped: the caller's `on_epoch` ended it early.
         seconds: in all.
         peak_bytes: most that was taken from the budget.
+        moved: elements of the codebook that are other integers now (or floats, of 32 bits).
+        elements: that there are.
+        held_out: new interactions that were not learned from, to see whether learning does harm.
+        loss_before, loss_after: on them, or where there are too few on the first triples; None untrained.
     """
 
     epochs: tuple[EpochReport, ...]
@@ -88,6 +93,11 @@ class FineTuneReport:
     peak_bytes: int
     disliked: int = 0
     withdrawn: int = 0
+    moved: int = 0
+    elements: int = 0
+    held_out: int = 0
+    loss_before: float | None = None
+    loss_after: float | None = None
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -97,16 +107,21 @@ class FineTuneReport:
 
 OnProgress = Callable[[FineTuneProgress], object]
 OnEpoch = Callable[[EpochReport], "bool | None"]
-Publish = Callable[[np.ndarray, np.ndarray], None]
+Publish = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+_MOST_RISE = 1.05  # of the loss on triples that are looked at again, and
+_LEAST_RISE = 0.01
+_DIVERGED = 2.0  # times as large a loss
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What `train` has done: a report per epoch, steps taken, and whether it was ended early."""
+    """What `train` has done: reports, steps, whether it was ended early, and the losses of the check."""
 
     epochs: tuple[EpochReport, ...]
     steps: int
     stopped: bool
+    loss_before: float | None
+    loss_after: float | None
 
 
 def train(
@@ -117,10 +132,12 @@ def train(
     *,
     codebook: np.ndarray,
     step: np.ndarray,
+    remainder: np.ndarray,
     epochs: int,
     batch: int,
     optimiser: OptimiserOptions,
     seed: int,
+    force: bool,
     publish: Publish,
     on_progress: OnProgress | None,
     on_epoch: OnEpoch | None,
@@ -134,23 +151,29 @@ def train(
         negatives: draws the items to tell the positives from.
         codebook: packed integers to start from.
         step: float32 [1] or [c] to start from.
+        remainder: int8 [c, d], what rounding left of the codebook; [0, d] where nothing was.
         epochs: at most this many.
         batch: triples a step.
         optimiser: what moves the parameters.
         seed: the same seed gives the same result.
-        publish: takes the packed codebook and the step after each epoch; both are written again later.
+        force: keep what was learned even where it does harm.
+        publish: takes the packed codebook, the step and the remainder after each epoch; all are written again
+            later.
         on_progress: called after each step.
         on_epoch: called after `publish`; False ends the training.
 
     Raises:
-        LergRuntimeError: the loss or the weights are no numbers any more.
+        LergRuntimeError: the loss or the weights are no numbers any more, or learning has done harm: triples
+            that it did not see, or where there are too few the first that it saw, are told apart worse.
         BudgetError: something does not fit the budget.
     """
     empty = engine.budget.empty
     latent: np.ndarray = empty((shape.codes, shape.dim), "float32")
     latent_step: np.ndarray = empty((shape.step_count,), "float32")
     packed: np.ndarray = empty(shape.packed_shape, shape.packed_dtype)
+    left_over: np.ndarray = empty(remainder_shape(shape), "int8")
     native().dequantise(codebook, step, shape.bits, latent)
+    add_remainder(latent, remainder, step)
     latent_step[:] = step
     loss: np.ndarray = empty((), "float32")
     gradients = [empty(latent.shape, "float32"), empty(latent_step.shape, "float32")]
@@ -159,6 +182,8 @@ def train(
     random = np.random.default_rng(seed)
     reports: list[EpochReport] = []
     steps, stopped = 0, False
+    check: tuple[np.ndarray, ...] | None = None
+    loss_before = loss_after = None
     steps_per_epoch = math.ceil(len(training_set) / batch)
     for epoch in range(1, epochs + 1 if len(training_set) else 1):
         began = time.monotonic()
@@ -169,9 +194,16 @@ def train(
             negatives.refresh(engine, packed, latent_step)
         if method is None:
             method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
+        if check is None and training_set.held_out:
+            check = training_set.held_out_triples(np.random.default_rng([seed, 1]), negatives)
+            if check is not None:
+                method.execute(*check, outputs=[loss, *gradients, None, None])
+                loss_before = float(loss[()])
         for number, inputs in enumerate(training_set.batches(batch, random, negatives), start=1):
             method.execute(*inputs, outputs=[loss, *gradients, None, None])
             value = float(loss[()])
+            if check is None:
+                check, loss_before = inputs, value
             if not math.isfinite(value):
                 raise LergRuntimeError(
                     f"the loss is {value} in epoch {epoch}, step {number}; "
@@ -185,13 +217,33 @@ def train(
             if on_progress is not None:
                 on_progress(FineTuneProgress(epoch, epochs, number, steps_per_epoch, value))
         _quantise(latent, latent_step, shape.bits, packed, optimiser)
-        publish(packed, latent_step)
+        native().dequantise(packed, latent_step, shape.bits, gradients[0])
+        take_remainder(latent, gradients[0], latent_step, left_over)
+        publish(packed, latent_step, left_over)
+        mean = total / max(1, triples)
+        # An untold ranking has a loss of log 2.
+        if loss_before is not None and mean > _DIVERGED * max(loss_before, math.log(2)) and not force:
+            raise _harmful(f"the loss was {loss_before:.4f} and is {mean:.4f} in epoch {epoch}", optimiser)
         seconds = time.monotonic() - began
-        reports.append(EpochReport(epoch, epochs, total / max(1, triples), triples, seconds))
+        reports.append(EpochReport(epoch, epochs, mean, triples, seconds))
         if on_epoch is not None and on_epoch(reports[-1]) is False:
             stopped = epoch < epochs
             break
-    return TrainingRun(tuple(reports), steps, stopped)
+    if method is not None and check is not None and loss_before is not None:
+        method.execute(*check, outputs=[loss, *gradients, None, None])
+        loss_after = float(loss[()])
+        worse = loss_after > _MOST_RISE * loss_before + _LEAST_RISE
+        if worse and not force:
+            which = "interactions that were held out" if training_set.held_out else "what was learned from"
+            raise _harmful(f"the loss on {which} was {loss_before:.4f} and is {loss_after:.4f}", optimiser)
+    return TrainingRun(tuple(reports), steps, stopped, loss_before, loss_after)
+
+
+def _harmful(what: str, optimiser: OptimiserOptions) -> LergRuntimeError:
+    return LergRuntimeError(
+        f"learning has made it worse: {what}, so the weights stay as they were; fine-tune with a learning "
+        f"rate below {optimiser.learning_rate:g}, or go over more earlier interactions"
+    )
 
 
 def _quantise(

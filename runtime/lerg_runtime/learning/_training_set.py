@@ -32,9 +32,12 @@ class TrainingSet:
         replay: how many of the others an epoch takes; None for all.
         disliked: pairs that are no positives any more; none of them is new.
         allocate: memory of the order.
+        hold_out: how many of the new ones that can be trained on an epoch leaves out; drawn by `seed`.
+        seed: see there.
 
     Attributes:
         new: new interactions that can be trained on.
+        held_out: of them, left out.
         replayed: earlier interactions in an epoch.
     """
 
@@ -48,6 +51,8 @@ class TrainingSet:
         replay: int | None,
         allocate: _Allocate,
         disliked: Interactions | None = None,
+        hold_out: Callable[[int], int] = lambda count: 0,
+        seed: int = 0,
     ) -> None:
         self._interactions = interactions
         self._entities = entities
@@ -70,8 +75,14 @@ class TrainingSet:
         self._earlier = self._earlier[:count]
         self.new = self._keep_trainable(new)
         self.replayed = count if replay is None else min(count, replay)
-        self._fresh = new[: self.new]
-        self._order: np.ndarray = allocate((self.new + self.replayed,), "int32")
+        self.held_out = hold_out(self.new)
+        if self.held_out:
+            np.random.default_rng([seed, 2]).shuffle(new[: self.new])
+        self._fresh, self._left_out = (
+            new[: self.new - self.held_out],
+            new[self.new - self.held_out : self.new],
+        )
+        self._order: np.ndarray = allocate((len(self._fresh) + self.replayed,), "int32")
 
     def __len__(self) -> int:
         """Interactions in an epoch."""
@@ -88,27 +99,39 @@ class TrainingSet:
             negatives: draws them; made for batches of `size` at least.
         """
         random.shuffle(self._earlier)
-        self._order[: self.new] = self._fresh
-        self._order[self.new :] = self._earlier[: self.replayed]
+        self._order[: len(self._fresh)] = self._fresh
+        self._order[len(self._fresh) :] = self._earlier[: self.replayed]
         random.shuffle(self._order)
-        slots = self._entities.user_slots, self._entities.item_slots
         for start in range(0, len(self._order), size):
-            positions = self._order[start : start + size]
-            users = self._interactions.users_of(positions)
-            items = self._interactions.items[positions]
-            drawn = negatives.draw(users, random)
-            # Someone who has touched every item has no negative.
-            keep = drawn >= 0
-            count = int(keep.sum())
-            if count == 0:
-                continue
-            # The program takes two or more; the mean over a triple and its copy is that of the triple.
-            copies = 2 if count == 1 else 1
-            user_slots, positive_slots, negative_slots = (
-                np.repeat(table[indices[keep]].astype(np.int64), copies)
-                for table, indices in ((slots[0], users), (slots[1], items), (slots[1], drawn))
-            )
-            yield user_slots, positive_slots, negative_slots
+            triples = self._triples(self._order[start : start + size], random, negatives)
+            if triples is not None:
+                yield triples
+
+    def held_out_triples(
+        self, random: Any, negatives: Negatives
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """As `batches`, one of those that epochs leave out; None if nobody among them has a negative."""
+        return self._triples(self._left_out, random, negatives)
+
+    def _triples(
+        self, positions: np.ndarray, random: Any, negatives: Negatives
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        users = self._interactions.users_of(positions)
+        items = self._interactions.items[positions]
+        drawn = negatives.draw(users, random)
+        # Someone who has touched every item has no negative.
+        keep = drawn >= 0
+        count = int(keep.sum())
+        if count == 0:
+            return None
+        # The program takes two or more; the mean over a triple and its copy is that of the triple.
+        copies = 2 if count == 1 else 1
+        user_table, item_table = self._entities.user_slots, self._entities.item_slots
+        return (
+            np.repeat(user_table[users[keep]].astype(np.int64), copies),
+            np.repeat(item_table[items[keep]].astype(np.int64), copies),
+            np.repeat(item_table[drawn[keep]].astype(np.int64), copies),
+        )
 
     def _keep_trainable(self, positions: np.ndarray) -> int:
         """Move those with a gradient to the front, some at a time, and tell how many they are."""

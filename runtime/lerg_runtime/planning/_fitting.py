@@ -44,6 +44,7 @@ def share_out(
     threads: int,
     beside_bytes: int | None = None,
     disliked: int = 0,
+    remainder: bool = False,
 ) -> Share | None:
     """As many lanes as are wanted and fit, and as wide ones; they are narrowed to have more of them.
 
@@ -55,6 +56,7 @@ def share_out(
         threads: lanes that are wanted.
         beside_bytes: in use by something else, the resident arrays included; None for these alone.
         disliked: pairs in its state that were rated low.
+        remainder: its state has what rounding left of the codebook.
 
     Returns:
         None if not even one lane for one user fits.
@@ -62,7 +64,9 @@ def share_out(
     widest = manifest.model.max_users
     if budget_bytes is None:
         return Share(widest, threads)
-    resident = sum(item.size_bytes for item in resident_items(manifest, sizes, local, disliked))
+    resident = sum(
+        item.size_bytes for item in resident_items(manifest, sizes, local, disliked, remainder=remainder)
+    )
     tables = sum(item.size_bytes for item in (*table_items(manifest), *metric_item(manifest)))
     spare = budget_bytes - (resident if beside_bytes is None else beside_bytes) - tables
     found: list[Share] = []
@@ -112,11 +116,14 @@ def finetune_changes(
     workload: Workload,
     budget_bytes: int,
     disliked: int = 0,
+    remainder: bool = False,
 ) -> Iterable[tuple[str, Phase]]:
     """The fine-tune phase after ever larger changes: easier negatives, fewer triples, a smaller optimiser."""
 
     def phase(changed: Workload) -> Phase:
-        plan = plan_memory(manifest, sizes, local=local, disliked=disliked, workload=changed)
+        plan = plan_memory(
+            manifest, sizes, local=local, disliked=disliked, remainder=remainder, workload=changed
+        )
         return plan.phase("finetune")
 
     uniform = replace(workload, negative_candidates=1)

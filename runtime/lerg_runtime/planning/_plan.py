@@ -28,7 +28,13 @@ __all__ = ["plan_memory", "plan_tests"]
 
 
 def plan_memory(
-    manifest: Manifest, sizes: StoredSizes, *, local: int, workload: Workload, disliked: int = 0
+    manifest: Manifest,
+    sizes: StoredSizes,
+    *,
+    local: int,
+    workload: Workload,
+    disliked: int = 0,
+    remainder: bool = False,
 ) -> MemoryPlan:
     """The plan of one bundle.
 
@@ -38,8 +44,9 @@ def plan_memory(
         local: interactions in its state.
         workload: what is asked of it.
         disliked: pairs in its state that were rated low.
+        remainder: its state has what rounding left of the codebook.
     """
-    resident = resident_items(manifest, sizes, local, disliked)
+    resident = resident_items(manifest, sizes, local, disliked, remainder=remainder)
     reading = PlanItem("interactions while they are read", reading_bytes(manifest, sizes, local))
     encode, recommend, finetune = (
         PlanItem(f"program {method}", program_bytes(manifest, method))

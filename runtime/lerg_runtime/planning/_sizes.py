@@ -8,6 +8,7 @@ import numpy as np
 
 from lerg_runtime.bundle._csr import index_dtype
 from lerg_runtime.bundle._manifest import Manifest
+from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._shape import ModelShape
@@ -27,6 +28,7 @@ __all__ = [
     "program_bytes",
     "ranking_bytes",
     "reading_bytes",
+    "remainder_bytes",
     "resident_items",
     "rows_bytes",
     "table_items",
@@ -70,7 +72,15 @@ def rows_bytes(manifest: Manifest, pairs: int) -> int:
     return block_bytes(4 * (shape.users + 1), pairs * np.dtype(index_dtype(shape.items)).itemsize)
 
 
-def resident_items(manifest: Manifest, sizes: StoredSizes, local: int, disliked: int) -> tuple[PlanItem, ...]:
+def remainder_bytes(manifest: Manifest) -> int:
+    """What rounding left of a codebook, in eight bits an element."""
+    shape = manifest.model
+    return block_bytes(0 if shape.bits == FLOAT_BITS else shape.codes * shape.dim)
+
+
+def resident_items(
+    manifest: Manifest, sizes: StoredSizes, local: int, disliked: int, *, remainder: bool = False
+) -> tuple[PlanItem, ...]:
     shape = manifest.model
     low = block_bytes(4 * disliked, 4 * disliked) + rows_bytes(manifest, disliked)
     return (
@@ -84,6 +94,7 @@ def resident_items(manifest: Manifest, sizes: StoredSizes, local: int, disliked:
             if pairs
         ),
         PlanItem("codebook", packed_bytes(manifest)),
+        *([PlanItem("remainders of rounding", remainder_bytes(manifest))] if remainder else []),
         PlanItem("local interactions", block_bytes(4 * local, 4 * local)),
         *([PlanItem("local disliked pairs", low)] if disliked else []),
         PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
@@ -163,7 +174,7 @@ def training_items(
     items = [
         PlanItem("latent codebook", latent),
         PlanItem("gradients", latent + _ALIGNMENT),
-        PlanItem("quantised result", packed_bytes(manifest)),
+        PlanItem("quantised result", packed_bytes(manifest) + remainder_bytes(manifest)),
         PlanItem("training order", block_bytes(4 * pairs, 4 * (replayed + workload.new_interactions))),
         PlanItem(f"batch of {workload.batch}", workload.batch * triple_bytes(workload) + 8 * _ALIGNMENT),
     ]

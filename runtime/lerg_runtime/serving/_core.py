@@ -70,6 +70,7 @@ class OpenBundle:
                 self.sizes,
                 local=kept.local,
                 disliked=kept.disliked,
+                remainder=kept.remainder,
                 workload=self.workload(users_at_once=1),
             )
             for phase in ("open", "encode", "recommend"):
@@ -113,6 +114,7 @@ class OpenBundle:
             self.sizes,
             local=len(state.users),
             disliked=len(state.disliked_users),
+            remainder=len(state.remainder) > 0,
             workload=workload,
         )
 
@@ -192,6 +194,7 @@ class OpenBundle:
             self.sizes,
             local=len(state.users),
             disliked=len(state.disliked_users),
+            remainder=len(state.remainder) > 0,
             budget_bytes=self.budget_bytes,
             threads=self.threads,
             beside_bytes=beside_bytes,
