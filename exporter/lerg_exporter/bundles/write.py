@@ -102,7 +102,7 @@ def write(
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     training: Mapping[str, Any] | None = None,
     finetune: Mapping[str, Any],
-    serving: Mapping[str, Any],
+    serving: Mapping[str, Any] | None = None,
     full_edges: int | None = None,
     overwrite: bool = False,
 ) -> Manifest:
@@ -118,7 +118,7 @@ def write(
         metrics: by stage.
         training: how the model was made, for people.
         finetune: defaults of fine-tuning on the device.
-        serving: how everybody is served, as the manifest says it.
+        serving: how everybody is served, as the manifest says it; None for placeholders and tables.
         full_edges: interactions that the full graph has; None for those of `interactions`.
         overwrite: replace a bundle that is there.
 
@@ -140,7 +140,7 @@ def write(
             "requires": {"executorch": ".".join(version("executorch").split(".")[:2])},
             "lowering": draft.lowering,
             "propagation": draft.propagation,
-            "serving": dict(serving),
+            "serving": dict(serving or {}),
             "model": _sizes(draft),
             "programs": [_program(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
