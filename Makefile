@@ -17,7 +17,7 @@ ARM64 := $(CURDIR)/build/arm64
 # Tests keep to one thread each, so as many can run at a time as there are processors.
 WORKERS ?= $(shell nproc)
 
-.PHONY: .venv help demo test sanitize tsan fuzz torture docs lint types bench wheel wheel-arm64 wheels clang clean
+.PHONY: .venv help demo test device-test replay sanitize tsan fuzz torture docs lint types bench wheel wheel-arm64 wheels clang clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,15 @@ demo: $(VENV)/.native  ## generate interactions, export, recommend and fine-tune
 
 test: $(VENV)/.native wheel  ## run every test that is neither slow nor in need of a device
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+# The kernels' calls of tests/native, recorded here and made again on an emulated processor.
+replay: $(VENV)/.native dist/.built-arm64  ## replay the native tests' kernel calls on arm64 (needs qemu-user-static)
+	$(BIN)/python -m pytest -m 'slow or not slow' --device arm64 device_tests/test_replay.py
+
+device-test: $(VENV)/.native dist/.built-arm64 replay  ## the device contract here, on emulated arm64, and over ssh
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup device_tests/test_contract.py
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --device arm64 device_tests/test_contract.py
+	$(BIN)/python -m pytest -m 'slow or not slow' device_tests/test_transports.py
 
 # A second build of the wheel, in an environment of its own that sees the packages of the first. The wrapper loads the
 # sanitizers' libraries before Python. Leaks are not looked for: an interpreter that ends leaves most of its memory. A

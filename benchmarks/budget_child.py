@@ -20,9 +20,10 @@ _POPULATE_READ = 22  # of madvise
 
 def main(result: str, room: str, arguments: list[str]) -> int:
     """Load everything, note what is resident, run, note the most that was."""
-    from lerg_runtime import _core, _engine
     from lerg_runtime.cli._main import run
+    from lerg_runtime.engine import _engine
     from lerg_runtime.engine._threads import use_threads
+    from lerg_runtime.serving import _core
 
     engines: list[Any] = []
 

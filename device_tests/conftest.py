@@ -1,4 +1,4 @@
-"""`pytest device_tests --device local` runs the contract; `--bundle FOLDER` runs it on a bundle of yours."""
+"""`pytest device_tests --device KIND[:ADDRESS]` runs the contract; `--bundle FOLDER` on a bundle of yours."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from device_tests.transports import TRANSPORTS, Completed, Transport
+from device_tests.transports import Completed, DeviceError, Transport, open_transport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="local", choices=sorted(TRANSPORTS), help="where the contract runs")
+    parser.addoption(
+        "--device", default="local", help="local, arm64, arm64-dot, ssh:user@host[:port], adb:SERIAL"
+    )
+    parser.addoption("--device-python", default="", help="the command there that runs Python with the wheel")
+    parser.addoption("--ssh-config", type=Path, help="a configuration file for ssh in place of your own")
     parser.addoption("--bundle", type=Path, help="a bundle to use in place of a small generated one")
 
 
@@ -59,8 +63,30 @@ def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, bundle_folder: Path) -> Iterator[Device]:
-    transport = TRANSPORTS[request.config.getoption("--device")]()
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """The device of the command line; where it is not there, the run ends."""
+    option = request.config.getoption
+    try:
+        opened = open_transport(
+            option("--device"), python=option("--device-python"), ssh_config=option("--ssh-config")
+        )
+    except DeviceError as error:
+        pytest.exit(str(error), returncode=2)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def device(transport: Transport, bundle_folder: Path) -> Device:
+    return Device(transport, transport.push(bundle_folder))
+
+
+@pytest.fixture
+def here(bundle_folder: Path) -> Iterator[Device]:
+    """The same bundle on this machine, to compare answers with."""
+    transport = open_transport("local")
     try:
         yield Device(transport, transport.push(bundle_folder))
     finally:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from device_tests.conftest import Device
+
+RELATIVE = 1e-6  # between machines, of the largest: sums are taken in another order
 
 # Each script runs on the device with the bundle's path as sys.argv[1] and prints one JSON value.
 PRELUDE = """
@@ -127,6 +132,65 @@ def test_learns_saves_and_reopens(device: Device) -> None:
     assert found["offered_again"] == []
     assert found["same"]
     assert found["generation"] == 1
+
+
+SAVE_FOR_EVER = """
+import os, random, signal, time
+
+ready, tell = os.pipe()
+child = os.fork()
+if child == 0:
+    with Recommender.open(bundle) as rec:
+        pair = [(ids(rec, "user", 1)[0], ids(rec, "item", 1)[0])]
+        while True:
+            rec.finetune(pair, epochs=1)
+            rec.save()
+            os.write(tell, b".")
+os.read(ready, 1)
+time.sleep(random.Random(int(sys.argv[2])).uniform(0, 0.1))
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+say(killed=True)
+"""
+
+REOPEN = """
+with Recommender.open(bundle) as rec:
+    items, _ = rec.recommend(ids(rec, "user", 1)[0], k=5)
+    say(generation=int(rec.state.generation), items=len(items))
+"""
+
+
+def test_state_survives_being_killed_while_it_is_saved(device: Device) -> None:
+    generation = 0
+    for seed in range(3):
+        assert device.script(PRELUDE + SAVE_FOR_EVER, seed).json() == {"killed": True}
+        found = device.script(PRELUDE + REOPEN).json()
+        assert found["generation"] > generation
+        assert found["items"] == 5
+        generation = found["generation"]
+
+
+ANSWERS = """
+with Recommender.open(bundle) as rec:
+    users = ids(rec, "user", 20)
+    items, scores = rec.recommend(users, k=10)
+    old, old_scores = rec.recommend_from_history(items[3][:4].tolist(), k=10)
+    metrics = rec.evaluate([(user, items[row][4]) for row, user in enumerate(users)], k=10)
+    pairs = [(user, items[row][rank]) for row, user in enumerate(users) for rank in (2, 5, 9)]
+    report = rec.finetune(pairs, epochs=2, seed=5)
+    later, later_scores = rec.recommend(users, k=10)
+    say(ids=[items.tolist(), old.tolist(), later.tolist()], codebook=rec.state.codebook.tolist(),
+        metrics=[metrics.recall, metrics.ndcg],
+        numbers=[*np.concatenate([scores, later_scores]).ravel().tolist(), *old_scores.tolist(),
+                 *map(float, report.losses), *np.ravel(rec.state.step).tolist()])
+"""
+
+
+def test_answers_are_those_of_this_machine(device: Device, here: Device) -> None:
+    found, expected = (place.script(PRELUDE + ANSWERS).json() for place in (device, here))
+    numbers = expected.pop("numbers")
+    assert found.pop("numbers") == pytest.approx(numbers, rel=RELATIVE, abs=RELATIVE * np.abs(numbers).max())
+    assert found == expected
 
 
 def test_profiles_each_program(device: Device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def test_own_selector(tmp_path: Path) -> None:
 
 def test_raspberry_pi_walk_through(tiny_bundle: Path, tmp_path: Path) -> None:
     """The walk-through's device commands, taken from its text, run on a bundle."""
-    text = (EXAMPLES / "raspberry_pi.md").read_text(encoding="utf-8")
+    text = (EXAMPLES / "raspberry_pi" / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```sh device\n(.*?)```", text, flags=re.S)
     assert blocks, "the walk-through has no device commands"
     shutil.copytree(tiny_bundle, tmp_path / "bundle")
@@ -71,3 +72,62 @@ def test_demo(tmp_path: Path) -> None:
     command = f'PATH="{BIN}:$PATH" bash examples/demo.sh "{tmp_path}"'
     printed = run("bash", "-c", command, folder=ROOT)
     assert "The recommendations have moved" in printed
+
+
+def test_nightly_service_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed: apt-get install systemd")
+    present = tmp_path / "lerg-edge"
+    present.write_text("#!/bin/sh\n")
+    present.chmod(0o755)
+    for kind in ("service", "timer"):
+        text = (EXAMPLES / "raspberry_pi" / f"lerg-finetune.{kind}").read_text(encoding="utf-8")
+        # It looks whether the commands are there, which on this machine they are not.
+        (tmp_path / f"lerg-finetune.{kind}").write_text(
+            text.replace("/home/pi/lerg/bin/lerg-edge", str(present))
+        )
+    done = subprocess.run(
+        [
+            "systemd-analyze",
+            "verify",
+            "--man=no",
+            str(tmp_path / "lerg-finetune.timer"),
+            str(tmp_path / "lerg-finetune.service"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nightly_command_is_one_that_lerg_edge_takes(tiny_bundle: Path, tmp_path: Path) -> None:
+    text = (EXAMPLES / "raspberry_pi" / "lerg-finetune.service").read_text(encoding="utf-8")
+    line = re.search(r"^ExecStart=(.*)$", text, flags=re.M)
+    assert line is not None
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (tmp_path / "learning.csv").write_text("user,item\n3,5\n")
+    command = line[1].replace("/home/pi/lerg/bin", str(BIN)).replace("/home/pi", str(tmp_path))
+    assert "saved in" in run(*command.split(), folder=tmp_path)
+
+
+def test_profiles_are_gathered_from_those_that_answer(tiny_bundle: Path, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        "#!/bin/sh\nfor last; do :; done\n"
+        'case "$*" in *lost*) echo "no route" >&2; exit 255;; esac\nexec sh -c "$last"\n'
+    )
+    ssh.chmod(0o755)
+    command = [sys.executable, str(EXAMPLES / "raspberry_pi" / "gather_profiles.py"), "pi4", "lost", "pi5"]
+    options = ["--bundle", str(tiny_bundle), "--command", str(BIN / "lerg-edge"), "-o", "found"]
+    done = subprocess.run(
+        [*command, *options],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "lost: no route\n")
+    lines = (tmp_path / "found.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 2 * 3
+    assert {line.split(",")[0] for line in lines[1:]} == {"pi4", "pi5"}
+    assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")

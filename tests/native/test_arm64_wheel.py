@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from _wheel_checks import ROOT, check_libraries, check_wheel, installed_runtime_bytes, newest_source
 
-from device_tests.transports import LocalTransport
-from device_tests.userland import BUILD, NEEDED, arm64_wheel, emulated
+from device_tests.transports import open_transport
+from device_tests.transports.userland import BUILD, NEEDED, arm64_wheel, emulated
 
 pytestmark = pytest.mark.native
 
@@ -115,7 +115,7 @@ def test_emulated_processors_answer_as_this_machine_does(emulation: Path, tmp_pa
 
     bundle = build_bundle(tmp_path / "bundle", item_table="int8")
     answers = {}
-    here = LocalTransport()
+    here = open_transport("local")
     try:
         copy = here.push(bundle)
         done = here.python("-c", ANSWERS, copy, str(tmp_path / "here.npz"))

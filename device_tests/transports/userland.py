@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["BUILD", "NEEDED", "arm64_wheel", "emulated", "userland"]
+__all__ = ["BUILD", "NEEDED", "arm64_wheel", "emulated", "site_packages", "unpacked", "userland"]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "arm64"
 NEEDED = ("qemu-aarch64-static", "apt-get", "dpkg-deb")
 """Commands without which there is no emulation; Debian's qemu-user-static has the first."""
@@ -34,7 +35,16 @@ def userland() -> Path:
     Raises:
         subprocess.CalledProcessError: the packages could not be had.
     """
-    root, apt = BUILD / "userland", BUILD / "apt"
+    return unpacked("userland", _PACKAGES)
+
+
+def unpacked(name: str, packages: Sequence[str]) -> Path:
+    """The folder `name` with Debian packages for arm64, and all that they need, unpacked.
+
+    Raises:
+        subprocess.CalledProcessError: the packages could not be had.
+    """
+    root, apt = BUILD / name, BUILD / f"apt-{name}"
     if (root / "complete").exists():
         return root
     shutil.rmtree(root, ignore_errors=True)
@@ -53,7 +63,7 @@ def userland() -> Path:
     }
     command = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
     subprocess.run([*command, "update"], check=True, stdout=subprocess.DEVNULL)
-    install = [*command, "--download-only", "-y", "install", *_PACKAGES]
+    install = [*command, "--download-only", "-y", "install", *packages]
     subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
     for package in sorted((apt / "cache" / "archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)

@@ -1,0 +1,38 @@
+"""arm64 processors in user-mode emulation: right answers; time and resident memory mean nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+from device_tests.transports._local import LocalTransport
+from device_tests.transports._settings import Settings
+from device_tests.transports._transport import Completed, DeviceError
+from device_tests.transports.userland import NEEDED, arm64_wheel, emulated
+
+
+class Arm64Transport(LocalTransport):
+    """An arm64 processor without the dot product, a Raspberry Pi 4's, emulated over a Debian userland.
+
+    Raises:
+        DeviceError: the wheel is not built, or a command is missing.
+    """
+
+    cpu = "cortex-a72"
+
+    def __init__(self, settings: Settings) -> None:
+        missing = [name for name in NEEDED if shutil.which(name) is None]
+        wheel = arm64_wheel()
+        if missing or wheel is None:
+            raise DeviceError(f"{', '.join(missing) or 'the wheel'} is not there; see device_tests/README.md")
+        super().__init__(settings)
+        self._wheel = wheel
+
+    def python(self, *arguments: str) -> Completed:
+        done = emulated(self._wheel, self.cpu, *arguments, cwd=self._folder)
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+
+class Arm64DotTransport(Arm64Transport):
+    """The same of a processor that has the dot product, a Raspberry Pi 5's."""
+
+    cpu = "cortex-a76"
