@@ -19,7 +19,7 @@ _PYTHON = "PYTHONPATH=/site PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3.11"
 
 
 class Arm64SystemTransport:
-    """A Cortex-A72 with 256 MB; `arm64-system:512MiB` gives it another size. It starts with the first command.
+    """A Cortex-A72 with 256 MB, or as much as `arm64-system:512MiB` says. It starts with the first command.
 
     Raises:
         DeviceError: the wheel is not built, or a command is missing.
