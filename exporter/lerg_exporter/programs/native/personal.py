@@ -1,0 +1,90 @@
+"""The methods of a personal model by the operators of the `lerg` namespace."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.personal.coded_items import CodedItems
+from lerg_exporter.programs.indices import smallest_index
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_exporter.programs.native import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
+from lerg_exporter.programs.native.recommend import Recommend
+from lerg_exporter.programs.personal import personal_methods
+
+__all__ = ["native_personal_methods"]
+
+_ITEMS = 1
+
+
+class _Rows(torch.nn.Module):
+    """A codebook row for each item."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+
+    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
+        rows: Tensor = torch.ops.lerg.dequantise(codes, step, self.bits)
+        return rows
+
+
+class _Product(torch.nn.Module):
+    """Blocks of codebook rows."""
+
+    codes: Tensor
+
+    def __init__(self, codes: np.ndarray, *, code_count: int, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.register_buffer("codes", torch.from_numpy(smallest_index(codes, count=code_count)))
+
+    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
+        codebook = torch.ops.lerg.dequantise(codes, step, self.bits)
+        count, width = self.codes.shape
+        places = self.codes.to(torch.int32) * width + torch.arange(width, dtype=torch.int32)
+        blocks = functional.embedding(places, codebook.reshape(-1, codebook.shape[1] // width).contiguous())
+        return blocks.reshape(count, codebook.shape[1])
+
+
+class _Folded(torch.nn.Module):
+    """Weighted sums of codebook rows."""
+
+    codes: Tensor
+    weights: Tensor
+    scales: Tensor
+    scale_table: Tensor
+
+    def __init__(self, rows: FoldedRows, *, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.register_buffer("codes", torch.from_numpy(smallest_index(rows.codes, count=rows.code_count)))
+        for name in ("weights", "scales", "scale_table"):
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(rows, name))))
+
+    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
+        nothing = torch.zeros(0, codes.shape[1] * (2 if self.bits == 4 else 1))
+        entries = (self.codes, self.weights, self.scales, self.scale_table)
+        rows: Tensor = torch.ops.lerg.folded_table(codes, step, *entries, nothing, 0, 0, _ITEMS, self.bits)
+        return rows
+
+
+def native_personal_methods(
+    items: CodedItems, limits: ProgramLimits, *, ridge: float | None, max_history: int
+) -> dict[str, Method]:
+    """`encode` and `recommend` of coded items; see `personal_methods`."""
+    return personal_methods(
+        (_table(items), Recommend()), items, limits, ridge=ridge, max_history=max_history
+    )
+
+
+def _table(items: CodedItems) -> torch.nn.Module:
+    if isinstance(items.parts, FoldedRows):
+        return _Folded(items.parts, bits=items.bits)
+    if items.kind == "product":
+        return _Product(items.parts.codes, code_count=items.parts.code_count, bits=items.bits)
+    return _Rows(items.bits)

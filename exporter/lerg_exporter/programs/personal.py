@@ -1,0 +1,179 @@
+"""The methods of a personal model, which has items and nobody else: what both lowerings have in common.
+
+`encode` makes the item table and the metric M by which a history is compared with items; `recommend` takes a
+history as item indices and weights. With h_u the weighted sum of the history's rows, the score of item j is
+h_u' M h_j. M is (G + lambda I)^-1, G the item table's H'H divided by its mean eigenvalue, or I without a metric: of
+a history's row it takes away what all popular items share. It is made from the rows as they are stored, by
+
+    X <- X (2 I - A X),
+
+which doubles the number of right digits each time (Schulz, ZAMM 13, 1933). A = G + lambda I has eigenvalues
+from lambda to lambda + d, so with lambda of 1 and more some ten rounds do, and stock operators are enough.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+from torch.nn import functional
+
+from lerg_edge.errors import InputError
+from lerg_edge.personal.coded_items import CodedItems
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.method import Method
+from lerg_runtime.bundle import pack
+
+__all__ = ["Encode", "Recommend", "inverse_by_products", "personal_methods"]
+
+_ROWS_AT_ONCE = 4096
+_MOST_PARTS = 32
+_DIGITS = 1e-7
+
+
+class Encode(torch.nn.Module):
+    """Packed codebook and step to the item table and the metric.
+
+    Args:
+        table: the module that makes the item table of them.
+        ridge: lambda, at least 1, or None for no metric.
+
+    Shapes:
+        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        returns (float32 [I, d], float32 [d, d]).
+    """
+
+    def __init__(self, table: torch.nn.Module, *, ridge: float | None) -> None:
+        super().__init__()
+        self.table, self.ridge = table, ridge
+
+    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        table = self.table(codes, step)
+        one = torch.eye(table.shape[1])
+        if self.ridge is None:
+            return table, one.clone()
+        return table, inverse_by_products(_normalised(_gram(table), one) + self.ridge * one, ridge=self.ridge)
+
+
+class Recommend(torch.nn.Module):
+    """The best items for a history, by descending score and then ascending item index.
+
+    Args:
+        rank: ranks for rows: (user rows [1, d], item table, item slots int32 [I], seen, ranks).
+
+    Shapes:
+        item_table: float32 [I, d]; metric: float32 [d, d]; history: int64 [n] item indices; weights: float32 [n];
+        seen: bool or uint8 [1, I], what may not come; ranks: int64 [K], of which only the length matters.
+        returns (int64 [1, K] item indices, -1 where candidates ran out; float32 [1, K], -inf there).
+    """
+
+    def __init__(self, rank: torch.nn.Module) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def forward(
+        self,
+        item_table: Tensor,
+        metric: Tensor,
+        history: Tensor,
+        weights: Tensor,
+        seen: Tensor,
+        ranks: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        touched = functional.embedding(history, item_table)
+        row = torch.mm(torch.mm(weights.unsqueeze(0), touched), metric)
+        slots = torch.arange(item_table.shape[0], dtype=torch.int32)
+        found: tuple[Tensor, Tensor] = self.rank(row, item_table, slots, seen, ranks)
+        return found
+
+
+def inverse_by_products(matrix: Tensor, *, ridge: float) -> Tensor:
+    """The inverse of a symmetric [d, d] whose eigenvalues lie from `ridge` to `ridge` + d, by matrix products."""
+    dim = matrix.shape[0]
+    two = 2.0 * torch.eye(dim)
+    # The start that is best for these bounds leaves (k - 1) / (k + 1) of the error, k = 1 + d / ridge.
+    left = dim / (2.0 * ridge + dim)
+    rounds = 1 + math.ceil(math.log2(max(2.0, math.log(_DIGITS) / math.log(left))))
+    inverse = torch.eye(dim) * (2.0 / (2.0 * ridge + dim))
+    for _ in range(rounds):
+        inverse = torch.mm(inverse, two - torch.mm(matrix, inverse))
+    return inverse
+
+
+def personal_methods(
+    modules: tuple[torch.nn.Module, torch.nn.Module],
+    items: CodedItems,
+    limits: ProgramLimits,
+    *,
+    ridge: float | None,
+    max_history: int,
+) -> dict[str, Method]:
+    """`encode` and `recommend`; the history's length and the ranks vary.
+
+    Args:
+        modules: what makes the item table, and what ranks for rows.
+        items: as they are stored.
+        limits: of which `max_k` counts.
+        ridge: lambda, or None for no metric.
+        max_history: most items of a history.
+
+    Raises:
+        InputError: lambda is below 1, or no item or no history is allowed.
+    """
+    if ridge is not None and ridge < 1:
+        raise InputError(f"ridge is {ridge}; it must be at least 1, for the metric is made in a fixed time")
+    if items.item_count < 1 or max_history < 1:
+        raise InputError(f"there are {items.item_count} items and histories of {max_history}; both must be 1")
+    count, dim = items.item_count, items.dim
+    max_k = min(count, limits.max_k)
+    packed = pack(np.zeros(items.codebook.shape, np.int8), bits=items.bits)
+    history, ranks = _dimension("history", max_history), _dimension("ranks", max_k)
+    return {
+        "encode": Method(
+            module=Encode(modules[0], ridge=ridge),
+            inputs={
+                "codes": torch.from_numpy(packed),
+                "step": torch.tensor(items.step, dtype=torch.float32).reshape(-1),
+            },
+            dynamic={},
+            outputs=("item_table", "metric"),
+        ),
+        "recommend": Method(
+            module=Recommend(modules[1]),
+            inputs={
+                "item_table": torch.zeros(count, dim),
+                "metric": torch.zeros(dim, dim),
+                "history": torch.zeros(min(3, max_history), dtype=torch.int64),
+                "weights": torch.zeros(min(3, max_history)),
+                "seen": torch.zeros(1, count, dtype=torch.bool),
+                "ranks": torch.arange(min(5, max_k)),
+            },
+            dynamic={"history": history, "weights": history, "ranks": ranks},
+            outputs=("items", "scores"),
+        ),
+    }
+
+
+def _gram(table: Tensor) -> Tensor:
+    """H'H, some rows at a time: a transposed copy of all of them would take as much as they do."""
+    count = table.shape[0]
+    size = max(_ROWS_AT_ONCE, -(-count // _MOST_PARTS))
+    total = torch.zeros(table.shape[1], table.shape[1])
+    for start in range(0, count, size):
+        part = table[start : min(start + size, count)]
+        total = total + torch.mm(part.t(), part)
+    return total
+
+
+def _normalised(gram: Tensor, one: Tensor) -> Tensor:
+    """Divided by the mean of its eigenvalues; a table of zeros leaves zeros."""
+    mean = (gram * one).reshape(1, -1).sum(1) * (1.0 / gram.shape[0])
+    return gram / mean.clamp(min=torch.finfo(torch.float32).tiny).reshape(1, 1)
+
+
+def _dimension(name: str, most: int) -> dict[int, Any]:
+    return {0: Dim(name, min=1, max=most)} if most > 1 else {}

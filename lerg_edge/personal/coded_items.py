@@ -1,0 +1,98 @@
+"""A coded table of item rows: a codebook and what each item takes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.embedding import CompositionalEmbedding
+from lerg_edge.codes.quantiser import dequantise, quantise
+from lerg_edge.errors import InputError
+from lerg_edge.folding.matrix import FoldedRows
+
+__all__ = ["KINDS", "CodedItems"]
+
+KINDS = ("rows", "product", "folded")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedItems:
+    """Rows of items as they are stored.
+
+    Attributes:
+        kind: `rows`, a codebook row for each item; `product`, blocks of codebook rows; `folded`, weighted sums.
+        parts: what each item takes of the codebook.
+        codebook: float32 [c, d], latent.
+        step: float32 [1] or [c].
+        bits: 4, 8 or 16, of the codebook.
+
+    Raises:
+        InputError: parts that do not fit together.
+    """
+
+    kind: str
+    parts: Assignment | FoldedRows
+    codebook: np.ndarray
+    step: np.ndarray
+    bits: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"kind is {self.kind}; choose one of {', '.join(KINDS)}")
+        codes = self.parts.code_count
+        if len(self.codebook) != codes or self.step.shape not in ((1,), (codes,)):
+            raise InputError(
+                f"codebook has {len(self.codebook)} rows and step shape {self.step.shape}; "
+                f"there are {codes} codes."
+            )
+        if isinstance(self.parts, FoldedRows) != (self.kind == "folded"):
+            raise InputError(f"items of the kind {self.kind} cannot be {type(self.parts).__name__}.")
+
+    @property
+    def item_count(self) -> int:
+        """Items, I."""
+        return self.parts.entity_count
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a row, d."""
+        return int(self.codebook.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Codes of an item."""
+        return self.parts.entries if isinstance(self.parts, FoldedRows) else self.parts.per_entity
+
+    def integers(self) -> np.ndarray:
+        """The codebook as it is stored, int8 or int16 [c, d]."""
+        return quantise(self.codebook, self.step, bits=self.bits)
+
+    def rows(self) -> np.ndarray:
+        """The rows as a device has them, float32 [I, d]."""
+        table = torch.from_numpy(dequantise(self.integers(), self.step))
+        rows: np.ndarray = CompositionalEmbedding.from_assignment(self.parts).product(table).numpy()
+        return rows
+
+    def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
+        tensors = {"codebook": self.codebook, "step": self.step}
+        numbers: dict[str, Any] = {"kind": self.kind, "bits": self.bits}
+        if isinstance(self.parts, FoldedRows):
+            return tensors | self.parts.to_stage(), numbers
+        arrays, described = self.parts.to_stage()
+        return tensors | arrays, numbers | described
+
+    @classmethod
+    def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> CodedItems:
+        """Put together what :meth:`to_stage` took apart."""
+        parts: Assignment | FoldedRows
+        if numbers["kind"] == "folded":
+            parts = FoldedRows.from_stage(tensors, code_count=len(tensors["codebook"]))
+        else:
+            parts = Assignment.from_stage(tensors, numbers)
+        return cls(numbers["kind"], parts, tensors["codebook"], tensors["step"], numbers["bits"])
