@@ -1,9 +1,9 @@
 """The methods of a personal model, which has items and nobody else: what both lowerings have in common.
 
 `encode` makes the item table and the metric M by which a history is compared with items; `recommend` takes a
-history as item indices and weights. With h_u the weighted sum of the history's rows, the score of item j is
-h_u' M h_j. M is (G + lambda I)^-1, G the item table's H'H divided by its mean eigenvalue, or I without a metric: of
-a history's row it takes away what all popular items share. It is made from the rows as they are stored, by
+history as slots and weights. With h_u the weighted sum of the history's rows, the score of item j is h_u' M h_j.
+M is `lerg_edge.histories.rule.ridge_metric`, (G + lambda I)^-1 with G the items' H'H over its mean eigenvalue, or I
+where there is no lambda. It is made of the rows as they are stored, by
 
     X <- X (2 I - A X),
 
@@ -23,7 +23,7 @@ from torch.export import Dim
 from torch.nn import functional
 
 from lerg_edge.errors import InputError
-from lerg_edge.personal.coded_items import CodedItems
+from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_runtime.bundle import pack
@@ -40,23 +40,33 @@ class Encode(torch.nn.Module):
 
     Args:
         table: the module that makes the item table of them.
+        counts: items of each placeholder, the last rows of the table.
         ridge: lambda, at least 1, or None for no metric.
 
     Shapes:
         codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
-        returns (float32 [I, d], float32 [d, d]).
+        returns (float32 [S, d], float32 [d, d]).
     """
 
-    def __init__(self, table: torch.nn.Module, *, ridge: float | None) -> None:
+    extra: Tensor | None
+
+    def __init__(self, table: torch.nn.Module, counts: np.ndarray, *, ridge: float | None) -> None:
         super().__init__()
         self.table, self.ridge = table, ridge
+        # Every row counts once; a placeholder for its other items too. No constant can be of no bytes.
+        extra = torch.tensor(counts - 1, dtype=torch.float32) if len(counts) and ridge is not None else None
+        self.register_buffer("extra", extra)
 
     def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         table = self.table(codes, step)
         one = torch.eye(table.shape[1])
         if self.ridge is None:
             return table, one.clone()
-        return table, inverse_by_products(_normalised(_gram(table), one) + self.ridge * one, ridge=self.ridge)
+        gram = _gram(table)
+        if self.extra is not None:
+            shared = table[table.shape[0] - self.extra.shape[0] :]
+            gram = gram + torch.mm(shared.t(), shared * self.extra.unsqueeze(1))
+        return table, inverse_by_products(_normalised(gram, one) + self.ridge * one, ridge=self.ridge)
 
 
 class Recommend(torch.nn.Module):
@@ -66,8 +76,9 @@ class Recommend(torch.nn.Module):
         rank: ranks for rows: (user rows [1, d], item table, item slots int32 [I], seen, ranks).
 
     Shapes:
-        item_table: float32 [I, d]; metric: float32 [d, d]; history: int64 [n] item indices; weights: float32 [n];
-        seen: bool or uint8 [1, I], what may not come; ranks: int64 [K], of which only the length matters.
+        item_table: float32 [S, d]; metric: float32 [d, d]; item_slots: int32 [I]; history: int64 [n] slots;
+        weights: float32 [n]; seen: bool or uint8 [1, I], what may not come; ranks: int64 [K], of which only the
+        length matters.
         returns (int64 [1, K] item indices, -1 where candidates ran out; float32 [1, K], -inf there).
     """
 
@@ -79,6 +90,7 @@ class Recommend(torch.nn.Module):
         self,
         item_table: Tensor,
         metric: Tensor,
+        item_slots: Tensor,
         history: Tensor,
         weights: Tensor,
         seen: Tensor,
@@ -86,8 +98,7 @@ class Recommend(torch.nn.Module):
     ) -> tuple[Tensor, Tensor]:
         touched = functional.embedding(history, item_table)
         row = torch.mm(torch.mm(weights.unsqueeze(0), touched), metric)
-        slots = torch.arange(item_table.shape[0], dtype=torch.int32)
-        found: tuple[Tensor, Tensor] = self.rank(row, item_table, slots, seen, ranks)
+        found: tuple[Tensor, Tensor] = self.rank(row, item_table, item_slots, seen, ranks)
         return found
 
 
@@ -106,35 +117,33 @@ def inverse_by_products(matrix: Tensor, *, ridge: float) -> Tensor:
 
 def personal_methods(
     modules: tuple[torch.nn.Module, torch.nn.Module],
-    items: CodedItems,
+    model: PersonalModel,
     limits: ProgramLimits,
     *,
-    ridge: float | None,
     max_history: int,
 ) -> dict[str, Method]:
     """`encode` and `recommend`; the history's length and the ranks vary.
 
     Args:
         modules: what makes the item table, and what ranks for rows.
-        items: as they are stored.
+        model: whose item rows and rule they are.
         limits: of which `max_k` counts.
-        ridge: lambda, or None for no metric.
         max_history: most items of a history.
 
     Raises:
-        InputError: lambda is below 1, or no item or no history is allowed.
+        InputError: lambda is below 1, there is no item, or no history is allowed.
     """
+    items, ridge, count = model.items, model.rule.ridge, model.item_count
     if ridge is not None and ridge < 1:
         raise InputError(f"ridge is {ridge}; it must be at least 1, for the metric is made in a fixed time")
-    if items.item_count < 1 or max_history < 1:
-        raise InputError(f"there are {items.item_count} items and histories of {max_history}; both must be 1")
-    count, dim = items.item_count, items.dim
+    if count < 1 or max_history < 1:
+        raise InputError(f"there are {count} items and histories of {max_history}; both must be 1 at least")
     max_k = min(count, limits.max_k)
     packed = pack(np.zeros(items.codebook.shape, np.int8), bits=items.bits)
     history, ranks = _dimension("history", max_history), _dimension("ranks", max_k)
     return {
         "encode": Method(
-            module=Encode(modules[0], ridge=ridge),
+            module=Encode(modules[0], model.counts, ridge=ridge),
             inputs={
                 "codes": torch.from_numpy(packed),
                 "step": torch.tensor(items.step, dtype=torch.float32).reshape(-1),
@@ -145,8 +154,9 @@ def personal_methods(
         "recommend": Method(
             module=Recommend(modules[1]),
             inputs={
-                "item_table": torch.zeros(count, dim),
-                "metric": torch.zeros(dim, dim),
+                "item_table": torch.zeros(items.item_count, items.dim),
+                "metric": torch.zeros(items.dim, items.dim),
+                "item_slots": torch.zeros(count, dtype=torch.int32),
                 "history": torch.zeros(min(3, max_history), dtype=torch.int64),
                 "weights": torch.zeros(min(3, max_history)),
                 "seen": torch.zeros(1, count, dtype=torch.bool),

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from lerg_edge.folding.matrix import FoldedRows
 from lerg_edge.personal.coded_items import CodedItems
+from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.indices import smallest_index
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
@@ -74,11 +75,11 @@ class _Folded(torch.nn.Module):
 
 
 def native_personal_methods(
-    items: CodedItems, limits: ProgramLimits, *, ridge: float | None, max_history: int
+    model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
-    """`encode` and `recommend` of coded items; see `personal_methods`."""
+    """`encode` and `recommend` of a personal model; see `personal_methods`."""
     return personal_methods(
-        (_table(items), Recommend()), items, limits, ridge=ridge, max_history=max_history
+        (_table(model.items), Recommend()), model, limits, max_history=max_history
     )
 
 

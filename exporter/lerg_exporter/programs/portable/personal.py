@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from lerg_edge.folding.matrix import FoldedRows
 from lerg_edge.personal.coded_items import CodedItems
+from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_exporter.programs.personal import personal_methods
@@ -77,17 +78,17 @@ class _Folded(torch.nn.Module):
 
 
 def portable_personal_methods(
-    items: CodedItems, limits: ProgramLimits, *, ridge: float | None, max_history: int
+    model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
-    """`encode` and `recommend` of coded items, with the inputs and outputs of the native ones but for types
+    """`encode` and `recommend` of a personal model, with the inputs and outputs of the native ones but for types
     that stock Java lacks; see `personal_methods`.
 
     Raises:
         InputError: there are more items than ties can be told apart for.
     """
-    check_catalogue(items.item_count)
+    check_catalogue(model.item_count)
     methods = personal_methods(
-        (_table(items), Recommend()), items, limits, ridge=ridge, max_history=max_history
+        (_table(model.items), Recommend()), model, limits, max_history=max_history
     )
     return stock_methods(methods)
 
