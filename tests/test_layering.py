@@ -49,7 +49,7 @@ FLOORS = {
         "bundle interactions_file",
         "engine pairs planning",
         "golden programs serving",
-        "learning _arguments",
+        "learning _arguments _history_calls",
         "recommender",
         "cli",
         "__main__",

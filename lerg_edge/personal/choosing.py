@@ -81,7 +81,7 @@ def try_codings(
 
 
 def choose_coding(trials: Sequence[CodingTrial]) -> CodingTrial:
-    """The smallest of those that come within a hundredth of the best; without scores the best known for its bytes.
+    """The smallest of those that come within a hundredth of the best; without scores the largest.
 
     Raises:
         InputError: there is none to choose from.

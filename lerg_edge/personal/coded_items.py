@@ -25,7 +25,7 @@ class CodedItems:
     """Rows of items as they are stored.
 
     Attributes:
-        kind: `rows`, a codebook row for each item; `product`, blocks of codebook rows; `folded`, weighted sums.
+        kind: `rows`, a codebook row an item; `product`, blocks of codebook rows; `folded`, weighted sums.
         parts: what each item takes of the codebook.
         codebook: float32 [c, d], latent.
         step: float32 [1] or [c].

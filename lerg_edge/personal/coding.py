@@ -1,8 +1,8 @@
 """Codings of a table of item rows: a row of its own for each, product codes, or a few weighted codes.
 
-All three are a codebook and what each item takes of it, so that programs, files and learning on a device treat
-them alike. Which is best at so many bytes differs from data to data: product codes on lastfm, folded rows on
-gowalla. So an export tries them on held-out users.
+All three are a codebook and what each item takes of it, so that programs, files and learning on a device
+treat them alike. Which is best at so many bytes differs from data to data: product codes on lastfm, folded
+rows on gowalla. So an export tries them on held-out users.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from lerg_edge.assigning.product import product_codes
 from lerg_edge.codes.assignment import identity_assignment
-from lerg_edge.codes.embedding import CompositionalEmbedding
-from lerg_edge.codes.quantiser import dequantise, least_error_step, quantise
+from lerg_edge.codes.quantiser import least_error_step
 from lerg_edge.errors import InputError
 from lerg_edge.folding.dictionary import approximate, learn_dictionary
 from lerg_edge.personal.coded_items import KINDS, CodedItems
@@ -37,7 +35,7 @@ class Coding:
     Attributes:
         kind: `rows`, `product` or `folded`.
         bits: of a codebook element; of a row's own elements with `rows`.
-        width: codes of an item: blocks of its row with `product`, weighted codes with `folded`, 1 with `rows`.
+        width: codes of an item: blocks with `product`, weighted codes with `folded`, 1 with `rows`.
         codes: rows of the codebook, 0 for as many as there are items.
 
     >>> str(Coding("rows", 4)), str(Coding("product", 8, 16, 256))
@@ -64,7 +62,9 @@ class Coding:
         steps = codes if self.kind == "rows" else 1
         codebook = codes * dim * self.bits // 8 + _STEP_BYTES * steps
         index = 1 if self.codes <= 1 << 8 else 2
-        an_item = {"rows": 0, "product": self.width * index, "folded": self.width * (index + 1) + 1}[self.kind]
+        an_item = {"rows": 0, "product": self.width * index, "folded": self.width * (index + 1) + 1}[
+            self.kind
+        ]
         return items * an_item + codebook
 
 

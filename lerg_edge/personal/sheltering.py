@@ -1,8 +1,8 @@
 """Rows that are nobody's: items that few people have touched share one.
 
-The row of an item that a single person has touched says what that person is like. So an item with fewer than
-`least` different users has no row of its own: such items are clustered by their rows, and each is served by the
-mean row of its cluster, a placeholder, which `least` different users have shaped at least.
+The row of an item that a single person has touched says what that person is like. So an item with fewer
+than `least` different users has no row of its own: such items are clustered by their rows, and each is served
+by the mean row of its cluster, a placeholder, which `least` different users have shaped at least.
 """
 
 from __future__ import annotations
@@ -101,9 +101,7 @@ def _clusters(rows: np.ndarray, *, seed: int) -> np.ndarray:
     return np.unique(found.labels_, return_inverse=True)[1].astype(np.int64)
 
 
-def _merged(
-    groups: np.ndarray, rows: np.ndarray, touched: sparse.csc_matrix, *, least: int
-) -> np.ndarray:
+def _merged(groups: np.ndarray, rows: np.ndarray, touched: sparse.csc_matrix, *, least: int) -> np.ndarray:
     """Groups that too few people have shaped joined to those nearest to them, until none is left."""
     while True:
         count = int(groups.max()) + 1

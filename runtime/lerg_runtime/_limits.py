@@ -9,6 +9,7 @@ __all__ = [
     "MAX_DIM",
     "MAX_ENTITIES",
     "MAX_FILE_BYTES",
+    "MAX_HISTORY",
     "MAX_ID_BYTES",
     "MAX_LAYERS",
     "MAX_LOCAL_INTERACTIONS",
@@ -22,6 +23,7 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_ENTITIES = 2**31 - 1  # users and items together; indices are int32
 MAX_PAIRS = 2**31 - 1  # interactions; positions are int32
 MAX_LOCAL_INTERACTIONS = 2**22  # added by fine-tuning on one device
+MAX_HISTORY = 2**16  # items of the history that a device keeps
 MAX_CODES = 2**24
 MAX_DIM = 4096
 MAX_LAYERS = 64

@@ -49,8 +49,9 @@ def check_golden(path: str | os.PathLike[str], *, trust: Trust | None = None) ->
     folder = BundleFolder.open(path, trust=trust)
     golden = folder.read_golden()
     engine = Engine(folder, budget_bytes=None)
-    tolerance = HALF_TOLERANCE if folder.manifest.model.layer_storage == "float16" else TOLERANCE
-    return {spec.method: _run(engine, spec, golden, tolerance) for spec in folder.manifest.programs}
+    halved = getattr(folder.contents.model, "layer_storage", "float32") == "float16"
+    tolerance = HALF_TOLERANCE if halved else TOLERANCE
+    return {spec.method: _run(engine, spec, golden, tolerance) for spec in folder.contents.programs}
 
 
 def mismatches(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime._arguments import batch_size, candidates, ranking_length, whole
+from lerg_runtime._history_calls import HistoryCalls
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._trust import Trust
@@ -23,15 +24,16 @@ from lerg_runtime.learning._optimiser import OptimiserOptions
 from lerg_runtime.learning._training import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime.pairs._resolved import OnUnknown, Pairs, check_on_unknown, index_of
 from lerg_runtime.planning._phases import MemoryPlan
-from lerg_runtime.serving import _evaluate, _profile, _recommend
+from lerg_runtime.serving import _evaluate, _person, _profile, _recommend
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._metrics import Metrics
+from lerg_runtime.serving._personal import PersonalBundle
 from lerg_runtime.sizes import parse_size
 
 __all__ = ["Recommender"]
 
 
-class Recommender:
+class Recommender(HistoryCalls):
     """One open bundle. Any number of threads may ask it; one at a time learns.
 
     Each call answers from one state of weights and interactions. As many calls are worked on at a time as
@@ -51,8 +53,8 @@ class Recommender:
     index order.
     """
 
-    def __init__(self, bundle: OpenBundle, *, baseline_rss_bytes: int) -> None:
-        self._bundle: OpenBundle | None = bundle
+    def __init__(self, bundle: OpenBundle | PersonalBundle, *, baseline_rss_bytes: int) -> None:
+        self._bundle: OpenBundle | PersonalBundle | None = bundle
         self._baseline_rss_bytes = baseline_rss_bytes
         self._process = os.getpid()
 
@@ -90,14 +92,17 @@ class Recommender:
         choose_threads(threads)  # refused before anything is read
         baseline = resident_bytes()
         folder = BundleFolder.open(path, trust=trust)
-        bundle = OpenBundle(folder, budget_bytes=budget, threads=use_threads(threads))
+        lanes = use_threads(threads)
+        if folder.is_personal:
+            return cls(PersonalBundle(folder, budget_bytes=budget), baseline_rss_bytes=baseline)
+        bundle = OpenBundle(folder, budget_bytes=budget, threads=lanes)
         return cls(bundle, baseline_rss_bytes=baseline)
 
     def close(self) -> None:
         """Give all memory back, that of calls under way when they end; the object cannot be used any more."""
         bundle, self._bundle = self._bundle, None
         if bundle is not None and os.getpid() == self._process:
-            bundle.desk.close()
+            bundle.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -110,7 +115,7 @@ class Recommender:
     @property
     def manifest(self) -> Manifest:
         """What the bundle is."""
-        return self._open.folder.manifest
+        return self._any.folder.manifest
 
     @property
     def user_ids(self) -> IdMap:
@@ -120,24 +125,26 @@ class Recommender:
     @property
     def item_ids(self) -> IdMap:
         """Raw item ids in index order."""
-        return self._open.entities.item_ids
+        return self._any.item_ids
 
     @property
     def state(self) -> State:
         """A copy of the weights and local interactions as they are now."""
-        now = self._open.state
+        now = self._any.state
         return replace(now, codebook=np.array(now.codebook), step=np.array(now.step))
 
     @property
     def memory(self) -> tuple[int, int]:
         """Bytes taken from the budget now, and the most so far."""
-        budget = self._open.engine.budget
+        budget = self._any.engine.budget
         return int(budget.used), int(budget.peak)
 
     @property
     def threads(self) -> int:
         """How many calls are worked on at a time, by what `open` was told or by what the budget holds."""
-        bundle = self._open
+        bundle = self._any
+        if isinstance(bundle, PersonalBundle):
+            return 1
         share = bundle.share()
         return share.lanes if share is not None else 1
 
@@ -160,6 +167,9 @@ class Recommender:
         Raises:
             InputError: a value that cannot be.
         """
+        bundle = self._any
+        if isinstance(bundle, PersonalBundle):
+            return bundle.plan()
         options = OptimiserOptions.choose(
             optimiser, learning_rate=1.0, momentum=None, defaults=self.manifest.finetune
         )
@@ -172,16 +182,20 @@ class Recommender:
 
     def recommend(
         self,
-        users: RawId | Sequence[RawId] | np.ndarray,
+        users: RawId | Sequence[RawId] | np.ndarray | None = None,
         *,
         k: int | None = None,
         include_seen: bool = False,
+        items: Sequence[RawId] | np.ndarray | None = None,
+        exclude: Sequence[RawId] | np.ndarray | None = None,
         on_unknown: OnUnknown = "raise",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items, by descending score and then ascending item index.
 
         Args:
-            users: one raw id, or several.
+            users: one raw id, or several. Of a personal bundle None, for the one whose history is kept here.
+            items, exclude: of a personal bundle: the only items that may come, and items that may not; None
+                for all of them and for none.
             k: 1 .. number of items; None for 20, or all items if there are fewer.
             include_seen: items that the user has seen may come too: those of the bundle's interactions and
                 local ones, those that the export held out, and those that were rated low.
@@ -199,7 +213,19 @@ class Recommender:
             InputError: k is out of range.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
-        return _recommend.for_users(self._open, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
+        if users is None:
+            return _person.for_person(
+                self._personal,
+                k=k,
+                include_seen=include_seen,
+                items=items,
+                exclude=exclude,
+                on_unknown=on_unknown,
+            )
+        bundle = self._open
+        if items is not None or exclude is not None:
+            raise InputError("items and exclude need a personal bundle; rank with a larger k and leave out")
+        return _recommend.for_users(bundle, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
 
     def recommend_from_history(
         self,
@@ -232,9 +258,10 @@ class Recommender:
             InputError: k is out of range, or there is no item, or none that is known.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
-        return _recommend.for_history(
-            self._open, items, k=k, include_seen=include_seen, on_unknown=on_unknown
-        )
+        bundle = self._any
+        if isinstance(bundle, PersonalBundle):
+            return _person.for_history(bundle, items, k=k, include_seen=include_seen, on_unknown=on_unknown)
+        return _recommend.for_history(bundle, items, k=k, include_seen=include_seen, on_unknown=on_unknown)
 
     def similar_items(self, item: RawId, *, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The items whose embeddings are nearest to that of `item` by cosine, itself left out.
@@ -252,8 +279,7 @@ class Recommender:
         """
         k = ranking_length(k, usual=10, most=len(self.item_ids) - 1, of="other items")
         index = index_of(self.item_ids, item, kind="item")
-        with self._open.serving() as serving:
-            items, cosines = serving.similar(index, k=k)
+        items, cosines = self._any.similar(index, k=k)
         return _recommend.raw_items(self.item_ids, items), cosines
 
     def finetune(
@@ -402,10 +428,24 @@ class Recommender:
             OSError: the disk is full or not writable; what was there stays.
             UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
         """
-        self._open.save(path)
+        self._any.save(path)
 
     @property
     def _open(self) -> OpenBundle:
+        """The bundle if it serves the users that it was made from; raises InputError for a personal one."""
+        bundle = self._any
+        bundle.folder.manifest  # noqa: B018  refuses a personal one, in its own words
+        return bundle  # type: ignore[return-value]
+
+    @property
+    def _personal(self) -> PersonalBundle:
+        """The bundle if it is personal; raises InputError for one that serves many users."""
+        bundle = self._any
+        bundle.folder.personal  # noqa: B018  refuses a shared one, in its own words
+        return bundle  # type: ignore[return-value]
+
+    @property
+    def _any(self) -> OpenBundle | PersonalBundle:
         bundle = self._bundle
         if bundle is None:
             raise LergRuntimeError("this Recommender is closed; open the bundle again")

@@ -47,7 +47,8 @@ def test_coded_rows_survive_the_work_folder(coding: Coding) -> None:
 def test_codings_stay_below_the_bytes_that_are_stated() -> None:
     bound = 40_000
     found = codings_for(1_000, 64, most_bytes=bound)
-    assert found and all(coding.stored_bytes(1_000, 64) <= bound for coding in found)
+    assert found
+    assert all(coding.stored_bytes(1_000, 64) <= bound for coding in found)
     assert Coding("rows", 8) not in found
     assert [coding.stored_bytes(1_000, 64) for coding in found] == sorted(
         coding.stored_bytes(1_000, 64) for coding in found
@@ -81,7 +82,8 @@ def test_every_row_is_shaped_by_enough_people() -> None:
     degrees = [1, 2, 3, 4] * 30 + [7, 9]
     matrix, rows = pairs(degrees, 400), rng.normal(size=(122, 8)).astype(np.float32)
     found = shelter(rows, matrix, least=5, seed=0)
-    assert found.own == 2 and found.slots[-2:].tolist() == [0, 1]
+    assert found.own == 2
+    assert found.slots[-2:].tolist() == [0, 1]
     for slot in range(len(found.rows)):
         people = np.unique(matrix.tocsc()[:, found.slots == slot].indices)
         assert len(people) >= 5
@@ -101,12 +103,14 @@ def test_rare_items_of_too_few_people_get_the_mean_of_all_items() -> None:
 def test_without_rare_items_every_row_is_its_own() -> None:
     rows = item_rows(3, 8)
     found = shelter(rows, pairs([5, 6, 7], 20), least=5, seed=0)
-    assert found.own == 3 and not len(found.counts)
+    assert found.own == 3
+    assert not len(found.counts)
 
 
 def test_degrees_below_the_bound_cannot_be_told_apart() -> None:
     codes = degree_codes(np.array([0, 1, 4, 5, 6]), least=5)
-    assert len(set(codes[:4].tolist())) == 1 and codes[4] > codes[3]
+    assert len(set(codes[:4].tolist())) == 1
+    assert codes[4] > codes[3]
     many = np.unique(np.geomspace(5, 2**31, 1000).astype(np.int64))
     assert np.all(np.abs(np.log2(degrees_of(degree_codes(many, least=5)) / many)) <= 1 / 16 + 1e-9)
 
@@ -119,7 +123,9 @@ def trial(name: str, size: int, score: float) -> CodingTrial:
 
 
 def test_the_smallest_coding_that_is_about_as_good_is_taken() -> None:
-    chosen = choose_coding([trial("rows", 300, 0.2), trial("folded", 200, 0.1985), trial("product", 100, 0.19)])
+    chosen = choose_coding(
+        [trial("rows", 300, 0.2), trial("folded", 200, 0.1985), trial("product", 100, 0.19)]
+    )
     assert chosen.stored_bytes == 200
 
 
@@ -144,4 +150,5 @@ def test_people_held_out_are_served_by_what_is_stored() -> None:
     codes = degree_codes(np.full(80, 15), least=5)
     trials = try_codings(sheltered, codes, codings_for(80, 8), histories, wanted, seed=0)
     chance = 20 / 80
-    assert len(trials) >= 3 and all(one.score > chance for one in trials)
+    assert len(trials) >= 3
+    assert all(one.score > chance for one in trials)

@@ -15,7 +15,7 @@ from lerg_exporter.programs.method import Method
 from lerg_runtime.bundle import pack
 from lerg_runtime.golden import sample_positions
 
-__all__ = ["golden_examples"]
+__all__ = ["golden_examples", "personal_examples"]
 
 _PERIOD = 997
 """Stored values of a long tensor: prime, so that rows of any dimension start at different ones."""
@@ -24,6 +24,7 @@ _CANDIDATES = 500
 _BATCH = 8
 _USERS = 2
 _RANKS = 5
+_HISTORY = 3
 
 
 def golden_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> dict[str, np.ndarray]:
@@ -40,6 +41,35 @@ def golden_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> d
     slots = [len(table) for table in _tables(golden, methods["encode"])]
     _finetune(golden, methods["finetune"], slots=slots, bits=bits, rng=rng)
     _recommend(golden, methods["recommend"], rng=rng)
+    return golden
+
+
+def personal_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> dict[str, np.ndarray]:
+    """The arrays of golden examples of a personal bundle, whose `recommend` takes a history.
+
+    Args:
+        methods: `encode` and `recommend`, as they are traced.
+        bits: width of a codebook element.
+        seed: of the inputs.
+    """
+    golden: dict[str, np.ndarray] = {}
+    rng = np.random.default_rng(seed)
+    _encode(golden, methods["encode"], bits=bits, rng=rng)
+    method = methods["recommend"]
+    slots, dim = method.inputs["item_table"].shape
+    items, touched = len(method.inputs["item_slots"]), min(_HISTORY, len(method.inputs["history"]))
+    for name, shape in (("item_table", (slots, dim)), ("metric", (dim, dim))):
+        _store(golden, f"recommend.in.{name}", rng.standard_normal(_PERIOD).astype(np.float32), shape)
+    places, seen = _candidates(method, slots=slots, items=items, users=1, rng=rng)
+    _store(golden, "recommend.in.item_slots", places, (items,))
+    values = {
+        "history": rng.integers(0, slots, touched),
+        "weights": rng.uniform(0.1, 1, touched).astype(np.float32),
+        "seen": seen,
+        "ranks": np.arange(min(_RANKS, len(method.inputs["ranks"])), dtype=np.int64),
+    }
+    _record(golden, "recommend", "in", values)
+    _answer(golden, method)
     return golden
 
 
@@ -89,14 +119,28 @@ def _recommend(golden: dict[str, np.ndarray], method: Method, *, rng: np.random.
         _store(
             golden, "recommend.in.item_table", rng.standard_normal(_PERIOD).astype(np.float32), (slots, dim)
         )
-    # Table rows repeat with the stored values; candidates are rows that differ, and the rest counts as seen.
-    distinct = rng.permutation(min(slots, _PERIOD))[: min(items, _CANDIDATES)].astype(np.int32)
+    distinct, seen = _candidates(method, slots=slots, items=items, users=users, rng=rng)
     _store(golden, "recommend.in.item_slots", distinct, (items,))
-    seen = np.ones((users, items), dtype=_dtype(method, "seen"))
-    seen[:, : len(distinct)] = rng.random((users, len(distinct))) < 0.2
     ranks = np.arange(min(_RANKS, len(method.inputs["ranks"])), dtype=np.int64)
     rows = rng.standard_normal((users, dim)).astype(np.float32)
     _record(golden, "recommend", "in", {"user_rows": rows, "seen": seen, "ranks": ranks})
+    _answer(golden, method)
+
+
+def _candidates(
+    method: Method, *, slots: int, items: int, users: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slots int32 [n], and what is seen [users, items].
+
+    Table rows repeat with the stored values; candidates are rows that differ, and the rest counts as seen.
+    """
+    distinct = rng.permutation(min(slots, _PERIOD))[: min(items, _CANDIDATES)].astype(np.int32)
+    seen = np.ones((users, items), dtype=_dtype(method, "seen"))
+    seen[:, : len(distinct)] = rng.random((users, len(distinct))) < 0.2
+    return distinct, seen
+
+
+def _answer(golden: dict[str, np.ndarray], method: Method) -> None:
     outputs = method.module(*_tensors(golden, "recommend.in", method.inputs))
     for name, output in zip(method.outputs, outputs, strict=True):
         golden[f"recommend.out.{name}"] = _sample(output.numpy())

@@ -85,9 +85,13 @@ def _footprint(program: Any, budget: Any, plan: MethodPlan, slots: tuple[int, in
 
 def _filled(spec: TensorSpec, slots: tuple[int, int]) -> np.ndarray:
     """Values that a method accepts: slots that all differ where slots are asked for, ones for steps."""
-    limit = {"users": slots[0], "positives": slots[1], "negatives": slots[1], "item_slots": slots[1]}.get(
-        spec.name
-    )
+    limit = {
+        "users": slots[0],
+        "positives": slots[1],
+        "negatives": slots[1],
+        "item_slots": slots[1],
+        "history": slots[1],
+    }.get(spec.name)
     if limit is not None:
         return (np.arange(np.prod(spec.shape, dtype=np.int64)) % limit).astype(spec.dtype).reshape(spec.shape)
     return np.full(spec.shape, spec.name == "step", dtype=spec.dtype)

@@ -29,7 +29,7 @@ from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
 if TYPE_CHECKING:
     from lerg_exporter.programs.trace import MethodPlan, Program
 
-__all__ = ["Draft", "draft_bundle", "write"]
+__all__ = ["Draft", "draft_bundle", "one_thread", "program_entry", "write"]
 
 PROGRAM_FILE = "model.pte"
 _GOLDEN_SEED = 20
@@ -79,7 +79,7 @@ def draft_bundle(
     methods = methods_of(model, limits, lowering=lowering, propagation=propagation)
     golden: Mapping[str, Any] = {}
     if with_golden:
-        with _one_thread():
+        with one_thread():
             golden = golden_examples(methods, bits=model.bits, seed=_GOLDEN_SEED)
     program = trace(methods)
     if lowering == "portable":
@@ -142,7 +142,7 @@ def write(
             "propagation": draft.propagation,
             "serving": dict(serving or {}),
             "model": _sizes(draft),
-            "programs": [_program(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
+            "programs": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": _macs(model, full_edges=edges),
@@ -217,7 +217,8 @@ def _parameters(draft: Draft, codebook: np.ndarray, step: np.ndarray) -> bytes |
     return with_parameters(draft.program.parameter_data, {"codebook": values, "step": step})
 
 
-def _program(plan: MethodPlan, footprint: Footprint) -> dict[str, Any]:
+def program_entry(plan: MethodPlan, footprint: Footprint) -> dict[str, Any]:
+    """What a manifest says of one method."""
     return {
         "method": plan.method,
         "file": PROGRAM_FILE,
@@ -242,7 +243,7 @@ def _storage(model: RewiredModel | FoldedModel) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums over several threads may differ in their last bits, and golden examples must not."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

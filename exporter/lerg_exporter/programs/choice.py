@@ -15,16 +15,22 @@ from lerg_exporter.programs.limits import ProgramLimits
 
 if TYPE_CHECKING:
     from lerg_edge.folding.folded_model import FoldedModel
+    from lerg_edge.personal.model import PersonalModel
     from lerg_edge.pruning.rewired_model import RewiredModel
     from lerg_exporter.programs.method import Method
 
-__all__ = ["LOWERINGS", "PROPAGATIONS", "check_combination", "methods_of"]
+__all__ = ["LOWERINGS", "PROPAGATIONS", "check_combination", "methods_of", "personal_methods_of"]
 
 _BUILDERS = {
     ("native", "graph"): "lerg_exporter.programs.native.graph:native_graph_methods",
     ("native", "folded"): "lerg_exporter.programs.native.folded:native_folded_methods",
     ("portable", "folded"): "lerg_exporter.programs.portable.folded:portable_folded_methods",
     ("portable", "graph"): "lerg_exporter.programs.portable.graph:portable_graph_methods",
+}
+
+_PERSONAL = {
+    "native": "lerg_exporter.programs.native.personal:native_personal_methods",
+    "portable": "lerg_exporter.programs.portable.personal:portable_personal_methods",
 }
 
 LOWERINGS = tuple(dict.fromkeys(lowering for lowering, _ in _BUILDERS))
@@ -78,3 +84,19 @@ def methods_of(
 
         return with_int8_items(built)
     return built
+
+
+def personal_methods_of(
+    model: PersonalModel, limits: ProgramLimits, *, lowering: str, max_history: int
+) -> dict[str, Method]:
+    """The methods `encode` and `recommend` of a model that has items alone.
+
+    Raises:
+        InputError: there is no such lowering, or the model has no item.
+    """
+    if lowering not in _PERSONAL:
+        raise InputError.naming("{lowering:{}} is none of {}", lowering, ", ".join(_PERSONAL))
+    module, function = _PERSONAL[lowering].split(":")
+    make = getattr(importlib.import_module(module), function)
+    made: dict[str, Method] = make(model, limits, max_history=max_history)
+    return made

@@ -1,9 +1,9 @@
 """The methods of a personal model, which has items and nobody else: what both lowerings have in common.
 
-`encode` makes the item table and the metric M by which a history is compared with items; `recommend` takes a
-history as slots and weights. With h_u the weighted sum of the history's rows, the score of item j is h_u' M h_j.
-M is `lerg_edge.histories.rule.ridge_metric`, (G + lambda I)^-1 with G the items' H'H over its mean eigenvalue, or I
-where there is no lambda. It is made of the rows as they are stored, by
+`encode` makes the item table and the metric M by which a history is compared with items; `recommend` takes
+a history as slots and weights. With h_u the weighted sum of its rows, the score of item j is h_u' M h_j. M is
+`lerg_edge.histories.rule.ridge_metric`: (G + lambda I)^-1 with G the items' H'H over its mean eigenvalue, or
+I where there is no lambda. It is made of the rows as they are stored, by
 
     X <- X (2 I - A X),
 
@@ -59,7 +59,7 @@ class Encode(torch.nn.Module):
 
     def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         table = self.table(codes, step)
-        one = torch.eye(table.shape[1])
+        one = _identity(table.shape[1])
         if self.ridge is None:
             return table, one.clone()
         gram = _gram(table)
@@ -77,8 +77,8 @@ class Recommend(torch.nn.Module):
 
     Shapes:
         item_table: float32 [S, d]; metric: float32 [d, d]; item_slots: int32 [I]; history: int64 [n] slots;
-        weights: float32 [n]; seen: bool or uint8 [1, I], what may not come; ranks: int64 [K], of which only the
-        length matters.
+        weights: float32 [n]; seen: bool or uint8 [1, I], what may not come: the items that are denied, and
+        those that are not among the allowed; ranks: int64 [K], of which only the length matters.
         returns (int64 [1, K] item indices, -1 where candidates ran out; float32 [1, K], -inf there).
     """
 
@@ -103,13 +103,13 @@ class Recommend(torch.nn.Module):
 
 
 def inverse_by_products(matrix: Tensor, *, ridge: float) -> Tensor:
-    """The inverse of a symmetric [d, d] whose eigenvalues lie from `ridge` to `ridge` + d, by matrix products."""
+    """The inverse of a symmetric [d, d] with eigenvalues from `ridge` to `ridge` + d, by matrix products."""
     dim = matrix.shape[0]
-    two = 2.0 * torch.eye(dim)
+    two = 2.0 * _identity(dim)
     # The start that is best for these bounds leaves (k - 1) / (k + 1) of the error, k = 1 + d / ridge.
     left = dim / (2.0 * ridge + dim)
     rounds = 1 + math.ceil(math.log2(max(2.0, math.log(_DIGITS) / math.log(left))))
-    inverse = torch.eye(dim) * (2.0 / (2.0 * ridge + dim))
+    inverse = _identity(dim) * (2.0 / (2.0 * ridge + dim))
     for _ in range(rounds):
         inverse = torch.mm(inverse, two - torch.mm(matrix, inverse))
     return inverse
@@ -166,6 +166,12 @@ def personal_methods(
             outputs=("items", "scores"),
         ),
     }
+
+
+def _identity(dim: int) -> Tensor:
+    """Float32 [dim, dim], made by operators that a program may call, and not stored."""
+    places = torch.arange(dim, dtype=torch.float32)
+    return (places.unsqueeze(1) == places.unsqueeze(0)).to(torch.float32)
 
 
 def _gram(table: Tensor) -> Tensor:

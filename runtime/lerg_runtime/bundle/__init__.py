@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
 from lerg_runtime.bundle._packing import pack, unpack
+from lerg_runtime.bundle._personal_manifest import PersonalManifest
+from lerg_runtime.bundle._personal_writer import write_personal_bundle
 from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
 from lerg_runtime.bundle._reader import BundleFolder, Entities
 from lerg_runtime.bundle._shape import ModelShape
@@ -20,12 +23,14 @@ __all__ = [
     "BundleFolder",
     "Entities",
     "FineTuneDefaults",
+    "History",
     "HistoryRule",
     "IdMap",
     "IntegerIds",
     "Interactions",
     "Manifest",
     "ModelShape",
+    "PersonalManifest",
     "ProgramSpec",
     "ServingWays",
     "State",
@@ -39,4 +44,5 @@ __all__ = [
     "save_state",
     "unpack",
     "write_bundle",
+    "write_personal_bundle",
 ]

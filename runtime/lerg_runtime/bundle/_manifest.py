@@ -9,13 +9,28 @@ from typing import Any
 
 from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._fields import Fields, parse_json
-from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE, ProgramSpec, parse_programs
+from lerg_runtime.bundle._programs import (
+    PARAMETER_FILE,
+    PROGRAM_FILE,
+    ProgramSpec,
+    parse_programs,
+    signatures_of,
+)
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._ways import ServingWays
 from lerg_runtime.errors import BundleError
 from lerg_runtime.reading._columns import ColumnNames
 
-__all__ = ["FORMAT", "VERSION", "FineTuneDefaults", "Manifest", "render_manifest"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "FineTuneDefaults",
+    "Manifest",
+    "check_told",
+    "manifest_fields",
+    "release_series",
+    "render_manifest",
+]
 
 FORMAT = "lerg-bundle"
 VERSION = 1
@@ -111,15 +126,15 @@ class Manifest:
         Raises:
             BundleError: not a manifest, of a newer version, or with a value that cannot be.
         """
-        fields = Fields.of(parse_json(data, where=where), where)
-        if fields.values.get("format") != FORMAT:
-            raise BundleError(f"{where} is not the manifest of a bundle: its format is not {FORMAT!r}")
-        version = fields.integer("version", least=1, most=2**31)
-        if version > VERSION:
-            raise BundleError(
-                f"{where} has format version {version} and this package reads up to {VERSION}; "
-                "upgrade lerg-edge"
-            )
+        return cls.of_fields(manifest_fields(data, where=where), where=where)
+
+    @classmethod
+    def of_fields(cls, fields: Fields, *, where: str) -> Manifest:
+        """Of an object whose format and version are right.
+
+        Raises:
+            BundleError: it has a value that cannot be.
+        """
         lowering = fields.text("lowering", among=tuple(DATA_FILES))
         propagation = fields.text("propagation", among=("graph", "folded"))
         shape = ModelShape.parse(fields.inner("model"))
@@ -129,12 +144,12 @@ class Manifest:
         names = tuple(sorted(DATA_FILES[lowering]))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
-        _check_told(fields)
+        check_told(fields)
         return cls(
             model=shape,
-            programs=parse_programs(fields, shape, lowering),
+            programs=parse_programs(fields, signatures_of(shape, lowering)),
             files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in names},
-            executorch=_series(fields.inner("requires")),
+            executorch=release_series(fields.inner("requires")),
             finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape),
             document=fields.values,
             ways=ServingWays.parse(fields.inner("serving")) if "serving" in fields else _PLAIN,
@@ -146,16 +161,34 @@ class Manifest:
         return next(spec for spec in self.programs if spec.method == method)
 
 
+def manifest_fields(data: bytes, *, where: str) -> Fields:
+    """The object of a manifest, of whatever form.
+
+    Raises:
+        BundleError: not a manifest, or of a newer version.
+    """
+    fields = Fields.of(parse_json(data, where=where), where)
+    if fields.values.get("format") != FORMAT:
+        raise BundleError(f"{where} is not the manifest of a bundle: its format is not {FORMAT!r}")
+    version = fields.integer("version", least=1, most=2**31)
+    if version > VERSION:
+        raise BundleError(
+            f"{where} has format version {version} and this package reads up to {VERSION}; upgrade lerg-edge"
+        )
+    return fields
+
+
 def render_manifest(document: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest: sorted keys, UTF-8, no NaN; equal objects give equal bytes."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 
-def _check_told(fields: Fields) -> None:
+def check_told(fields: Fields) -> None:
     """What is only for people has the form in which they are shown it."""
     fields.table("created_with", (str,), "a text")
-    fields.table("macs", (int, float), "a number")
+    if "macs" in fields:
+        fields.table("macs", (int, float), "a number")
     fields.inner("training")
     metrics = fields.inner("metrics")
     for stage in metrics.values:
@@ -187,7 +220,8 @@ def _columns(fields: Fields) -> ColumnNames:
     )
 
 
-def _series(fields: Fields) -> str:
+def release_series(fields: Fields) -> str:
+    """`executorch` of the object `requires`, such as `1.5`. Raises BundleError."""
     text = fields.text("executorch")
     parts = text.split(".")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):

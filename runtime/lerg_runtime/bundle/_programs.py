@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lerg_runtime._limits import MAX_PROGRAM_BYTES
@@ -9,7 +10,15 @@ from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError
 
-__all__ = ["METHODS", "STRUCTURE_BYTES", "ProgramSpec", "TensorSpec", "parse_programs"]
+__all__ = [
+    "METHODS",
+    "STRUCTURE_BYTES",
+    "ProgramSpec",
+    "Signature",
+    "TensorSpec",
+    "parse_programs",
+    "signatures_of",
+]
 
 METHODS = ("encode", "finetune", "recommend")
 PROGRAM_FILE = "model.pte"
@@ -17,7 +26,8 @@ PARAMETER_FILE = "model.ptd"
 STRUCTURE_BYTES = 64 * 1024
 """What a method of a few dozen operators takes beside its arenas."""
 
-_Signature = tuple[tuple[str, tuple[int, ...]], ...]
+Signature = tuple[tuple[str, tuple[int, ...]], ...]
+"""Dtype and largest shape of each of some tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +65,34 @@ class ProgramSpec:
     outputs: tuple[TensorSpec, ...]
 
 
-def parse_programs(fields: Fields, shape: ModelShape, lowering: str) -> tuple[ProgramSpec, ...]:
+def parse_programs(
+    fields: Fields, signatures: Mapping[str, tuple[Signature, Signature]]
+) -> tuple[ProgramSpec, ...]:
     """Checked `programs` of a manifest, sorted by method.
 
-    Tensors must be those that `shape` and `lowering` ask for.
+    Args:
+        fields: the manifest.
+        signatures: inputs and outputs of each method that must be there.
 
     Raises:
         BundleError: a method is absent, repeated or unknown, or its figures do not agree.
     """
     entries = [
-        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), shape, lowering)
+        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), signatures)
         for index, value in enumerate(fields.listed("programs", most=16))
     ]
     methods = tuple(sorted(entry.method for entry in entries))
-    if methods != METHODS:
+    wanted = tuple(sorted(signatures))
+    if methods != wanted:
         raise BundleError(
-            f"{fields.where}.programs must be {', '.join(METHODS)}, not {', '.join(methods) or 'none'}"
+            f"{fields.where}.programs must be {', '.join(wanted)}, not {', '.join(methods) or 'none'}"
         )
     return tuple(sorted(entries, key=lambda entry: entry.method))
 
 
-def _parse(fields: Fields, shape: ModelShape, lowering: str) -> ProgramSpec:
+def _parse(fields: Fields, signatures: Mapping[str, tuple[Signature, Signature]]) -> ProgramSpec:
     spec = ProgramSpec(
-        method=fields.text("method", among=METHODS),
+        method=fields.text("method", among=tuple(sorted(signatures))),
         file=fields.text("file", among=(PROGRAM_FILE,)),
         planned_bytes=fields.integer("planned_bytes", most=MAX_PROGRAM_BYTES),
         arena_bytes=fields.integers("arena_bytes", most=MAX_PROGRAM_BYTES),
@@ -93,7 +108,7 @@ def _parse(fields: Fields, shape: ModelShape, lowering: str) -> ProgramSpec:
     )
     if spec.planned_bytes != sum(spec.arena_bytes) + spec.scratch_bytes:
         raise BundleError(f"{fields.where}.planned_bytes is not the sum of arena_bytes and scratch_bytes")
-    for kind, wanted in zip(("inputs", "outputs"), _signatures(shape, lowering)[spec.method], strict=True):
+    for kind, wanted in zip(("inputs", "outputs"), signatures[spec.method], strict=True):
         found = tuple((tensor.dtype, tensor.shape) for tensor in getattr(spec, kind))
         if found != wanted:
             raise BundleError(
@@ -114,7 +129,7 @@ def _tensors(fields: Fields, name: str) -> tuple[TensorSpec, ...]:
     return tuple(tensors)
 
 
-def _signatures(shape: ModelShape, lowering: str) -> dict[str, tuple[_Signature, _Signature]]:
+def signatures_of(shape: ModelShape, lowering: str) -> dict[str, tuple[Signature, Signature]]:
     """Inputs and outputs of each method, as (dtype, largest shape).
 
     Portable programs take bytes where native ones take booleans or int16, which stock Java has no tensors of.

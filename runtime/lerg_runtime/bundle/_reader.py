@@ -24,12 +24,14 @@ from lerg_runtime.bundle._boundary import (
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
 from lerg_runtime.bundle._csr import Interactions, decode_interactions
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
+from lerg_runtime.bundle._items import PersonalItems, read_items
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._npz import Allocate, NpzReader
+from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest, parse_manifest
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
 from lerg_runtime.bundle._state import STATE_FILE, State, StoredState, open_state
 from lerg_runtime.bundle._trust import Trust, check_trust
-from lerg_runtime.errors import BundleError
+from lerg_runtime.errors import BundleError, InputError
 
 __all__ = [
     "CHECKSUMS_FILE",
@@ -96,14 +98,14 @@ class BundleFolder:
 
     Attributes:
         path: the folder.
-        manifest: what it says it is.
+        contents: what it says it is, of either form.
         digest: SHA-256 of `SHA256SUMS`, 32 bytes: the identity of all that does not change.
         digests: SHA-256 of each file that does not change, hexadecimal, by name.
         stamps: of each of these files when it was hashed.
     """
 
     path: Path
-    manifest: Manifest
+    contents: Manifest | PersonalManifest
     digest: bytes
     digests: Mapping[str, str]
     stamps: Mapping[str, FileStamp]
@@ -137,7 +139,7 @@ class BundleFolder:
             if digests[MANIFEST_FILE] != hashlib.sha256(data).hexdigest():
                 raise _altered(folder, MANIFEST_FILE)
             with reading(folder / MANIFEST_FILE):
-                manifest = Manifest.parse(data, where=str(folder / MANIFEST_FILE))
+                manifest = parse_manifest(data, where=str(folder / MANIFEST_FILE))
             if set(digests) != {MANIFEST_FILE, *manifest.files}:
                 raise BundleError(
                     f"{folder / CHECKSUMS_FILE} and the manifest name different files; copy it again"
@@ -149,9 +151,51 @@ class BundleFolder:
                     raise _altered(folder, name)
         return cls(folder, manifest, hashlib.sha256(listing).digest(), digests, stamps)
 
+    @property
+    def manifest(self) -> Manifest:
+        """What a shared bundle is.
+
+        Raises:
+            InputError: it is a personal one, which knows no users.
+        """
+        if isinstance(self.contents, PersonalManifest):
+            raise InputError(
+                f"{self.path} is a personal bundle, which holds items and no users; this needs one that was "
+                "exported without --personal"
+            )
+        return self.contents
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it holds items alone and serves one person from the history that the device keeps."""
+        return isinstance(self.contents, PersonalManifest)
+
+    @property
+    def personal(self) -> PersonalManifest:
+        """What a personal bundle is.
+
+        Raises:
+            InputError: it is a shared one, which serves the users that it was made from.
+        """
+        if isinstance(self.contents, Manifest):
+            raise InputError(
+                f"{self.path} serves the users that it was made from and keeps no history of one person; "
+                "this needs a bundle that was exported with --personal"
+            )
+        return self.contents
+
+    def check_arrays(self) -> None:
+        """Read every array but the golden examples once. Raises BundleError."""
+        if isinstance(self.contents, PersonalManifest):
+            self.read_items()
+        else:
+            self.read_entities()
+            self.read_seen_only(self.read_interactions())
+        self.read_state()
+
     def file_sizes(self) -> dict[str, int]:
         """Bytes of every file of the bundle as it is now, its changing state included."""
-        names = (*self.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE, STATE_FILE)
+        names = (*self.contents.files, MANIFEST_FILE, CHECKSUMS_FILE, STATE_FILE)
         with reading(self.path):
             return {name: (self.path / name).lstat().st_size for name in sorted(names)}
 
@@ -162,8 +206,8 @@ class BundleFolder:
         Raises:
             BundleError: it is not what `open` has hashed.
         """
-        name = self.manifest.programs[0].file
-        size = self.manifest.files[name]
+        name = self.contents.programs[0].file
+        size = self.contents.files[name]
         handle, found = open_regular(self.path, name)
         with os.fdopen(handle, "rb", buffering=0) as stream, reading(self.path / name):
             if found != size:
@@ -179,7 +223,7 @@ class BundleFolder:
 
     def program_path(self) -> str:
         """Path of the programs' file, for messages."""
-        return str(self.path / self.manifest.programs[0].file)
+        return str(self.path / self.contents.programs[0].file)
 
     def stored_sizes(self) -> StoredSizes:
         """Sizes that a memory plan needs, without reading an array.
@@ -228,6 +272,22 @@ class BundleFolder:
         (user_ids, user_slots), (item_ids, item_slots) = sides
         return Entities(user_ids, item_ids, user_slots, item_slots)
 
+    def read_items(self, *, allocate: Allocate = np.empty) -> PersonalItems:
+        """Ids, slots and degrees of the items of a personal bundle.
+
+        Raises:
+            InputError: it is a shared one.
+            BundleError: an array is absent or does not fit.
+        """
+        shape = self.personal.model
+        with self._arrays(ITEMS_FILE) as arrays:
+            return read_items(arrays, shape, read_ids=_read_ids, read_slots=_read_slots, allocate=allocate)
+
+    def item_id_bytes(self) -> int:
+        """What the ids of a personal bundle take in memory."""
+        with self._arrays(ITEMS_FILE) as arrays:
+            return _id_bytes(arrays, "item", self.personal.model.items)
+
     def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
         """The interactions that the model was trained on, by user.
 
@@ -274,7 +334,7 @@ class BundleFolder:
         Raises:
             BundleError: missing, damaged, or of another bundle.
         """
-        with open_state(self.path, self.manifest.model, digest=self.digest) as stored:
+        with open_state(self.path, self.contents.model, digest=self.digest) as stored:
             yield stored
 
     def read_state(self, *, allocate: Allocate = np.empty) -> State:

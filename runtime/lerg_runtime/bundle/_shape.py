@@ -130,6 +130,11 @@ class ModelShape:
         return shape
 
     @property
+    def max_history(self) -> int:
+        """A shared bundle keeps what its users touch as interactions, and no history beside them."""
+        return 0
+
+    @property
     def blocks(self) -> int:
         """Equal parts that a row of layer 0 is cut into, t; 1 for sums."""
         return self.per_entity if self.composition == "blocks" else 1

@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
+from lerg_runtime.bundle._history import History, read_history
 from lerg_runtime.bundle._npz import Allocate, NpzReader, npz_bytes
 from lerg_runtime.bundle._packing import FLOAT_BITS
-from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.errors import BundleError, InputError
 
 __all__ = [
@@ -54,6 +54,38 @@ def _no_remainder() -> np.ndarray:
     return np.empty((0, 0), dtype=np.int8)
 
 
+class StateShape(Protocol):
+    """The sizes of a model that a state depends on, of a bundle of any form."""
+
+    @property
+    def users(self) -> int: ...
+
+    @property
+    def items(self) -> int: ...
+
+    @property
+    def bits(self) -> int: ...
+
+    @property
+    def codes(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def step_count(self) -> int: ...
+
+    @property
+    def packed_dtype(self) -> str: ...
+
+    @property
+    def packed_shape(self) -> tuple[int, int]: ...
+
+    @property
+    def max_history(self) -> int:
+        """Most items of the history that is kept here; 0 where users have theirs in the bundle."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What a device has learnt.
@@ -67,6 +99,7 @@ class State:
             seen, and no positives, whatever they were before.
         remainder: int8 [c, d], what rounding left of each element in 256ths of its step, between -1/2 and 1/2
             of one; [0, d] as exported and where the codebook is of floats.
+        history: of a personal bundle, the items that its person has touched.
     """
 
     codebook: np.ndarray
@@ -77,6 +110,7 @@ class State:
     disliked_users: np.ndarray = field(default_factory=_nothing)
     disliked_items: np.ndarray = field(default_factory=_nothing)
     remainder: np.ndarray = field(default_factory=_no_remainder)
+    history: History = field(default_factory=History)
 
     @property
     def pairs(self) -> int:
@@ -115,6 +149,7 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
             "disliked_items": state.disliked_items.astype(np.int32, copy=False),
             "disliked_users": state.disliked_users.astype(np.int32, copy=False),
         }
+    arrays |= state.history.arrays()
     content = npz_bytes(arrays)
     return hashlib.sha256(content).digest() + content
 
@@ -134,7 +169,7 @@ class StoredState:
     """
 
     def __init__(
-        self, reader: NpzReader, shape: ModelShape, *, digest: bytes, stamp: bytes, where: str
+        self, reader: NpzReader, shape: StateShape, *, digest: bytes, stamp: bytes, where: str
     ) -> None:
         self._reader, self._shape, self._where = reader, shape, where
         version = int(reader.read("version", dtypes=("int64",), shape=()))
@@ -198,13 +233,16 @@ class StoredState:
                 )
                 if self.remainder
                 else _no_remainder(),
+                history=read_history(
+                    self._reader, most=self._shape.max_history, items=shape.items, where=self._where
+                ),
             )
             _check(state, shape, self._where)
         return state
 
 
 @contextmanager
-def open_state(folder: Path, shape: ModelShape, *, digest: bytes) -> Iterator[StoredState]:
+def open_state(folder: Path, shape: StateShape, *, digest: bytes) -> Iterator[StoredState]:
     """The state file of a bundle, hashed.
 
     Raises:
@@ -312,16 +350,17 @@ def save_state(
     return stamp
 
 
-def largest_state(shape: ModelShape) -> int:
+def largest_state(shape: StateShape) -> int:
     """Upper bound of the file's size in bytes."""
     rows, columns = shape.packed_shape
     codebook = rows * columns * np.dtype(shape.packed_dtype).itemsize
     remainder = shape.codes * shape.dim
     largest = codebook + remainder + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
+    largest += 12 * shape.max_history
     return largest + largest // 512 + _OVERHEAD_BYTES
 
 
-def _check(state: State, shape: ModelShape, where: str) -> None:
+def _check(state: State, shape: StateShape, where: str) -> None:
     if not bool(np.all(np.isfinite(state.step) & (state.step > 0))):
         raise BundleError(f"{where}: the step must be finite and above 0")
     if shape.bits == FLOAT_BITS and not (_all_finite(state.codebook) and (state.step == 1).all()):
@@ -332,7 +371,7 @@ def _check(state: State, shape: ModelShape, where: str) -> None:
     _check_pairs(state.disliked_users, state.disliked_items, shape, where)
 
 
-def _check_pairs(all_users: np.ndarray, all_items: np.ndarray, shape: ModelShape, where: str) -> None:
+def _check_pairs(all_users: np.ndarray, all_items: np.ndarray, shape: StateShape, where: str) -> None:
     last = np.empty(0, dtype=np.int64)
     # A part at a time: the keys of all would take more than the interactions.
     for start in range(0, len(all_users), _PAIRS_AT_ONCE):

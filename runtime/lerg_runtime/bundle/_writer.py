@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lerg_runtime.bundle._files import is_leftover, new_folder, write_synced
 from lerg_runtime.bundle._ids import IntegerIds, RawId, ids_from_values
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, Manifest, render_manifest
 from lerg_runtime.bundle._npz import npz_bytes, smallest_unsigned
+from lerg_runtime.bundle._personal_manifest import ITEMS_FILE
 from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import (
     CHECKSUMS_FILE,
@@ -34,9 +36,9 @@ from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
 from lerg_runtime.errors import BundleError, InputError
 
-__all__ = ["check_replaceable", "copy_bundle", "write_bundle"]
+__all__ = ["check_replaceable", "copy_bundle", "id_arrays", "smallest", "write_bundle", "write_files"]
 
-_ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE)
+_ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE, ITEMS_FILE)
 _NAMES = {
     CHECKSUMS_FILE,
     MANIFEST_FILE,
@@ -107,8 +109,8 @@ def write_bundle(
                 **id_arrays("item", item_ids),
                 "retained_users": np.packbits(np.asarray(retained_users, dtype=bool)),
                 "retained_items": np.packbits(np.asarray(retained_items, dtype=bool)),
-                "user_placeholder": _smallest(user_placeholder),
-                "item_placeholder": _smallest(item_placeholder),
+                "user_placeholder": smallest(user_placeholder),
+                "item_placeholder": smallest(item_placeholder),
             }
         ),
         "golden.npz": npz_bytes(golden),
@@ -122,30 +124,50 @@ def write_bundle(
         **({} if parameters is None else {PARAMETER_FILE: parameters}),
     }
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
+    return write_files(target, document, contents, fresh, overwrite=overwrite).manifest
+
+
+def write_files(
+    target: Path,
+    document: dict[str, Any],
+    contents: Mapping[str, bytes],
+    state: State,
+    *,
+    overwrite: bool,
+) -> BundleFolder:
+    """Write the files of a bundle of any form, whole or not at all, and read its arrays back.
+
+    Args:
+        document: the manifest without sizes, which are filled in.
+        contents: of every file but the manifest, the checksums and the state.
+        state: as it is shipped.
+
+    Raises:
+        InputError: `target` is in the way.
+        BundleError: the parts do not fit each other.
+    """
     data = _render(
         document,
         {name: len(content) for name, content in contents.items()},
-        len(encode_state(fresh, digest=bytes(32))),
+        len(encode_state(state, digest=bytes(32))),
     )
     digests = {
         name: hashlib.sha256(content).hexdigest()
         for name, content in (*contents.items(), (MANIFEST_FILE, data))
     }
     listing = render_checksums(digests)
-    state = encode_state(fresh, digest=hashlib.sha256(listing).digest())
+    state_bytes = encode_state(state, digest=hashlib.sha256(listing).digest())
     with new_folder(target, overwrite=overwrite) as beside:
         for name, content in (
             *contents.items(),
             (MANIFEST_FILE, data),
             (CHECKSUMS_FILE, listing),
-            (STATE_FILE, state),
+            (STATE_FILE, state_bytes),
         ):
             write_synced(beside / name, content, private=name == STATE_FILE)
         written = BundleFolder.open(beside)
-        written.read_entities()
-        written.read_seen_only(written.read_interactions())
-        written.read_state()
-    return written.manifest
+        written.check_arrays()
+    return replace(written, path=target)
 
 
 def check_replaceable(folder: Path) -> None:
@@ -188,7 +210,7 @@ def copy_bundle(
         UnsyncedError: it is in place, but might not outlast a power cut.
     """
     with new_folder(Path(target), on_replaced=on_saved) as beside:
-        for name in (*source.manifest.files, MANIFEST_FILE, CHECKSUMS_FILE):
+        for name in (*source.contents.files, MANIFEST_FILE, CHECKSUMS_FILE):
             _copy(source.path, beside, name)
         if (source.path / SIGNATURE_FILE).is_file() and not (source.path / SIGNATURE_FILE).is_symlink():
             _copy(source.path, beside, SIGNATURE_FILE)
@@ -238,7 +260,8 @@ def id_arrays(side: str, values: np.ndarray | list[RawId]) -> dict[str, np.ndarr
     return {f"{side}_id_bytes": ids.blob, f"{side}_id_lengths": np.diff(ids.offsets).astype(np.uint32)}
 
 
-def _smallest(values: np.ndarray) -> np.ndarray:
+def smallest(values: np.ndarray) -> np.ndarray:
+    """Indices in the smallest unsigned type. Raises BundleError for a negative one."""
     array = np.asarray(values)
     if array.size and int(array.min()) < 0:
         raise BundleError("a placeholder index is negative")

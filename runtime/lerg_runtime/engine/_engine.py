@@ -60,8 +60,8 @@ class Engine:
     """
 
     def __init__(self, folder: BundleFolder, *, budget_bytes: int | None) -> None:
-        self._manifest = folder.manifest
-        _check_release(folder.manifest.executorch, str(native().build_info()["executorch"]))
+        self._manifest = folder.contents
+        _check_release(folder.contents.executorch, str(native().build_info()["executorch"]))
         self.budget: Any = native().Budget(budget_bytes or 0)
         # Read and not mapped: another process could change or shorten the file under a mapping, after it
         # was checked, and a shortened one would end this process.
@@ -179,7 +179,7 @@ class LoadedMethod:
         for tensor, result in zip(self._spec.outputs, results, strict=True):
             wanted = tensor.shape
             if self._spec.method == "recommend":
-                wanted = (len(inputs[0]), len(inputs[-1]))
+                wanted = (len(inputs[-2]), len(inputs[-1]))  # of `seen` and `ranks`
             if result.shape != wanted:
                 raise BundleError(
                     f"program {self._spec.method} gave {tensor.name} of shape {result.shape} instead of "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle import copy_bundle, save_state
+from lerg_runtime.bundle import IdMap, copy_bundle, save_state
 from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
@@ -90,6 +90,11 @@ class OpenBundle:
         )
 
     @property
+    def item_ids(self) -> IdMap:
+        """Raw item ids in index order."""
+        return self.entities.item_ids
+
+    @property
     def state(self) -> State:
         """Weights and local interactions as the thread that asks sees them."""
         return replace(self.desk.snapshot().state, generation=self.generation)
@@ -138,6 +143,15 @@ class OpenBundle:
             BudgetError: they do not fit beside what is in memory, or beside the learning that goes on.
         """
         return self.desk.serving()
+
+    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The items nearest to one by cosine, itself left out; see `Serving.similar`."""
+        with self.serving() as serving:
+            return serving.similar(item, k=k)
+
+    def close(self) -> None:
+        """Refuse new calls; memory is freed when those under way have ended."""
+        self.desk.close()
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """An array that the budget counts; tables and lanes that nobody is on make room for it.

@@ -78,9 +78,7 @@ def native_personal_methods(
     model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
     """`encode` and `recommend` of a personal model; see `personal_methods`."""
-    return personal_methods(
-        (_table(model.items), Recommend()), model, limits, max_history=max_history
-    )
+    return personal_methods((_table(model.items), Recommend()), model, limits, max_history=max_history)
 
 
 def _table(items: CodedItems) -> torch.nn.Module:

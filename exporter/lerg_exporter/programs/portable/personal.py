@@ -80,16 +80,14 @@ class _Folded(torch.nn.Module):
 def portable_personal_methods(
     model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
-    """`encode` and `recommend` of a personal model, with the inputs and outputs of the native ones but for types
-    that stock Java lacks; see `personal_methods`.
+    """`encode` and `recommend` of a personal model, with the inputs and outputs of the native ones but for
+    types that stock Java lacks; see `personal_methods`.
 
     Raises:
         InputError: there are more items than ties can be told apart for.
     """
     check_catalogue(model.item_count)
-    methods = personal_methods(
-        (_table(model.items), Recommend()), model, limits, max_history=max_history
-    )
+    methods = personal_methods((_table(model.items), Recommend()), model, limits, max_history=max_history)
     return stock_methods(methods)
 
 

@@ -1,0 +1,104 @@
+"""The manifest of a personal bundle, and which form a manifest is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lerg_runtime._limits import MAX_FILE_BYTES
+from lerg_runtime.bundle._fields import Fields
+from lerg_runtime.bundle._manifest import Manifest, check_told, manifest_fields, release_series
+from lerg_runtime.bundle._personal_shape import PersonalShape
+from lerg_runtime.bundle._programs import PROGRAM_FILE, ProgramSpec, Signature, parse_programs
+from lerg_runtime.errors import BundleError
+
+__all__ = ["FORMS", "ITEMS_FILE", "PersonalManifest", "parse_manifest", "personal_signatures"]
+
+FORMS = ("shared", "personal")
+"""What a bundle holds: users and what they touched, or items alone."""
+ITEMS_FILE = "items.npz"
+_FILES = ("golden.npz", ITEMS_FILE, PROGRAM_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalManifest:
+    """What a personal bundle is.
+
+    Attributes:
+        model: sizes.
+        programs: `encode` and `recommend`.
+        files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
+        executorch: release series that the programs need, such as `1.5`.
+        document: the whole JSON object, with what is only for people.
+    """
+
+    model: PersonalShape
+    programs: tuple[ProgramSpec, ...]
+    files: Mapping[str, int]
+    executorch: str
+    document: Mapping[str, Any]
+
+    @classmethod
+    def of_fields(cls, fields: Fields, *, where: str) -> PersonalManifest:
+        """Of an object whose format and version are right.
+
+        Raises:
+            BundleError: it has a value that cannot be.
+        """
+        lowering = fields.text("lowering", among=("native", "portable"))
+        shape = PersonalShape.parse(fields.inner("model"), fields.inner("serving"))
+        files = fields.inner("files")
+        if tuple(sorted(files.values)) != _FILES:
+            raise BundleError(f"{files.where} must name {', '.join(_FILES)} and nothing else")
+        check_told(fields)
+        return cls(
+            model=shape,
+            programs=parse_programs(fields, personal_signatures(shape, lowering)),
+            files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in _FILES},
+            executorch=release_series(fields.inner("requires")),
+            document=fields.values,
+        )
+
+    def program(self, method: str) -> ProgramSpec:
+        """The entry of a method that has been found to be there."""
+        return next(spec for spec in self.programs if spec.method == method)
+
+
+def parse_manifest(data: bytes, *, where: str) -> Manifest | PersonalManifest:
+    """Checked manifest of either form, from the file's bytes.
+
+    Raises:
+        BundleError: not a manifest, of a newer version, or with a value that cannot be.
+    """
+    fields = manifest_fields(data, where=where)
+    form = fields.text("form", among=FORMS) if "form" in fields else FORMS[0]
+    kind = {"shared": Manifest, "personal": PersonalManifest}[form]
+    found: Manifest | PersonalManifest = kind.of_fields(fields, where=where)  # type: ignore[attr-defined]
+    return found
+
+
+def personal_signatures(shape: PersonalShape, lowering: str) -> dict[str, tuple[Signature, Signature]]:
+    """Inputs and outputs of each method, as (dtype, largest shape)."""
+    codes, seen = (shape.packed_dtype, shape.packed_shape), "bool"
+    if lowering == "portable":
+        seen = "uint8"
+        if shape.packed_dtype == "int16":
+            codes = ("uint8", (shape.codes, 2 * shape.dim))
+    table = ("float32", (shape.slots, shape.dim))
+    metric = ("float32", (shape.dim, shape.dim))
+    return {
+        "encode": ((codes, ("float32", (shape.step_count,))), (table, metric)),
+        "recommend": (
+            (
+                table,
+                metric,
+                ("int32", (shape.items,)),
+                ("int64", (shape.max_history,)),
+                ("float32", (shape.max_history,)),
+                (seen, (1, shape.items)),
+                ("int64", (shape.max_k,)),
+            ),
+            (("int64", (1, shape.max_k)), ("float32", (1, shape.max_k))),
+        ),
+    }

@@ -1,0 +1,64 @@
+"""How much memory a personal bundle needs, item by item."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lerg_runtime.bundle._personal_manifest import PersonalManifest
+from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
+from lerg_runtime.planning._sizes import block_bytes
+
+__all__ = ["plan_personal"]
+
+_HISTORY_BYTES = 12  # index and time
+
+
+def plan_personal(manifest: PersonalManifest, *, id_bytes: int) -> MemoryPlan:
+    """The plan of one bundle: opening, encoding and recommending; one call at a time is worked on.
+
+    Args:
+        manifest: of the bundle.
+        id_bytes: of its items' ids in memory.
+    """
+    shape = manifest.model
+    rows, columns = shape.packed_shape
+    packed = block_bytes(rows * columns * np.dtype(shape.packed_dtype).itemsize, 4 * shape.step_count)
+    table = PlanItem("item table", block_bytes(4 * shape.slots * shape.dim))
+    metric = PlanItem("metric", block_bytes(4 * shape.dim**2))
+    ranking = PlanItem(
+        "one history",
+        block_bytes(
+            8 * shape.max_history,
+            4 * shape.max_history,
+            shape.items,
+            8 * shape.max_k,
+            8 * shape.max_k,
+            4 * shape.max_k,
+        ),
+    )
+    encode, recommend = (
+        PlanItem(f"program {method}", _program_bytes(manifest, method)) for method in ("encode", "recommend")
+    )
+    resident = (
+        PlanItem("item ids", id_bytes + 2 * block_bytes(1)),
+        PlanItem("slots and degrees", block_bytes(4 * shape.items, shape.items)),
+        PlanItem("codebook", packed),
+        PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
+        PlanItem("history", block_bytes(_HISTORY_BYTES * shape.max_history)),
+    )
+    reading = PlanItem("slots while they are read", block_bytes(-(-shape.items // 8), 4 * shape.items))
+    return MemoryPlan(
+        (
+            Phase("open", (*resident, reading)),
+            Phase("encode", (*resident, table, metric, encode)),
+            Phase("recommend", (*resident, table, metric, recommend, ranking)),
+        ),
+        resident,
+        lane_bytes=0,
+    )
+
+
+def _program_bytes(manifest: PersonalManifest, method: str) -> int:
+    spec = manifest.program(method)
+    return block_bytes(*spec.arena_bytes, spec.scratch_bytes, spec.structure_bytes)

@@ -1,0 +1,244 @@
+"""One open personal bundle: items, the history that this device keeps, and the answers that it gives.
+
+A history becomes weights, w_r = 2^(-rank / half-life) / sqrt(n (deg_r + 1)), the latest item having rank 0,
+and the program does the rest. An answer after an observation costs what any answer costs: nothing is trained.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lerg_runtime.bundle import IdMap, copy_bundle, save_state
+from lerg_runtime.bundle._history import History
+from lerg_runtime.bundle._items import PersonalItems, degrees_of
+from lerg_runtime.bundle._reader import BundleFolder
+from lerg_runtime.bundle._state import State
+from lerg_runtime.engine._engine import Engine, LoadedMethod
+from lerg_runtime.errors import BundleError, LergRuntimeError
+from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._personal import plan_personal
+from lerg_runtime.planning._phases import MemoryPlan
+
+__all__ = ["PersonalBundle"]
+
+
+class PersonalBundle:
+    """What every call of a `Recommender` works on whose bundle is personal, one call at a time.
+
+    Args:
+        folder: whose files have been hashed.
+        budget_bytes: most memory to take, None for no limit.
+
+    Attributes:
+        folder: as given.
+        engine: programs and the allocator.
+        items: ids, slots and degrees.
+
+    Raises:
+        BudgetError: opening and recommending do not fit; nothing large has been allocated.
+        BundleError: something in the bundle does not fit the rest.
+    """
+
+    def __init__(self, folder: BundleFolder, *, budget_bytes: int | None) -> None:
+        self.folder = folder
+        self._shape = folder.personal.model
+        self._lock = threading.RLock()
+        self._closed = False
+        self._id_bytes = folder.item_id_bytes()
+        for phase in self.plan().phases:
+            check_phase(phase, budget_bytes, doing="opening this bundle")
+        self.engine = Engine(folder, budget_bytes=budget_bytes)
+        empty = self.engine.budget.empty
+        with folder.open_state() as kept:
+            self._stamp = kept.stamp
+            self._state = kept.read(allocate=empty)
+        self.items: PersonalItems = folder.read_items(allocate=empty)
+        self._tables: _Tables | None = None
+
+    @property
+    def item_ids(self) -> IdMap:
+        """Raw item ids in index order."""
+        return self.items.ids
+
+    @property
+    def item_count(self) -> int:
+        """Items, I."""
+        return self._shape.items
+
+    @property
+    def max_history(self) -> int:
+        """Most items of the history."""
+        return self._shape.max_history
+
+    def plan(self) -> MemoryPlan:
+        """What opening, encoding and recommending need."""
+        return plan_personal(self.folder.personal, id_bytes=self._id_bytes)
+
+    @property
+    def state(self) -> State:
+        """Weights and history as they are now."""
+        with self._lock:
+            return self._state
+
+    def set_history(self, change: Callable[[History], History]) -> None:
+        """Replace the history by what a function makes of it; nothing is written before it is saved."""
+        with self._lock:
+            self._check_open()
+            self._state = replace(self._state, history=change(self._state.history))
+
+    def rank(
+        self, history: np.ndarray, *, k: int, barred: np.ndarray | None, ordered: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items for a history, by descending score and then ascending item index.
+
+        Args:
+            history: integer [n] item indices, the oldest first, n >= 1, each once; of more than the bundle
+                keeps the latest count.
+            k: 1 .. I.
+            barred: bool [I], what may not come; None for nothing.
+            ordered: whether the order is that of time; without one all items count alike.
+
+        Returns:
+            int64 [m] item indices and float32 [m] scores, m at most k.
+
+        Raises:
+            BudgetError: it does not fit the budget.
+            LergRuntimeError: the bundle is closed.
+        """
+        with self._lock:
+            self._check_open()
+            if self._tables is None:
+                self._tables = _Tables(self)
+            history = history[-self.max_history :]
+            return self._tables.rank(history, self._weights(history, ordered), k=k, barred=barred)
+
+    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The items nearest to one by cosine of their rows, itself left out: int64 [k] and float32 [k]."""
+        with self._lock:
+            self._check_open()
+            if self._tables is None:
+                self._tables = _Tables(self)
+            return self._tables.similar(item, k=k)
+
+    def save(self, path: str | os.PathLike[str] | None) -> None:
+        """Store the state; see `Recommender.save`."""
+        with self._lock:
+            self._check_open()
+            saved = replace(self._state, generation=self._state.generation + 1)
+
+            def on_saved(stamp: bytes) -> None:
+                self._stamp, self._state = stamp, saved
+
+            if path is None or Path(path).resolve() == self.folder.path.resolve():
+                save_state(
+                    self.folder.path, saved, digest=self.folder.digest, over=self._stamp, on_saved=on_saved
+                )
+            else:
+                copy_bundle(self.folder, path, saved)
+
+    def erase(self) -> None:
+        """Forget the whole history, here and in every file of the bundle's folder.
+
+        Raises:
+            OSError: the state cannot be written; the history stays.
+        """
+        with self._lock:
+            self._check_open()
+            before = self._state
+            self._state = replace(before, history=History())
+            try:
+                self.save(None)  # which removes what crashed saves have left beside the file, too
+            except BaseException:
+                if self._state.generation == before.generation:
+                    self._state = before
+                raise
+
+    def close(self) -> None:
+        """Give all memory back."""
+        with self._lock:
+            self._closed, self._tables = True, None
+
+    def _weights(self, history: np.ndarray, ordered: bool) -> np.ndarray:
+        counts = (degrees_of(self.items.degrees[history]) + 1.0) * len(history)
+        weights = 1.0 / np.sqrt(counts)
+        if ordered and self._shape.half_life is not None:
+            weights *= np.exp2(-np.arange(len(history) - 1, -1, -1) / self._shape.half_life)
+        return weights.astype(np.float32)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LergRuntimeError("this Recommender is closed; open the bundle again")
+
+
+class _Tables:
+    """Item table and metric, as `encode` has made them, and the program that ranks with them."""
+
+    def __init__(self, bundle: PersonalBundle) -> None:
+        shape, engine = bundle.folder.personal.model, bundle.engine
+        empty = engine.budget.empty
+        self._shape, self._slots = shape, bundle.items.slots
+        self._table: np.ndarray = empty((shape.slots, shape.dim), "float32")
+        self._metric: np.ndarray = empty((shape.dim, shape.dim), "float32")
+        state = bundle.state
+        encode = engine.load("encode")
+        encode.execute(engine.codes(state.codebook), state.step, outputs=[self._table, self._metric])
+        del encode  # its arenas must be free before those of recommend are taken
+        self._method: LoadedMethod = engine.load("recommend")
+        self._history: np.ndarray = empty((shape.max_history,), "int64")
+        self._weights: np.ndarray = empty((shape.max_history,), "float32")
+        self._barred = engine.empty_seen(1)
+        self._ranks: np.ndarray = empty((shape.max_k,), "int64")
+        self._ranks[:] = np.arange(shape.max_k)
+        self._outputs: list[np.ndarray | None] = [
+            empty((1, shape.max_k), "int64"),
+            empty((1, shape.max_k), "float32"),
+        ]
+
+    def rank(
+        self, history: np.ndarray, weights: np.ndarray, *, k: int, barred: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `PersonalBundle.rank`."""
+        count = len(history)
+        self._history[:count] = self._slots[history]
+        self._weights[:count] = weights
+        self._barred[0] = False if barred is None else barred
+        items, scores = [], []
+        for start in range(0, k, self._shape.max_k):
+            ranks = self._ranks[: min(self._shape.max_k, k - start)]
+            found, points = self._method.execute(
+                self._table,
+                self._metric,
+                self._slots,
+                self._history[:count],
+                self._weights[:count],
+                self._barred,
+                ranks,
+                outputs=self._outputs,
+            )
+            if found.size and not (found.min() >= -1 and found.max() < self._shape.items):
+                raise BundleError("recommend gave an item that does not exist; export the bundle again")
+            there = found[0] >= 0
+            items.append(found[0][there].copy())
+            scores.append(points[0][there].copy())
+            if not there.all():
+                break
+            # More than the program gives at once: what it gave may not come again.
+            self._barred[0, items[-1]] = True
+        return np.concatenate(items), np.concatenate(scores)
+
+    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `PersonalBundle.similar`."""
+        norms = np.sqrt(np.einsum("sd,sd->s", self._table, self._table, dtype=np.float32))
+        place = self._slots[item]
+        products = np.einsum("sd,d->s", self._table, self._table[place], dtype=np.float32)
+        cosines = products / np.maximum(norms * norms[place], np.finfo(np.float32).tiny)
+        of_items = cosines[self._slots].astype(np.float32)
+        of_items[item] = -np.inf
+        order = np.argsort(-of_items, kind="stable")[:k]
+        return order.astype(np.int64), of_items[order]
