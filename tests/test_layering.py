@@ -29,7 +29,7 @@ FLOORS = {
         "data metrics propagation workdir",
         "codes histories selection",
         "training pruning",
-        "assigning folding histories",
+        "assigning folding",
         "personal",
         "storage",
     ),

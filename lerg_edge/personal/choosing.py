@@ -10,7 +10,7 @@ from scipy import sparse
 
 from lerg_edge.errors import InputError
 from lerg_edge.histories.choosing import CANDIDATES, RuleChoice, choose_rule
-from lerg_edge.histories.rule import Histories
+from lerg_edge.histories.rule import Histories, HistoryRule
 from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.coding import Coding, code_items
 from lerg_edge.personal.sheltering import Sheltered, degrees_of
@@ -50,6 +50,7 @@ def try_codings(
     histories: Histories,
     wanted: sparse.csr_matrix,
     *,
+    rules: Sequence[HistoryRule] = CANDIDATES,
     seed: int,
     on_trial: Callable[[CodingTrial], object] = lambda trial: None,
 ) -> tuple[CodingTrial, ...]:
@@ -60,6 +61,7 @@ def try_codings(
         degree_codes: uint8 [I].
         codings: to try.
         histories, wanted: of the people held out.
+        rules: that they may be served by, the plainest first.
         seed: of the codebooks.
         on_trial: is told each.
     """
@@ -71,7 +73,7 @@ def try_codings(
             degrees_of(degree_codes),
             histories,
             wanted,
-            rules=CANDIDATES,
+            rules=rules,
             newcomers=1,
         )
         size = coding.stored_bytes(*sheltered.rows.shape)

@@ -118,6 +118,11 @@ class Recommender(HistoryCalls):
         return self._any.folder.manifest
 
     @property
+    def is_personal(self) -> bool:
+        """Whether the bundle holds items alone and serves one person from the history that it keeps here."""
+        return self._any.folder.is_personal
+
+    @property
     def user_ids(self) -> IdMap:
         """Raw user ids in index order."""
         return self._open.entities.user_ids

@@ -42,19 +42,38 @@ def use(folder: str, budget: int) -> None:
     from lerg_runtime.golden import check_golden
 
     with Recommender.open(folder, memory_budget=budget) as rec:
-        users, items = first_ids(rec.user_ids, 5), first_ids(rec.item_ids, 3)
-        k = min(4, len(rec.item_ids))
-        rec.recommend(users[0], k=k)
-        rec.recommend(users, k=k, include_seen=True)
-        rec.recommend_from_history(items, k=min(2, k))
-        if len(rec.item_ids) > 1:
-            rec.similar_items(items[0], k=1)
-        rec.finetune([(users[0], item) for item in items], epochs=1, replay=4, batch=4)
-        rec.profile(k=k, runs=1, seconds=1e-6)
+        if rec.is_personal:
+            use_as_one_person(rec)
+        else:
+            use_as_users(rec)
         peak = rec.memory[1]
         if peak > budget:
             raise OverBudget(f"{peak} bytes were taken from a budget of {budget}")
     check_golden(folder)
+
+
+def use_as_one_person(rec: Any) -> None:
+    items, k = first_ids(rec.item_ids, 3), min(4, len(rec.item_ids))
+    rec.observe(items)
+    rec.recommend(k=k)
+    rec.recommend(k=k, items=items, exclude=items[:1], include_seen=True)
+    rec.recommend_from_history(items, k=min(2, k))
+    if len(rec.item_ids) > 1:
+        rec.similar_items(items[0], k=1)
+    rec.forget(items[0])
+    rec.history()
+
+
+def use_as_users(rec: Any) -> None:
+    users, items = first_ids(rec.user_ids, 5), first_ids(rec.item_ids, 3)
+    k = min(4, len(rec.item_ids))
+    rec.recommend(users[0], k=k)
+    rec.recommend(users, k=k, include_seen=True)
+    rec.recommend_from_history(items, k=min(2, k))
+    if len(rec.item_ids) > 1:
+        rec.similar_items(items[0], k=1)
+    rec.finetune([(users[0], item) for item in items], epochs=1, replay=4, batch=4)
+    rec.profile(k=k, runs=1, seconds=1e-6)
 
 
 class OverBudget(Exception):

@@ -33,6 +33,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "portable-graph-8": {"lowering": "portable"},
     "portable-graph-16": {"lowering": "portable", "bits": 16},
     "portable-folded-4": {"lowering": "portable", "entries": 3, "bits": 4},
+    "personal-product-8": {"person": "product"},
+    "personal-portable-rows-4": {"person": "rows", "lowering": "portable", "bits": 4},
 }
 
 
@@ -112,7 +114,11 @@ def make(
     lowering: str = "native",
     pruned_users: str = "placeholder",
     limits: dict[str, Any] | None = None,
+    person: str = "",
 ) -> None:
+    if person:
+        make_personal(folder, kind=person, bits=bits, lowering=lowering)
+        return
     from lerg_exporter.bundles.write import draft_bundle, write
     from lerg_exporter.programs.limits import ProgramLimits
 
@@ -133,6 +139,30 @@ def make(
         finetune={"learning_rate": 0.02, "batch": 8, "sgd_learning_rate": 0.1},
         serving={"pruned_users": pruned_users},
     )
+
+
+def make_personal(folder: Path, *, kind: str, bits: int, lowering: str) -> None:
+    """A personal bundle of ten items, four of which share two rows, with three items in its history."""
+    from lerg_edge.data.interactions import IdMap
+    from lerg_edge.histories.rule import HistoryRule
+    from lerg_edge.personal.coding import Coding, code_items
+    from lerg_edge.personal.model import PersonalModel
+    from lerg_exporter.bundles.personal import draft_personal, write_personal
+    from lerg_exporter.programs.limits import ProgramLimits
+    from lerg_runtime import Recommender
+
+    random = np.random.default_rng(3)
+    coding = {"rows": Coding("rows", bits), "product": Coding("product", bits, 2, PLACES)}[kind]
+    items = code_items(random.normal(size=(ITEMS - 2, DIM)).astype(np.float32), coding, seed=0)
+    slots = np.array([0, 1, 6, 2, 7, 3, 6, 4, 7, 5], np.int32)
+    degrees = random.integers(0, 60, ITEMS).astype(np.uint8)
+    model = PersonalModel(items, slots, np.array([2, 2]), degrees, HistoryRule(ridge=3.0, half_life=5.0))
+    draft = draft_personal(model, ProgramLimits(max_k=5), lowering=lowering, max_history=4)
+    ids = [f"item{number}" for number in range(ITEMS)]
+    write_personal(draft, folder, item_ids=IdMap.from_values(ids), entities=20)
+    with Recommender.open(folder) as recommender:
+        recommender.observe(ids[:3], when=1_000)
+        recommender.save()
 
 
 def main(kinds: list[str]) -> None:

@@ -31,7 +31,7 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
         lerg_runtime.errors.BundleError: not a bundle, damaged, or of a newer version.
     """
     folder = BundleFolder.open(path, trust=trust)
-    document = folder.manifest.document
+    document = folder.contents.document
     state = folder.read_state()
     files = folder.file_sizes()
     contents = {name: _content(folder, name) for name in files}
@@ -44,8 +44,13 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
         "files": files,
         "parts": parts,
         "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
-        "state": {"generation": state.generation, "local_interactions": len(state.users)},
-        **{name: document[name] for name in _COPIED},
+        "form": "personal" if folder.is_personal else "shared",
+        "state": {
+            "generation": state.generation,
+            "local_interactions": len(state.users),
+            "history": len(state.history),
+        },
+        **{name: document[name] for name in _COPIED if name in document},
         **{name: document[name] for name in _FOR_PEOPLE if name in document},
     }
 

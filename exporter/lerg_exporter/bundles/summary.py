@@ -18,6 +18,7 @@ _STAGES = (
     ("placeholders_only", "  pruned users by placeholder"),
     ("with_history", "  pruned users by history"),
     ("finetuned", "after fine-tuning"),
+    ("held_out_people", "people held out of training"),
 )
 
 

@@ -18,7 +18,7 @@ class Verification:
 
     Attributes:
         files: names and bytes of the files, each of which matches its SHA-256.
-        users, items, interactions: read and checked.
+        users, items, interactions: read and checked; a personal bundle has items alone.
         programs: methods that met their golden outputs.
     """
 
@@ -41,9 +41,7 @@ def verify_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -
         BundleError: something is not as it should be; names the first thing found.
     """
     folder = BundleFolder.open(path, trust=trust)
-    entities = folder.read_entities()
-    interactions = folder.read_interactions()
-    folder.read_seen_only(interactions)
+    counts = _counts(folder)
     folder.read_state()
     found = check_golden(path, trust=trust)
     wrong = [sentence for sentences in found.values() for sentence in sentences]
@@ -51,8 +49,17 @@ def verify_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -
         raise BundleError(f"{path}: {'; '.join(wrong)}; export the bundle again, or report this machine")
     return Verification(
         files=folder.file_sizes(),
-        users=len(entities.user_ids),
-        items=len(entities.item_ids),
-        interactions=len(interactions),
+        users=counts[0],
+        items=counts[1],
+        interactions=counts[2],
         programs=tuple(found),
     )
+
+
+def _counts(folder: BundleFolder) -> tuple[int, int, int]:
+    """Users, items and interactions of a bundle, every array of which is read for it."""
+    if folder.is_personal:
+        return 0, len(folder.read_items().ids), 0
+    entities, interactions = folder.read_entities(), folder.read_interactions()
+    folder.read_seen_only(interactions)
+    return len(entities.user_ids), len(entities.item_ids), len(interactions)

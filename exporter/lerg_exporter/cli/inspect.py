@@ -42,7 +42,7 @@ def inspect(bundle: Path, trust: str | None, as_json: bool) -> None:
             size_rows(found["storage"]),
             program_rows(found["programs"]),
         ]
-        after = [accuracy_rows(found), cost_rows(found["macs"])]
+        after = [accuracy_rows(found), *([cost_rows(found["macs"])] if "macs" in found else [])]
     click.echo(_headline(found) + "\n")
     for table in before:
         print_table(table)
@@ -65,6 +65,13 @@ def _rows(model: dict[str, Any]) -> str:
 
 def _headline(found: dict[str, Any]) -> str:
     model, state = found["model"], found["state"]
+    if found["form"] == "personal":
+        return (
+            f"personal, no user; {model['items']:,} items ({model['own_rows']:,} with a row of their own), "
+            f"by {model['coding']}, {model['codes']:,} codes of {model['dim']} x {model['bits']} bits; "
+            f"{found['lowering']} lowering; saved {state['generation']} times, {state['history']:,} items of "
+            f"history, at most {model['max_history']:,}"
+        )
     return (
         f"{model['users']:,} users ({model['retained_users']:,} retained), {model['items']:,} items "
         f"({model['retained_items']:,} retained), {_rows(model)}; {model['codes']:,} codes of "

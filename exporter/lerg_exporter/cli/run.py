@@ -19,7 +19,10 @@ from lerg_exporter.exporting.target import check_target
 from lerg_runtime.cli.signals import at_once, telling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lerg_edge.data.interactions import Dataset
+    from lerg_exporter.exporting.personal import PersonalReport
     from lerg_exporter.exporting.pipeline import ExportReport
     from lerg_exporter.exporting.tuning import Tuned
 
@@ -100,6 +103,7 @@ def run(
     lerg-export run interactions.csv -o bundle --set selector=degree --set batch=1024
     lerg-export run interactions.csv --print-config > settings.toml
     lerg-export run interactions.csv -o bundle --config settings.toml --bits 4
+    lerg-export run interactions.csv -o bundle --personal --storage-budget 500kB
     """
     settings = gathered(given_options(given), sets, config)
     if print_config:
@@ -145,7 +149,8 @@ def _print_config(data: str | None, settings: RunSettings, *, tell: Progress, as
         from lerg_exporter.exporting.pipeline import check_export
         from lerg_exporter.exporting.resolving import resolved
     dataset = None if data is None else _read(data, settings, tell=tell)
-    plan = None if dataset is None else check_export(dataset, settings.options)
+    personal = settings.options.personal  # nothing of it is planned before people are asked
+    plan = None if dataset is None or personal else check_export(dataset, settings.options)
     options = resolved(settings.options, plan=plan, dataset=dataset)
     values = {**values_of(settings.reading), **values_of(options)}
     if as_json:
@@ -196,12 +201,21 @@ def _export(
     work_dir: Path | None,
     force: bool,
     tell: Progress,
-) -> ExportReport:
+) -> ExportReport | PersonalReport:
     from lerg_exporter.programs.quiet_imports import quiet_imports
 
+    make: Callable[..., ExportReport | PersonalReport]
     with at_once(), quiet_imports():
-        from lerg_exporter.exporting.pipeline import export
-    return export(
+        if settings.options.personal:
+            from lerg_exporter.exporting.personal import export_personal as make
+        else:
+            from lerg_exporter.exporting.pipeline import export as make
+    if not settings.options.personal and dataset.train.user_count > 1:
+        tell.note(
+            f"this bundle holds the ids and histories of {dataset.train.user_count:,} users for whoever has "
+            "it; to give it to them one by one, make it with --personal"
+        )
+    return make(
         dataset,
         output,
         settings.options,
@@ -212,10 +226,19 @@ def _export(
     )
 
 
-def _described(report: ExportReport) -> dict[str, Any]:
+def _one_person(report: PersonalReport) -> str:
+    model, rule = report.manifest.model, report.chosen.choice.rule
+    return (
+        f"{model.own_rows:,} items have a row of their own and {model.items - model.own_rows:,} share "
+        f"{model.placeholders:,}, stored as {report.chosen.coding}; histories of up to {model.max_history:,} "
+        f"items are served by {rule}."
+    )
+
+
+def _described(report: ExportReport | PersonalReport) -> dict[str, Any]:
     document = report.manifest.document
     kept = ("data", "model", "programs", "storage", "metrics", "macs", "training")
-    return {"bundle": str(report.path), **{name: document[name] for name in kept}}
+    return {"bundle": str(report.path), **{name: document[name] for name in kept if name in document}}
 
 
 def _negatives(tuned: Tuned) -> str:
@@ -223,13 +246,19 @@ def _negatives(tuned: Tuned) -> str:
     return "uniform negatives" if count == 1 else f"the hardest of {count} negatives"
 
 
-def _print(report: ExportReport) -> None:
+def _print(report: ExportReport | PersonalReport) -> None:
+    from lerg_exporter.exporting.personal import PersonalReport
+
     document = report.manifest.document
     for sentence in data_sentences(document["data"]):
         click.echo(sentence)
     print_table(accuracy_rows(document))
     print_table(size_rows(document["storage"]))
     print_table(program_rows(document["programs"]))
+    if isinstance(report, PersonalReport):
+        click.echo(_one_person(report))
+        click.echo(f"The bundle lies in {report.path}.")
+        return
     print_table(cost_rows(document["macs"]))
     tuned = report.tuned
     if tuned is not None and tuned.scores:

@@ -17,6 +17,34 @@ if TYPE_CHECKING:
 __all__ = ["FLOAT_BITS", "contradictions"]
 
 FLOAT_BITS = 32
+_OF_SHARED = (
+    "retention",
+    "assignment",
+    "codes",
+    "per_entity",
+    "steps",
+    "quantisation",
+    "selector",
+    "min_users",
+    "min_items",
+    "keep_users",
+    "keep_items",
+    "edge_budget",
+    "rewiring",
+    "placeholders",
+    "pruned_users",
+    "retained_users",
+    "newcomers",
+    "propagation",
+    "entries",
+    "item_table",
+    "layer_storage",
+    "batch",
+    "max_users",
+    "refit",
+    "finetune_epochs",
+    "finetune_candidates",
+)
 
 
 def contradictions(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
@@ -33,6 +61,7 @@ def contradictions(options: ExportOptions, settings: Mapping[str, Setting]) -> I
     if options.bits == 4 and options.dim % 2:
         yield InputError.naming("{dim} is {}; it must be even with {bits:4}", options.dim)
     yield from _without_effect(options, settings)
+    yield from _of_another_form(options, settings)
     yield from _unquantised(options, settings)
     blocks = options.codes_an_entity
     if ASSIGNMENTS[options.assignment].block_width and options.dim % blocks:
@@ -77,6 +106,26 @@ def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> 
             "leave one of them out",
             options.rewiring,
         )
+
+
+def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
+    """Settings of a shared bundle with a personal one, and the other way round."""
+    if not options.personal:
+        for name in ("min_item_users", "max_history", "item_coding"):
+            if _is_set(options, name, settings):
+                yield InputError.naming(f"{{{name}}} has no effect without {{personal:true}}; leave it out")
+        return
+    if options.ridge is not None and 0 < options.ridge < 1:
+        yield InputError.naming(
+            "{ridge} is {}; with {personal:true} it must be 0 or at least 1, as the metric is made on the device",
+            options.ridge,
+        )
+    for name in _OF_SHARED:
+        if _is_set(options, name, settings):
+            yield InputError.naming(
+                f"{{{name}}} has no effect with {{personal:true}}, which keeps no user and no graph; "
+                "leave it out"
+            )
 
 
 def _unquantised(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:

@@ -216,6 +216,38 @@ class ExportOptions:
         "people; 0 for no such training.",
         unset="a fifth of the users, at most 2,000; 0 if those are fewer than 100",
     )
+    personal: bool = setting(
+        False,
+        group="One person",
+        option=True,
+        help="Make a bundle that holds items and no user, and serves one person from the history that the "
+        "device keeps.",
+    )
+    min_item_users: int = setting(
+        5,
+        group="One person",
+        option=True,
+        metavar="N",
+        least=1,
+        help="In a personal bundle, let items that fewer users than this have touched share rows, so that no "
+        "row is one user's.",
+    )
+    max_history: int = setting(
+        1000,
+        group="One person",
+        option=True,
+        metavar="N",
+        least=1,
+        most=1 << 16,
+        help="Let the device of a personal bundle keep at most this many items; the oldest go first.",
+    )
+    item_coding: str = setting(
+        "auto",
+        group="One person",
+        choices=("auto", "rows", "product", "folded"),
+        help="How a personal bundle stores items: rows of their own, product codes or a few weighted codes; "
+        "auto takes what people held out of training prefer.",
+    )
     memory_budget: int | None = setting(
         None,
         group="Device",

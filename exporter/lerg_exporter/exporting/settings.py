@@ -24,7 +24,7 @@ AUTO = "auto"
 
 _MOST = float(2**63 - 1024)  # the largest that a float and 64 bits both hold
 
-GROUPS = ("Data", "Model", "Who stays", "Serving", "Device", "Training", "Fine-tuning")
+GROUPS = ("Data", "Model", "Who stays", "Serving", "One person", "Device", "Training", "Fine-tuning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class Encode(torch.nn.Module):
         table = self.table(codes, step)
         one = _identity(table.shape[1])
         if self.ridge is None:
-            return table, one.clone()
+            return table, one
         gram = _gram(table)
         if self.extra is not None:
             shared = table[table.shape[0] - self.extra.shape[0] :]

@@ -11,6 +11,7 @@ import click
 from lerg_runtime.cli.evaluate import evaluate
 from lerg_runtime.cli.finetune import finetune
 from lerg_runtime.cli.info import info
+from lerg_runtime.cli.observe import observe
 from lerg_runtime.cli.profile import profile
 from lerg_runtime.cli.recommend import recommend
 from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
@@ -32,10 +33,10 @@ def _lerg_edge(context: click.Context) -> None:
     bundle, 130 interrupted, 143 terminated, 1 anything else.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError("name a command: info, recommend, finetune, evaluate or profile")
+        raise click.UsageError("name a command: info, recommend, observe, finetune, evaluate or profile")
 
 
-for _command in (info, recommend, finetune, evaluate, profile):
+for _command in (info, recommend, observe, finetune, evaluate, profile):
     _lerg_edge.add_command(_command)
 
 

@@ -12,6 +12,7 @@ from lerg_runtime.bundle import BundleFolder, State
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.cli._options import json_option
 from lerg_runtime.cli._output import print_json, print_table
+from lerg_runtime.cli._personal_info import describe_personal, print_personal
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.engine._resident import Uncounted, measure_uncounted
 from lerg_runtime.engine._threads import choose_threads
@@ -35,6 +36,10 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
     """
     uncounted = measure_uncounted()
     folder = BundleFolder.open(bundle, trust=trust)
+    if folder.is_personal:
+        told = describe_personal(folder, uncounted=uncounted)
+        print_json(told) if as_json else print_personal(told)
+        return
     state = folder.read_state()
     workload = Workload.usual(folder.manifest)
     sizes = folder.stored_sizes()

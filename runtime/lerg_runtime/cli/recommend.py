@@ -48,6 +48,20 @@ Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
     help="What somebody unknown to the bundle has touched; may be given several times. A text that is an "
     "item's id is taken whole, another is cut at its commas: give items that have commas one by one.",
 )
+@click.option(
+    "--items",
+    "allowed",
+    multiple=True,
+    metavar="ITEM,...",
+    help="Of a personal bundle: only these may come; cut as --history is.",
+)
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="ITEM,...",
+    help="Of a personal bundle: these may not come.",
+)
 @k_option
 @click.option("--include-seen", is_flag=True, help="Items that a user has touched may come too.")
 @click.option(
@@ -62,6 +76,8 @@ def recommend(
     users: tuple[str, ...],
     all_users: bool,
     histories: tuple[str, ...],
+    allowed: tuple[str, ...],
+    excluded: tuple[str, ...],
     k: int | None,
     include_seen: bool,
     output: Path | None,
@@ -72,20 +88,31 @@ def recommend(
 ) -> None:
     """Rank the items of BUNDLE for users, leaving out what they have seen.
 
-    With --history it ranks for one user whom the bundle does not know: null in JSON, empty in CSV.
+    With --history it ranks for one user whom the bundle does not know: null in JSON, empty in CSV. Of a
+    personal bundle, without any of these, for the one whose history it keeps.
 
     \b
     lerg-edge recommend bundle --user alice --user bob -k 10
     lerg-edge recommend bundle --all-users --output top.csv
     lerg-edge recommend bundle --history tt0111161,tt0068646
+    lerg-edge recommend personal -k 10
     """
-    if bool(users) + all_users + bool(histories) != 1:
+    if bool(users) + all_users + bool(histories) > 1:
         raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
     with Recommender.open(bundle, memory_budget=memory_budget, threads=threads, trust=trust) as recommender:
         k = ranking_length(k, recommender)
+        here = not (users or all_users or histories)
+        if here and not recommender.is_personal:
+            raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
+        if (allowed or excluded) and not here:
+            raise click.UsageError("--items and --exclude go with the history that a personal bundle keeps")
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
-            if histories:
+            if here:
+                rankings = _from_here(
+                    recommender, k=k, include_seen=include_seen, allowed=allowed, excluded=excluded
+                )
+            elif histories:
                 rankings = _from_history(recommender, histories, k=k, include_seen=include_seen)
             else:
                 rankings = _rankings(
@@ -138,6 +165,23 @@ def _from_history(
 ) -> Rankings:
     history = [item for text in histories for item in _cut(recommender.item_ids, text)]
     items, scores = recommender.recommend_from_history(history, k=k, include_seen=include_seen)
+    yield None, _best(items.tolist(), scores)
+
+
+def _from_here(
+    recommender: Recommender,
+    *,
+    k: int,
+    include_seen: bool,
+    allowed: tuple[str, ...],
+    excluded: tuple[str, ...],
+) -> Rankings:
+    """By the history that a personal bundle keeps."""
+    lists = {
+        name: [item for text in texts for item in _cut(recommender.item_ids, text)] if texts else None
+        for name, texts in (("items", allowed), ("exclude", excluded))
+    }
+    items, scores = recommender.recommend(k=k, include_seen=include_seen, **lists)
     yield None, _best(items.tolist(), scores)
 
 

@@ -1,0 +1,339 @@
+"""From interactions to a personal bundle: items that serve anybody from a history, and nobody's data.
+
+People are held out of training altogether: on some a coding of the items and the rule that serves a history
+are chosen, on others what ships is measured, through the bundle's own programs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from lerg_edge.assigning.product import teacher_options
+from lerg_edge.codes.assignment import LearnedAssignment, identity_assignment
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.errors import BudgetError, InputError
+from lerg_edge.histories.newcomers import Newcomers, hold_out_users, ordered_histories
+from lerg_edge.histories.rule import Histories, HistoryRule
+from lerg_edge.metrics import ranking_metrics
+from lerg_edge.personal.choosing import CodingTrial, choose_coding, scores_of, try_codings
+from lerg_edge.personal.coding import codings_for
+from lerg_edge.personal.model import PersonalModel
+from lerg_edge.personal.sheltering import Sheltered, degree_codes, shelter
+from lerg_edge.training.options import Pretrained
+from lerg_edge.training.pretraining import propagated
+from lerg_edge.workdir import WorkDir
+from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_personal
+from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.config import values_of
+from lerg_exporter.exporting.data_report import described_data
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Progress, Silent
+from lerg_exporter.exporting.reading import ReadingOptions
+from lerg_exporter.exporting.serving import rules_of
+from lerg_exporter.exporting.target import check_target
+from lerg_exporter.exporting.threads import fixed_threads
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_runtime import Recommender
+from lerg_runtime.bundle import PersonalManifest
+
+__all__ = ["PersonalReport", "export_personal"]
+
+_SHARE = 0.1
+_MOST_PEOPLE = 2_000
+_LEAST_PEOPLE = 100
+_LEAST_PAIRS = 5
+_RANKING = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonalReport:
+    """What an export of a personal bundle has made.
+
+    Attributes:
+        path: the bundle.
+        manifest: what it says.
+        chosen: the coding of the items, and the rule that suits it.
+        tried: all codings that were, the smallest first.
+    """
+
+    path: Path
+    manifest: PersonalManifest
+    chosen: CodingTrial
+    tried: tuple[CodingTrial, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _People:
+    """Who learns, who chooses and who measures; nobody is in two of them.
+
+    Attributes:
+        known: pairs that are learned from.
+        choosing: people that codings and rules are tried on.
+        histories, wanted: of the people that the bundle is measured on, all training pairs and the test
+            pairs; nobody where there are no test pairs.
+    """
+
+    known: Interactions
+    choosing: Newcomers
+    histories: Histories
+    wanted: sparse.csr_matrix
+
+
+def export_personal(
+    dataset: Dataset,
+    output: str | os.PathLike[str],
+    options: ExportOptions,
+    *,
+    reading: ReadingOptions | None = None,
+    work_dir: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PersonalReport:
+    """Train, pool what few people touched, choose a coding, trace, and write a personal bundle, whole or not.
+
+    Args:
+        dataset: training pairs, and test pairs if metrics are wanted.
+        output: the bundle's folder.
+        options: settings, `personal` among them.
+        reading: how the data was read, for the manifest.
+        work_dir: where training is kept for another run; None keeps nothing.
+        overwrite: replace a bundle that is there.
+        progress: is told how far the work is.
+
+    Raises:
+        lerg_edge.errors.InputError: data or options are not usable.
+        lerg_edge.errors.BudgetError: a budget cannot be met.
+        lerg_runtime.errors.InputError: something is in the way at `output`.
+    """
+    tell = progress or Silent()
+    check_target(output, overwrite=overwrite)
+    people = _parted(dataset, options)
+    with (
+        fixed_threads(options.threads),
+        tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
+    ):
+        work = WorkDir.at(Path(scratch) / "work" if work_dir is None else work_dir)
+        tell.stage("training")
+        trained, rows = _item_rows(people.known, options, work=work, tell=tell)
+        tell.stage("choosing how items are stored")
+        sheltered = shelter(rows, people.known.matrix(), least=options.min_item_users, seed=options.seed)
+        degrees = np.bincount(people.known.items, minlength=people.known.item_count)
+        degree_bytes = degree_codes(degrees, least=options.min_item_users)
+        tell.note(
+            f"{sheltered.own:,} items have a row of their own; {len(sheltered.slots) - sheltered.own:,} with "
+            f"fewer than {options.min_item_users} users share {len(sheltered.counts):,}"
+        )
+        tried = _tried(sheltered, degree_bytes, people.choosing, options, tell=tell)
+        tell.stage("tracing")
+        left = list(tried)
+        while True:
+            chosen = choose_coding(left)
+            model = PersonalModel(
+                chosen.items, sheltered.slots, sheltered.counts, degree_bytes, chosen.choice.rule
+            )
+            described = _described(people, options, reading, trained, chosen, tried)
+            place = Path(scratch) / f"{len(left)}"
+            draft = draft_personal(
+                model,
+                ProgramLimits(max_k=options.max_k),
+                lowering=options.lowering,
+                max_history=options.max_history,
+            )
+            _write(draft, place, dataset, training=described)
+            fault = _over_budget(place, options)
+            if fault is None:
+                break
+            # The smallest that is good enough does not fit: the best of those that are smaller still.
+            left = [trial for trial in left if trial.stored_bytes < chosen.stored_bytes]
+            if not left:
+                raise fault
+        tell.stage("measuring")
+        metrics = _measured(place, people, tell=tell)
+        tell.stage("writing")
+        written = _write(
+            draft, Path(output), dataset, training=described, metrics=metrics, overwrite=overwrite
+        )
+    return PersonalReport(Path(output), written, chosen, tried)
+
+
+def _parted(dataset: Dataset, options: ExportOptions) -> _People:
+    """Draw who measures and who chooses.
+
+    Raises:
+        InputError: nobody is left to learn from.
+    """
+    train, test = dataset.train, dataset.test
+    nobody = Histories.of([])
+    histories, wanted = nobody, sparse.csr_matrix((0, train.item_count), dtype=np.float32)
+    known, count = train, _people_count(train)
+    if test is not None:
+        counts = np.bincount(train.users, minlength=train.user_count)
+        tested = np.bincount(test.users, minlength=train.user_count) > 0
+        eligible = np.flatnonzero((counts >= _LEAST_PAIRS) & tested)
+        rng = np.random.default_rng([options.seed, 12])
+        users = np.sort(rng.permutation(eligible)[:count])
+        histories, wanted = ordered_histories(train, users, rng), test.matrix()[users]
+        known = train.subset(~np.isin(train.users, users))
+    choosing = hold_out_users(known, seed=options.seed, count=count)
+    if not choosing.known.pair_count:
+        raise InputError("nobody is left to learn from once people are held out; give more users")
+    return _People(choosing.known, choosing, histories, wanted)
+
+
+def _people_count(train: Interactions) -> int:
+    """A tenth of all, but enough to tell something by where there are four times as many."""
+    users = len(np.unique(train.users))
+    return min(_MOST_PEOPLE, max(round(_SHARE * users), min(_LEAST_PEOPLE, users // 4)))
+
+
+def _item_rows(
+    known: Interactions, options: ExportOptions, *, work: WorkDir, tell: Progress
+) -> tuple[Pretrained, np.ndarray]:
+    """A full table, and what it gives of the items once propagated: float32 [I, d]."""
+    training = stages.training_options(options, pairs=known.pair_count)
+    settings = teacher_options(training, pairs=known.pair_count, epochs=options.epochs)
+    each = LearnedAssignment(identity_assignment(known.user_count + known.item_count))
+    model = stages.pretrained(known, each, settings, kind="metis", work=work, progress=tell)
+    return model, propagated(model, known.matrix())[known.user_count :]
+
+
+def _tried(
+    sheltered: Sheltered,
+    degree_bytes: np.ndarray,
+    people: Newcomers,
+    options: ExportOptions,
+    *,
+    tell: Progress,
+) -> tuple[CodingTrial, ...]:
+    codings = codings_for(*sheltered.rows.shape, most_bytes=options.storage_budget)
+    if options.item_coding != "auto":
+        codings = tuple(coding for coding in codings if coding.kind == options.item_coding)
+    if not codings:
+        raise BudgetError.naming(
+            "{storage_budget:{}} holds no item rows that are stored by {item_coding:{}}; give more",
+            options.storage_budget,
+            options.item_coding,
+        )
+
+    def on_trial(trial: CodingTrial) -> None:
+        asked = f", NDCG@{_RANKING} {trial.score:.4f} by {trial.choice.rule}" if trial.choice.scores else ""
+        tell.note(f"{trial.coding}: {trial.stored_bytes:,} bytes{asked}")
+
+    return try_codings(
+        sheltered,
+        degree_bytes,
+        codings,
+        people.histories,
+        people.wanted,
+        rules=_rules(options, in_time=people.in_time),
+        seed=options.seed,
+        on_trial=on_trial,
+    )
+
+
+def _rules(options: ExportOptions, *, in_time: bool) -> tuple[HistoryRule, ...]:
+    """What histories may be served by: recency is not tried where their order is a drawn one."""
+    rules = tuple(rules_of(options))
+    if in_time or options.half_life is not None:
+        return rules
+    return tuple(rule for rule in rules if rule.half_life is None)
+
+
+def _write(
+    draft: PersonalDraft,
+    place: Path,
+    dataset: Dataset,
+    *,
+    training: dict[str, Any],
+    metrics: dict[str, dict[str, float]] | None = None,
+    overwrite: bool = False,
+) -> PersonalManifest:
+    return write_personal(
+        draft,
+        place,
+        item_ids=dataset.train.item_ids,
+        entities=dataset.train.user_count + dataset.train.item_count,
+        data=described_data(dataset),
+        metrics=metrics,
+        training=training,
+        overwrite=overwrite,
+    )
+
+
+def _over_budget(bundle: Path, options: ExportOptions) -> BudgetError | None:
+    """What says that a bundle is larger than its budgets allow; None if it is not."""
+    with Recommender.open(bundle) as recommender:
+        needed = {
+            "memory": recommender.plan().peak_bytes,
+            "storage": sum(path.stat().st_size for path in bundle.iterdir()),
+        }
+    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
+        if budget is not None and needed[name] > budget:
+            return BudgetError.naming(
+                f"the {name} budget is {{}} bytes and the smallest personal bundle needs {{}}; give "
+                f"{{{name}_budget:{{}}}} or a smaller {{dim}}",
+                budget,
+                needed[name],
+                needed[name],
+            )
+    return None
+
+
+def _measured(bundle: Path, people: _People, *, tell: Progress) -> dict[str, dict[str, float]]:
+    """Recall and NDCG of people held out, each served from all their training items, as a device would."""
+    count = len(people.histories)
+    if not count:
+        return {}
+    items = people.wanted.shape[1]
+    top = np.full((count, min(_RANKING, items)), -1, np.int64)
+    with Recommender.open(bundle) as recommender:
+        ids = recommender.item_ids
+        for person in range(count):
+            first, last = people.histories.starts[person : person + 2]
+            history = ids.take(people.histories.items[first:last].astype(np.int64))
+            free = items - len(history)
+            if free:
+                ranked, _ = recommender.recommend_from_history(history, k=min(top.shape[1], free))
+                top[person, : len(ranked)] = ids.find_many(ranked)
+            tell.advance(person + 1, count)
+    found = ranking_metrics(top, people.wanted)
+    return {
+        "held_out_people": {
+            f"recall@{_RANKING}": found.recall,
+            f"ndcg@{_RANKING}": found.ndcg,
+            "users": found.users,
+        }
+    }
+
+
+def _described(
+    people: _People,
+    options: ExportOptions,
+    reading: ReadingOptions | None,
+    trained: Pretrained,
+    chosen: CodingTrial,
+    tried: tuple[CodingTrial, ...],
+) -> dict[str, Any]:
+    """How the model was made, for people; it names nobody and no pair."""
+    settings = {**({} if reading is None else values_of(reading)), **values_of(options)}
+    settings.pop("test", None)
+    told = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {
+        "seed": options.seed,
+        "pairs": people.known.pair_count,
+        "epochs": len(trained.history),
+        "best_epoch": trained.best_epoch,
+        "min_item_users": options.min_item_users,
+        "coding": str(chosen.coding),
+        "codings": dict(scores_of(tried)),
+        "rule": chosen.choice.described(),
+        "people": {"choosing": len(people.choosing.users), "measuring": len(people.histories)},
+        "config": {name: value for name, value in told.items() if value is not None},
+    }

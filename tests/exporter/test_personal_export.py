@@ -1,0 +1,180 @@
+"""`lerg-export run --personal`: what is in the bundle, and what is not."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lerg_edge.data.interactions import Dataset, IdMap, Interactions
+from lerg_edge.data.synthetic import generate
+from lerg_edge.errors import BudgetError, InputError
+from lerg_edge.personal.sheltering import shelter
+from lerg_edge.workdir import WorkDir
+from lerg_exporter.bundles.inspection import inspect_bundle
+from lerg_exporter.bundles.verification import verify_bundle
+from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.personal import PersonalReport, _item_rows, export_personal
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.small_bundle import small_dataset
+from lerg_runtime import Recommender
+
+pytestmark = pytest.mark.native
+
+OPTIONS = ExportOptions(personal=True, dim=16, epochs=3, max_k=20, max_history=50, threads=1, device="cpu")
+
+
+def marked(made: Interactions) -> Interactions:
+    """Ids of users that nothing else in a file can look like."""
+    return replace(made, user_ids=IdMap.from_values(f"~user<{n:04d}>~" for n in range(made.user_count)))
+
+
+def dataset() -> Dataset:
+    made = small_dataset(240, 90, 3_000, text_ids=True, seed=2)
+    assert made.test is not None
+    return replace(made, train=marked(made.train), test=marked(made.test), held_out=None)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> PersonalReport:
+    return export_personal(dataset(), tmp_path_factory.mktemp("person") / "bundle", OPTIONS)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Every byte of a bundle: its files, and what is packed in them."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name, data in list(found.items()):
+        archive = data[32:] if name == "state.bin" else data
+        if archive[:2] == b"PK":
+            with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+                found |= {f"{name}/{member}": packed.read(member) for member in packed.namelist()}
+    return found
+
+
+def test_no_byte_of_the_bundle_is_a_user_id(report: PersonalReport) -> None:
+    contents = everything(report.path)
+    assert any(b"item-0003" in data for data in contents.values())  # the search itself finds what is there
+    for raw in dataset().train.user_ids.values:
+        for name, data in contents.items():
+            assert str(raw).encode() not in data, f"{raw} is in {name}"
+
+
+def test_no_array_of_the_bundle_is_as_long_as_the_users_or_their_pairs(report: PersonalReport) -> None:
+    """What belongs to users would have a row for each of them, or an entry for each pair."""
+    train = dataset().train
+    degrees = np.bincount(train.users, minlength=train.user_count)
+    arrays: dict[str, np.ndarray] = {}
+    for name, data in everything(report.path).items():
+        if name.endswith(".npy"):
+            arrays[name] = np.load(io.BytesIO(data), allow_pickle=False)
+    assert {"items.npz/degrees.npy", "state.bin/codebook.npy"} <= set(arrays)
+    for name, array in arrays.items():
+        assert array.shape[:1] not in ((train.user_count,), (train.pair_count,)), name
+        assert not _holds(array, degrees), name
+
+
+def test_no_history_is_in_any_file(report: PersonalReport) -> None:
+    """The items of nobody stand side by side, in any type that indices or gaps are stored in."""
+    train = dataset().train
+    contents = everything(report.path)
+    starts = np.searchsorted(train.users, np.arange(train.user_count + 1))
+    searched = 0
+    for user in range(train.user_count):
+        items = train.items[starts[user] : starts[user + 1]]
+        gaps = np.diff(items, prepend=-1) - 1
+        for row in (items, gaps):
+            if len(row) < 8:  # shorter ones might stand somewhere by chance
+                continue
+            searched += 1
+            for dtype in (np.uint8, np.uint16, np.int32, np.int64):
+                sought = row.astype(dtype).tobytes()
+                for name, data in contents.items():
+                    assert sought not in data, f"the items of user {user} are in {name}"
+    assert searched > 100
+
+
+def _holds(array: np.ndarray, sought: np.ndarray) -> bool:
+    flat = array.reshape(-1)
+    return flat.size >= sought.size and sought.astype(flat.dtype).tobytes() in flat.tobytes()
+
+
+def test_the_manifest_names_items_and_nobody(report: PersonalReport) -> None:
+    document = report.manifest.document
+    assert document["form"] == "personal"
+    assert not [name for name in document["model"] if "user" in name]
+    assert verify_bundle(report.path).users == 0
+    told = inspect_bundle(report.path)
+    assert told["form"] == "personal"
+    assert sum(told["files"].values()) == told["storage"]["bundle_bytes"]
+    assert all(sum(parts.values()) == told["files"][name] for name, parts in told["parts"].items())
+
+
+def test_one_person_moves_the_items_by_little_and_adds_no_row(tmp_path: Path) -> None:
+    """With and without one user: rows keep their number and their order; how far they move is bounded.
+
+    They do move: whoever has both bundles can tell that something changed, as `docs/privacy.md` says.
+    """
+    train = dataset().train
+    degrees = np.bincount(train.users)
+    user = int(np.argsort(degrees)[len(degrees) // 2])
+    without = train.subset(train.users != user)
+    rows = []
+    for place, pairs in (("with", train), ("without", without)):
+        _, table = _item_rows(pairs, OPTIONS, work=WorkDir.at(tmp_path / place), tell=Silent())
+        rows.append(shelter(table, pairs.matrix(), least=1, seed=0).rows)
+    cosines = [table @ table.T / np.outer(*[np.linalg.norm(table, axis=1)] * 2) for table in rows]
+    moved = np.abs(cosines[0] - cosines[1]).mean()
+    spread = np.abs(cosines[0] - cosines[0].mean()).mean()
+    assert 0 < moved < 0.25 * spread
+
+
+def test_no_row_is_shaped_by_fewer_people_than_asked_for(tmp_path: Path) -> None:
+    data = dataset()
+    options = replace(OPTIONS, min_item_users=40)
+    made = export_personal(data, tmp_path / "bundle", options)
+    model = made.manifest.model
+    degrees = np.bincount(data.train.items, minlength=data.train.item_count)
+    assert model.own_rows <= int((degrees >= 40).sum())
+    assert model.placeholders >= 1
+    with Recommender.open(made.path) as recommender:
+        items, _ = recommender.recommend_from_history(["item-0001", "item-0002"], k=20)
+        assert len(items) == 20
+
+
+def test_people_held_out_are_served_better_than_by_chance(report: PersonalReport) -> None:
+    found = report.manifest.document["metrics"]["held_out_people"]
+    assert found["users"] >= 50
+    assert found["recall@20"] > 2 * 20 / 90
+
+
+def test_the_same_input_gives_the_same_bytes(report: PersonalReport, tmp_path: Path) -> None:
+    again = export_personal(dataset(), tmp_path / "bundle", OPTIONS)
+    assert {path.name: path.read_bytes() for path in again.path.iterdir()} == {
+        path.name: path.read_bytes() for path in report.path.iterdir()
+    }
+
+
+def test_a_storage_budget_is_met_or_refused(report: PersonalReport, tmp_path: Path) -> None:
+    size = sum(path.stat().st_size for path in report.path.iterdir())
+    with pytest.raises(BudgetError, match="storage"):
+        export_personal(dataset(), tmp_path / "bundle", replace(OPTIONS, storage_budget=20_000))
+    assert not (tmp_path / "bundle").exists()
+    assert report.chosen.stored_bytes < size
+
+
+def test_settings_of_the_other_form_are_refused() -> None:
+    with pytest.raises(InputError, match="no effect with"):
+        ExportOptions(personal=True, retention=0.5)
+    with pytest.raises(InputError, match="no effect without"):
+        ExportOptions(max_history=20)
+
+
+def test_data_of_one_user_cannot_hold_anybody_out(tmp_path: Path) -> None:
+    made = generate(2, 30, 20, communities=1, seed=0)
+    one = made.subset(made.users == 0)
+    report = export_personal(Dataset(one), tmp_path / "bundle", replace(OPTIONS, min_item_users=1))
+    assert not report.manifest.document["metrics"]
