@@ -62,7 +62,7 @@ def personal_examples(methods: Mapping[str, Method], *, bits: int, seed: int) ->
         _store(golden, f"recommend.in.{name}", rng.standard_normal(_PERIOD).astype(np.float32), shape)
     places, seen = _candidates(method, slots=slots, items=items, users=1, rng=rng)
     _store(golden, "recommend.in.item_slots", places, (items,))
-    values = {
+    values: dict[str, np.ndarray] = {
         "history": rng.integers(0, slots, touched),
         "weights": rng.uniform(0.1, 1, touched).astype(np.float32),
         "seen": seen,

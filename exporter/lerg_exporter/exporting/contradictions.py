@@ -117,7 +117,7 @@ def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) ->
         return
     if options.ridge is not None and 0 < options.ridge < 1:
         yield InputError.naming(
-            "{ridge} is {}; with {personal:true} it must be 0 or at least 1, as the metric is made on the device",
+            "{ridge} is {}; with {personal:true} it must be 0 or at least 1, as the device makes the metric",
             options.ridge,
         )
     for name in _OF_SHARED:

@@ -177,11 +177,11 @@ def _from_here(
     excluded: tuple[str, ...],
 ) -> Rankings:
     """By the history that a personal bundle keeps."""
-    lists = {
-        name: [item for text in texts for item in _cut(recommender.item_ids, text)] if texts else None
-        for name, texts in (("items", allowed), ("exclude", excluded))
-    }
-    items, scores = recommender.recommend(k=k, include_seen=include_seen, **lists)
+    only, never = (
+        [item for text in texts for item in _cut(recommender.item_ids, text)] if texts else None
+        for texts in (allowed, excluded)
+    )
+    items, scores = recommender.recommend(k=k, include_seen=include_seen, items=only, exclude=never)
     yield None, _best(items.tolist(), scores)
 
 
