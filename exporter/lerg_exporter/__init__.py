@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from lerg_exporter.bundles.inspection import inspect_bundle
     from lerg_exporter.bundles.verification import Verification, verify_bundle
     from lerg_exporter.exporting.options import ExportOptions
+    from lerg_exporter.exporting.personal import PersonalReport, export_personal
     from lerg_exporter.exporting.pipeline import ExportReport, export
     from lerg_exporter.exporting.small_bundle import build_bundle
 
 __all__ = [
     "ExportOptions",
     "ExportReport",
+    "PersonalReport",
     "Verification",
     "build_bundle",
     "export",
+    "export_personal",
     "inspect_bundle",
     "verify_bundle",
 ]
@@ -35,9 +38,11 @@ __all__ = [
 _MODULES = {
     "ExportOptions": "exporting.options",
     "ExportReport": "exporting.pipeline",
+    "PersonalReport": "exporting.personal",
     "Verification": "bundles.verification",
     "build_bundle": "exporting.small_bundle",
     "export": "exporting.pipeline",
+    "export_personal": "exporting.personal",
     "inspect_bundle": "bundles.inspection",
     "verify_bundle": "bundles.verification",
 }

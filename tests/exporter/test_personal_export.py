@@ -19,6 +19,7 @@ from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.personal import PersonalReport, _item_rows, export_personal
+from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
@@ -171,6 +172,11 @@ def test_settings_of_the_other_form_are_refused() -> None:
         ExportOptions(personal=True, retention=0.5)
     with pytest.raises(InputError, match="no effect without"):
         ExportOptions(max_history=20)
+
+
+def test_an_export_of_the_usual_form_makes_no_personal_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="export_personal"):
+        export(dataset(), tmp_path / "bundle", OPTIONS)
 
 
 def test_data_of_one_user_cannot_hold_anybody_out(tmp_path: Path) -> None:

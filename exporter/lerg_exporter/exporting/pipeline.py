@@ -15,7 +15,7 @@ from scipy import sparse
 
 from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_edge.data.validation import ValidationSplit
-from lerg_edge.errors import BudgetError
+from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.pruning.placeholders import build_placeholders
@@ -101,6 +101,8 @@ def export(
         lerg_runtime.errors.InputError: something is in the way at `output`.
     """
     chosen = options or ExportOptions()
+    if chosen.personal:
+        raise InputError.naming("{personal:true} is another kind of bundle; make it with export_personal")
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
     training = stages.training_options(chosen, pairs=dataset.train.pair_count)
