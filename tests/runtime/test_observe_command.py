@@ -49,7 +49,7 @@ def test_observing_changes_what_is_recommended(bundle: str, capsys: pytest.Captu
     found = told(capsys, "recommend", bundle, "-k", "5")
     with Recommender.open(bundle) as recommender:
         items, _ = recommender.recommend_from_history(["item-03", "item-70"], k=5)
-    assert [entry["item"] for entry in found["rankings"][0]["items"]] == items.tolist()  # type: ignore[index]
+    assert [entry["item"] for entry in found["users"][0]["items"]] == items.tolist()  # type: ignore[index]
     told(capsys, "observe", bundle, "--forget", "item-70", "--item", "item-05", "--when", "2020-01-01T00:00")
     with Recommender.open(bundle) as recommender:
         history = recommender.history()
@@ -61,7 +61,7 @@ def test_lists_of_items_are_held_to(bundle: str, capsys: pytest.CaptureFixture[s
     told(capsys, "observe", bundle, "--item", "item-03")
     arguments = ("--items", "item-01,item-02,item-09", "--exclude", "item-09")
     found = told(capsys, "recommend", bundle, *arguments)
-    items = {entry["item"] for entry in found["rankings"][0]["items"]}  # type: ignore[index]
+    items = {entry["item"] for entry in found["users"][0]["items"]}  # type: ignore[index]
     assert items == {"item-01", "item-02"}
 
 
