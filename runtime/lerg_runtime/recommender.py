@@ -218,7 +218,7 @@ class Recommender(HistoryCalls):
             InputError: k is out of range.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
-        if users is None:
+        if users is None and self.is_personal:
             return _person.for_person(
                 self._personal,
                 k=k,

@@ -222,7 +222,6 @@ def test_what_needs_a_person_is_refused_of_a_shared_bundle(tiny_bundle: Path) ->
     with Recommender.open(tiny_bundle) as recommender:
         assert not recommender.is_personal
         for call in (
-            recommender.recommend,
             recommender.history,
             recommender.erase,
             lambda: recommender.observe("item"),

@@ -20,7 +20,7 @@ Ranking = tuple[np.ndarray, np.ndarray]
 
 def for_users(
     bundle: OpenBundle,
-    users: RawId | Sequence[RawId] | np.ndarray,
+    users: RawId | Sequence[RawId] | np.ndarray | None,
     *,
     k: int,
     include_seen: bool,
