@@ -37,7 +37,7 @@ def marked(made: Interactions) -> Interactions:
 def dataset() -> Dataset:
     made = small_dataset(240, 90, 3_000, text_ids=True, seed=2)
     assert made.test is not None
-    return replace(made, train=marked(made.train), test=marked(made.test), held_out=None)
+    return replace(made, train=marked(made.train), test=marked(made.test))
 
 
 @pytest.fixture(scope="module")
