@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,17 @@ def _canonical_integer(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdMap:
-    """The ids of one side, in index order: integers by value, strings by code point.
+    """The ids of one side, in index order: ascending as they are read, or in an order of the entities.
 
     Attributes:
-        values: int64 [n], or an object array [n] of str; ascending and unique. ``values[index]`` is the id.
+        values: int64 [n], or an object array [n] of str; unique. ``values[index]`` is the id.
 
     Raises:
-        InputError: the values are neither, or not ascending and unique.
+        InputError: the values are neither, or not unique.
     """
 
     values: NDArray[Any]
+    _ascending: NDArray[np.int64] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or self.values.dtype not in (np.dtype(np.int64), np.dtype(object)):
@@ -51,7 +52,11 @@ class IdMap:
         if not self.integral and not all(isinstance(value, str) for value in self.values):
             raise InputError("an object array of ids must hold strings only; use IdMap.from_values")
         if not bool(np.all(self.values[:-1] < self.values[1:])):
-            raise InputError("ids must be ascending and unique; use IdMap.from_values")
+            order = np.argsort(self.values, kind="stable")
+            ascending = self.values[order]
+            if not bool(np.all(ascending[:-1] < ascending[1:])):
+                raise InputError("ids must be unique; use IdMap.from_values")
+            object.__setattr__(self, "_ascending", order)
 
     @classmethod
     def from_values(cls, values: Iterable[Any]) -> IdMap:
@@ -105,9 +110,11 @@ class IdMap:
         elif not self.integral:
             key = str(key)
         if key is not None and len(self.values):
-            index = int(np.searchsorted(self.values, key))
-            if index < len(self.values) and self.values[index] == key:
-                return index
+            index = int(np.searchsorted(self.values, key, sorter=self._ascending))
+            if index < len(self.values):
+                index = index if self._ascending is None else int(self._ascending[index])
+                if self.values[index] == key:
+                    return index
         raise InputError(f"id {raw!r} is not among the {len(self):,} known ids; check its spelling")
 
     def indices_of(self, values: Iterable[Any]) -> NDArray[np.int32]:

@@ -200,6 +200,25 @@ class Interactions:
             rows=None if self.rows is None else self.rows[keep],
         )._counted()
 
+    def reordered(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> Interactions:
+        """The same pairs of the same ids under other indices.
+
+        Args:
+            users, items: the indices of all entities of a side, in their new order.
+        """
+        place_of_user, place_of_item = _places(users), _places(items)
+        new_users, new_items = place_of_user[self.users], place_of_item[self.items]
+        order = np.lexsort((new_items, new_users))
+        return replace(
+            self,
+            users=new_users[order],
+            items=new_items[order],
+            user_ids=IdMap(self.user_ids.values[users]),
+            item_ids=IdMap(self.item_ids.values[items]),
+            timestamps=None if self.timestamps is None else self.timestamps[order],
+            rows=None if self.rows is None else self.rows[order],
+        )
+
     def union(self, other: Interactions) -> Interactions:
         """These pairs and others over the same users and items; none may be in both.
 
@@ -238,6 +257,13 @@ class Interactions:
 def _check_range(indices: NDArray[Any], count: int, *, name: str) -> None:
     if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= count):
         raise InputError(f"a {name} index is outside 0..{count - 1}; indices must point into the {name} ids")
+
+
+def _places(order: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Where each index stands in an order of all of them."""
+    places = np.empty(len(order), dtype=np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +314,19 @@ class Dataset:
     def held_out(self) -> Interactions | None:
         """The test pairs if they were cut out of the data: people have seen them. None if they were given."""
         return self.test if self.split is not None and self.split.kind != "given" else None
+
+    def reordered(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> Dataset:
+        """The same pairs under other indices, see ``Interactions.reordered``."""
+
+        def moved(pairs: Interactions | None) -> Interactions | None:
+            return None if pairs is None else pairs.reordered(users, items)
+
+        return replace(
+            self,
+            train=self.train.reordered(users, items),
+            test=moved(self.test),
+            disliked=moved(self.disliked),
+        )
 
     def whole(self) -> Dataset:
         """With the pairs that were cut out put back into ``train``, and no test set."""

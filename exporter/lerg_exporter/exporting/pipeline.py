@@ -30,6 +30,7 @@ from lerg_exporter.exporting.budget import Plan, choose_plan, pretraining_codes
 from lerg_exporter.exporting.data_report import seen_beside
 from lerg_exporter.exporting.newcomers import choose_unknown
 from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.ordering import in_order
 from lerg_exporter.exporting.progress import Progress, Silent
 from lerg_exporter.exporting.reading import ReadingOptions
 from lerg_exporter.exporting.refitting import refit, refits, shape_of
@@ -108,6 +109,7 @@ def export(
     training = stages.training_options(chosen, pairs=dataset.train.pair_count)
     plan = check_export(dataset, chosen)
     again = refits(dataset, chosen)
+    dataset = in_order(dataset)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
         tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")
