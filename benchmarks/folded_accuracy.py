@@ -103,11 +103,11 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     retained = model["retained_users"] + model["retained_items"]
     index = 1 if model["retained_items"] <= 1 << 8 else 2 if model["retained_items"] <= 1 << 16 else 4
     graph = 4 * (model["retained_users"] + 1) + index * model.get("edges", 0) if shaped == "rewired" else 0
-    planned = {program["method"]: program["planned_bytes"] for program in document["programs"]}
+    planned = {program["method"]: program["planned_bytes"] for program in document["methods"]}
     return {
         "propagation": document["propagation"],
         "entries": model.get("entries", 0),
-        "codes": model["codes"],
+        "codes": model["codebook_rows"],
         "retained": retained,
         "ndcg_before_pruning": metrics["before_pruning"]["ndcg@20"],
         "ndcg_untuned": metrics[shaped]["ndcg@20"],

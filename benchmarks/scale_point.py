@@ -190,10 +190,10 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         "train_pairs": dataset.train.pair_count,
         "retained": model["retained_users"] + model["retained_items"],
         "edges": model["edges"],
-        "codes": model["codes"],
+        "codes": model["codebook_rows"],
         "bundle_bytes": document["storage"]["bundle_bytes"],
         "bundle_share": document["storage"]["bundle_bytes"] / document["storage"]["baseline_bytes"],
-        "planned_bytes": {program["method"]: program["planned_bytes"] for program in document["programs"]},
+        "planned_bytes": {program["method"]: program["planned_bytes"] for program in document["methods"]},
         "ndcg": {name: found["ndcg@20"] for name, found in document["metrics"].items()},
         "device": json.loads(answer.stdout),
     }

@@ -19,6 +19,7 @@ from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.bundles.write import draft_bundle, write
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import _native
+from lerg_runtime.bundle import BundleFolder
 
 BATCH, LEARNING_RATE, L2, K = 2048, 0.01, 1e-4, 20
 
@@ -41,7 +42,7 @@ def run() -> list[Row]:
             finetune={"learning_rate": LEARNING_RATE},
         )
         print(f"from trained model to bundle {time.perf_counter() - began:.1f} s")
-        program = _native.Program(str(bundle / "model.pte"), _native.Budget(0))
+        program = _native.Program("model.pte", _native.Budget(0), BundleFolder.open(bundle).read_program())
         name = "fine-tune step, batch 2,048"
         return [finetune_step(program, model, name=name), _recommend(program, model)]
 

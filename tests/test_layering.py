@@ -45,6 +45,7 @@ FLOORS = {
     ),
     "lerg_runtime": (
         "errors _limits",
+        "_native_module",
         "reading sizes",
         "bundle interactions_file",
         "engine pairs planning",

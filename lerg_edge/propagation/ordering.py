@@ -1,10 +1,11 @@
 """An order of entities in which those with common neighbours lie near each other.
 
-Propagation reads rows of neighbours: in such an order they lie in the same lines of a cache. And a user's items lie in
-few places of the item order, so that the graph takes fewer bytes.
+Propagation reads rows of neighbours: in such an order they lie in the same lines of a cache. And a user's
+items lie in few places of the item order, so that the graph takes fewer bytes.
 
-Source: recursive bisection by the log-gap cost, Dhulipala et al., arXiv 1602.08820, algorithms 1 and 2, all parts of a
-level at a time and with sums of integers, so that the outcome depends on neither the ids nor the order of the pairs.
+Source: recursive bisection by the log-gap cost, Dhulipala et al., arXiv 1602.08820, algorithms 1 and 2, all
+parts of a level at a time and with sums of integers, so that the outcome depends on neither the ids nor the
+order of the pairs.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def order_entities(matrix: sparse.csr_matrix) -> EntityOrder:
 
 
 def _marks(users: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A number for each user and item by its degree, its neighbours' degrees and those of their neighbours."""
+    """A number for each user and item by degrees up to four steps away."""
     of_users, of_items = np.zeros(shape[0], dtype=np.uint64), np.zeros(shape[1], dtype=np.uint64)
     for _ in range(4):
         of_users, of_items = (

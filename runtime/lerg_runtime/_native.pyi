@@ -236,3 +236,69 @@ def set_threads(count: int) -> None:
 
 def threads_were_set() -> bool:
     """Whether `set_threads` has been called in this process."""
+
+TEXT_ODDS: int
+"""Elements of the int16 array that text is coded with."""
+
+def encode_array(array: NDArray[Any], coding: int) -> bytes:
+    """An array as its coded bytes; docs/bundle-format.md says how.
+
+    Args:
+        coding: 1 for each element alone, 2 beside the one before it, 3 for text.
+    """
+
+def decode_array(coded: NDArray[Any], coding: int, out: NDArray[Any], odds: NDArray[Any] | None) -> bool:
+    """Fill `out` from coded bytes, uint8 [n]; False where they are too few or too many.
+
+    Args:
+        odds: int16 [TEXT_ODDS] to work on, for text.
+    """
+
+def encode_pairs(starts: NDArray[Any], columns: NDArray[Any], column_count: int) -> bytes:
+    """Compressed rows as one code: int32 [rows + 1] and int32 [n], ascending in every row.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+def pair_sizes(start: NDArray[Any], bytes: int) -> tuple[int, int, int, int]:
+    """Rows, columns, pairs and bytes of scratch of a code of so many bytes, by the first of them, uint8 [n].
+
+    Raises:
+        ValueError: it is no such code.
+    """
+
+def decode_pairs(
+    coded: NDArray[Any], starts: NDArray[Any], columns: NDArray[Any], scratch: NDArray[Any]
+) -> None:
+    """Fill `starts`, int32 [rows + 1], and `columns`, uint8, uint16 or int32 [n].
+
+    Args:
+        scratch: uint8, as many as `pair_sizes` says, aligned to 64 bytes.
+
+    Raises:
+        ValueError: it is no such code, or an array is not as large as it says.
+    """
+
+def induce(
+    starts: NDArray[Any],
+    columns: NDArray[Any],
+    user_slots: NDArray[Any],
+    item_slots: NDArray[Any],
+    retained_items: int,
+    changed_starts: NDArray[Any],
+    changed_columns: NDArray[Any],
+    indptr: NDArray[Any],
+    indices: NDArray[Any],
+) -> bool:
+    """Fill the graph over the retained, int32 [m_u + 1] and item slots, from who touched what.
+
+    Args:
+        starts, columns: who touched what, by index.
+        user_slots, item_slots: int32 [U] and [I].
+        retained_items: m_i.
+        changed_starts, changed_columns: the pairs of slots in which the graph differs from the pairs.
+
+    Returns:
+        False where the graph has more or fewer edges than `indices` or the slots do not fit.
+    """

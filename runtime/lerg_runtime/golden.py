@@ -1,6 +1,6 @@
 """Golden examples: does each program of a bundle answer here what it answered where it was made?
 
-An example is a few arrays of `golden.npz`, named by method, role and tensor:
+An example is a few arrays of `golden.arrays`, named by method, role and tensor:
 
 - `<method>.in.<name>` and `<method>.parameter.<name>`: values that fill the tensor in row-major order,
   repeated from the start when they run out, so that a codebook of megabytes is stored as a thousand numbers;
@@ -48,7 +48,7 @@ def check_golden(path: str | os.PathLike[str], *, trust: Trust | None = None) ->
     """
     folder = BundleFolder.open(path, trust=trust)
     golden = folder.read_golden()
-    engine = Engine(folder, budget_bytes=None)
+    engine = Engine(folder, budget_bytes=None).open_program()
     halved = getattr(folder.contents.model, "layer_storage", "float32") == "float16"
     tolerance = HALF_TOLERANCE if halved else TOLERANCE
     return {spec.method: _run(engine, spec, golden, tolerance) for spec in folder.contents.programs}
@@ -87,8 +87,8 @@ def _run(
     ]
     shapes = {tensor.name: tensor for tensor in spec.outputs}
     if not any(key.startswith(f"{spec.method}.out.") for key in golden) or not set(names) <= set(shapes):
-        raise BundleError(f"golden.npz has no example of {spec.method}; export the bundle again")
-    with reading("golden.npz"):
+        raise BundleError(f"golden.arrays has no example of {spec.method}; export the bundle again")
+    with reading("golden.arrays"):
         parameters = {name: _full(golden, prefix + name, shapes[name]) for name in names}
         inputs = [_full(golden, f"{spec.method}.in.{tensor.name}", tensor) for tensor in spec.inputs]
     try:
@@ -97,7 +97,7 @@ def _run(
         raise BundleError(f"the example of {spec.method} does not fit its program: {error}") from None
     except LergRuntimeError as error:
         return (f"{spec.method} fails: {error}",)
-    with reading("golden.npz"):
+    with reading("golden.arrays"):
         return mismatches(golden, spec.method, dict(zip(shapes, outputs, strict=True)), tolerance)
 
 
@@ -106,14 +106,16 @@ def _full(golden: Mapping[str, np.ndarray], key: str, tensor: TensorSpec) -> np.
     values, shape = golden.get(key), golden.get(f"{key}.shape")
     if values is None or shape is None or str(values.dtype) != tensor.dtype:
         raise BundleError(
-            f"golden.npz has no {tensor.dtype} array {key} with a shape; export the bundle again"
+            f"golden.arrays has no {tensor.dtype} array {key} with a shape; export the bundle again"
         )
     sizes = tuple(int(size) for size in shape.reshape(-1))
     fits = len(sizes) == len(tensor.shape) and all(
         0 <= size <= most for size, most in zip(sizes, tensor.shape, strict=True)
     )
     if not fits or (0 not in sizes and not values.size):
-        raise BundleError(f"golden.npz: {key} has shape {sizes} and its program takes up to {tensor.shape}")
+        raise BundleError(
+            f"golden.arrays: {key} has shape {sizes} and its program takes up to {tensor.shape}"
+        )
     return np.ascontiguousarray(np.resize(values.reshape(-1), sizes))
 
 

@@ -12,8 +12,9 @@ import pytest
 from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
 from lerg_exporter.bundles.anatomy import bundle_parts
 from lerg_exporter.exporting.serving import OTHER_STAGE
-from lerg_runtime import Recommender
+from lerg_runtime import Recommender, _native
 from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.bundle.parts import piece_sizes
 from lerg_runtime.errors import BundleError
 from lerg_runtime.golden import check_golden
 
@@ -69,22 +70,38 @@ def test_inspect_shows_where_each_byte_goes(exported: Path) -> None:
         assert sum(parts[path.name].values()) == path.stat().st_size, path.name
         assert min(parts[path.name].values()) >= 0
         assert "the rest" not in parts[path.name]
-    assert parts["manifest.json"].keys() >= {"programs", "model", "storage"}
+    assert parts["manifest.json"].keys() >= {"methods", "model", "storage"}
     assert parts["SHA256SUMS"].keys() == {*parts} - {"SHA256SUMS", "state.bin"}
     assert parts["state.bin"].keys() >= {"codebook", "step", "own SHA-256"}
     # What the program must hold, counted from the model's sizes alone.
-    program = parts["model.pte"]
-    assert program["indices"] == shape["edges"]
-    assert program["indptr"] == 4 * (shape["retained_users"] + 1)
-    assert program["user_codes"] == shape["retained_users"] * shape["per_entity"]
-    assert program["user_placeholders"] == shape["user_placeholders"] * shape["dim"] * shape["bits"] // 8
+    program, constants = parts["program.arrays"], found["storage"]["constants"]
+    assert constants["indices"] == shape["edges"]
+    assert constants["indptr"] == 4 * (shape["retained_users"] + 1)
+    assert constants["user_codes"] == shape["retained_users"] * shape["codes_per_entity"]
+    assert constants["user_placeholders"] == shape["user_placeholders"] * shape["dim"] * shape["bits"] // 8
     assert 1000 < program["instructions and tensor descriptions"] < 100_000
-    assert program["alignment"] < 4096
-    assert found["storage"]["constants"].keys() <= program.keys()
+    # The graph follows from the interactions, and what is stored of it is where it differs from them.
+    assert not {"indices", "indptr"} & program.keys()
+    for name in ("user_codes", "item_codes"):
+        assert 0 < program[name] <= constants[name]
+    assert program["places"] == 8 * (3 + sum(name.startswith("p0") for name in piece_sizes_of(exported)))
+
+
+def piece_sizes_of(bundle: Path) -> dict[str, int]:
+    return piece_sizes((bundle / "program.arrays").read_bytes())
+
+
+def test_a_program_is_stored_without_its_graph(exported: Path) -> None:
+    folder = BundleFolder.open(exported)
+    constants = folder.manifest.document["storage"]["constants"]
+    program = folder.read_program().tobytes()
+    assert (exported / "program.arrays").stat().st_size < len(program) - constants["indices"]
+    loaded = _native.Program("model.pte", _native.Budget(0), np.frombuffer(program, np.uint8))
+    assert {"encode", "finetune", "recommend"} <= set(loaded.methods())
 
 
 def test_parts_of_a_program_that_names_no_constants(exported: Path) -> None:
-    files = {"model.pte": (exported / "model.pte").read_bytes()}
+    files = {"model.pte": BundleFolder.open(exported).read_program().tobytes()}
     (parts,) = bundle_parts(files, constants={}).values()
     assert parts.keys() >= {"instructions and tensor descriptions", "constants and alignment"}
     assert sum(parts.values()) == len(files["model.pte"])
@@ -129,7 +146,9 @@ def test_verify_finds_wrong_answers(exported: Path, tmp_path: Path, monkeypatch:
         verify_bundle(exported)
 
 
-@pytest.mark.parametrize("name", ["model.pte", "golden.npz", "manifest.json", "state.bin", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name", ["program.arrays", "golden.arrays", "manifest.json", "state.bin", "SHA256SUMS"]
+)
 def test_verify_finds_an_altered_file(exported: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(exported, tmp_path / "bundle")
     data = bytearray((folder / name).read_bytes())

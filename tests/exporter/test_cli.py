@@ -202,11 +202,11 @@ def test_errors(
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("model.pte", lambda data: data[:-10]),
-        ("model.pte", lambda data: data[:100] + b"x" + data[101:]),
-        ("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 9')),
+        ("program.arrays", lambda data: data[:-10]),
+        ("program.arrays", lambda data: data[:100] + b"x" + data[101:]),
+        ("manifest.json", lambda data: data.replace(b'"version": 2', b'"version": 9')),
         ("SHA256SUMS", lambda data: data[:-1]),
-        ("entities.npz", lambda data: b""),
+        ("entities.arrays", lambda data: b""),
     ],
 )
 def test_damaged_bundles_have_exit_4(
@@ -228,7 +228,7 @@ def test_a_newer_format_says_to_upgrade(
 
     folder = shutil.copytree(exported, tmp_path / "bundle")
     old = (folder / "manifest.json").read_bytes()
-    new = old.replace(b'"version": 1', b'"version": 9')
+    new = old.replace(b'"version": 2', b'"version": 9')
     assert new != old
     (folder / "manifest.json").write_bytes(new)
     sums = (folder / "SHA256SUMS").read_text()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
+from lerg_runtime.bundle import BundleFolder
+from lerg_runtime.bundle._arrays import read_arrays
 
 pytestmark = pytest.mark.native
 
@@ -45,15 +45,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> PersonalReport:
     return export_personal(dataset(), tmp_path_factory.mktemp("person") / "bundle", OPTIONS)
 
 
-def everything(folder: Path) -> dict[str, bytes]:
-    """Every byte of a bundle: its files, and what is packed in them."""
-    found = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for name, data in list(found.items()):
-        archive = data[32:] if name == "state.bin" else data
-        if archive[:2] == b"PK":
-            with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-                found |= {f"{name}/{member}": packed.read(member) for member in packed.namelist()}
+def arrays_of(folder: Path) -> dict[str, np.ndarray]:
+    """Every array of a bundle, by file and name."""
+    found: dict[str, np.ndarray] = {}
+    for path in folder.iterdir():
+        if path.suffix in (".arrays", ".bin"):
+            data = path.read_bytes()[32 if path.suffix == ".bin" else 0 :]
+            found |= {f"{path.name}/{name}": array for name, array in read_arrays(data).items()}
     return found
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Every byte of a bundle: its files, what is coded in them, and the ids that this makes."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    found |= {name: array.tobytes() for name, array in arrays_of(folder).items()}
+    ids = BundleFolder.open(folder).read_items().ids
+    return {**found, "item ids": "\n".join(map(str, ids)).encode()}
 
 
 def test_no_byte_of_the_bundle_is_a_user_id(report: PersonalReport) -> None:
@@ -68,11 +75,8 @@ def test_no_array_of_the_bundle_is_as_long_as_the_users_or_their_pairs(report: P
     """What belongs to users would have a row for each of them, or an entry for each pair."""
     train = dataset().train
     degrees = np.bincount(train.users, minlength=train.user_count)
-    arrays: dict[str, np.ndarray] = {}
-    for name, data in everything(report.path).items():
-        if name.endswith(".npy"):
-            arrays[name] = np.load(io.BytesIO(data), allow_pickle=False)
-    assert {"items.npz/degrees.npy", "state.bin/codebook.npy"} <= set(arrays)
+    arrays = arrays_of(report.path)
+    assert {"items.arrays/degrees", "state.bin/codebook"} <= set(arrays)
     for name, array in arrays.items():
         assert array.shape[:1] not in ((train.user_count,), (train.pair_count,)), name
         assert not _holds(array, degrees), name

@@ -93,7 +93,7 @@ def test_validation_decides(reports: dict[str, ExportReport]) -> None:
     assert report.manifest.document["serving"] == report.ways.document()
     # But for what is said of the choice, the bundle is the one that asking for it gives.
     asked = reports[report.ways.pruned_users]
-    for name in ("model.pte", "interactions.npz", "entities.npz", "golden.npz"):
+    for name in ("program.arrays", "interactions.arrays", "entities.arrays", "golden.arrays"):
         assert (report.path / name).read_bytes() == (asked.path / name).read_bytes(), name
     metrics = [dict(one.manifest.document["metrics"]) for one in (report, asked)]
     del metrics[0]["finetuned"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._arrays import array_bytes, read_arrays
 
 SEEDS = Path(__file__).parent / "seeds"
 PROGRAM, MANIFEST, CHECKSUMS, STATE = "model.pte", "manifest.json", "SHA256SUMS", "state.bin"
@@ -46,8 +45,7 @@ def consistent(
     A manifest that cannot be read stays as it is. `alter_state` changes the state's array file and
     `alter_manifest` the manifest's text; the checksums are of what they return.
     """
-    with np.load(io.BytesIO(files[STATE][32:])) as loaded:
-        state = dict(loaded)
+    state = read_arrays(files[STATE][32:])
     try:
         manifest = json.loads(files[MANIFEST])
         sizes = {name: len(files[name]) for name in manifest["files"]}
@@ -59,7 +57,7 @@ def consistent(
     listed = sorted(name for name in files if name not in (CHECKSUMS, STATE))
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in listed).encode()
     state["bundle"] = np.frombuffer(hashlib.sha256(sums).digest(), np.uint8)
-    body = alter_state(npz_bytes(state))
+    body = alter_state(array_bytes(state))
     return {**files, CHECKSUMS: sums, STATE: hashlib.sha256(body).digest() + body}
 
 

@@ -10,22 +10,20 @@ array file, by array, `[dtype, shape, base64 of its bytes]` or null for none. `b
 from __future__ import annotations
 
 import base64
-import io
 import json
 import random
-import zipfile
+import struct
 from typing import Any
-
-import numpy as np
-from numpy.lib import format as npy
 
 from fuzzing import mutations
 from fuzzing.bundles import MANIFEST, PROGRAM, STATE, Files, consistent, seed, with_manifest
 from fuzzing.flat import Tree, read_program, write_program
+from lerg_runtime.bundle._arrays import read_arrays
 
 Recipe = dict[str, Any]
 
 _RAW = "json:"
+_DTYPES = ("|b1", "|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4")
 
 
 class Seed:
@@ -90,7 +88,7 @@ def _take_raw(value: Any, raw: list[str]) -> Any:
 
 def agree(manifest: Any, tree: Tree) -> None:
     """Make the manifest say of the programs what the changed tree says."""
-    for entry in manifest["programs"]:
+    for entry in manifest["methods"]:
         plan = next((plan for plan in tree["execution_plan"] if plan.get("name") == entry["method"]), None)
         if plan is None:
             continue
@@ -104,24 +102,28 @@ def with_arrays(data: bytes, changes: dict[str, Any]) -> bytes:
     """An array file with some arrays replaced, whatever numpy or a reader would say of them."""
     if not changes:
         return data
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    members = {
+        name: (array.dtype.str, list(array.shape), array.tobytes())
+        for name, array in read_arrays(data).items()
+    }
     for name, change in changes.items():
         if change is None:
-            members.pop(f"{name}.npy", None)
-            continue
-        dtype, shape, content = change
-        header = io.BytesIO()
-        npy.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": tuple(shape)})
-        members[f"{name}.npy"] = header.getvalue() + base64.b64decode(content)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for member, content in members.items():
-            small = len(content) < 256
-            archive.writestr(
-                zipfile.ZipInfo(member), content, zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
-            )
-    return out.getvalue()
+            members.pop(name, None)
+        else:
+            members[name] = (change[0], change[1], base64.b64decode(change[2]))
+    directory, out = b"", b""
+    for name in sorted(members):
+        dtype, shape, content = members[name]
+        kind = _DTYPES.index(dtype) if dtype in _DTYPES else 200
+        lengths = [size % 2**32 for size in shape]
+        directory += (
+            bytes([len(name)]) + name.encode() + struct.pack("<BBBI", kind, 0, len(shape), len(content))
+        )
+        directory += struct.pack(f"<{len(shape)}I", *lengths)
+    out = struct.pack("<8sII", b"LERGARR2", len(directory), len(members)) + directory
+    for name in sorted(members):
+        out += bytes(-len(out) % 8) + members[name][2]
+    return out
 
 
 def patched(data: bytes, patches: list[Any]) -> bytes:
@@ -152,7 +154,7 @@ def make(of: Seed, number: int) -> Recipe:
     name = rng.choice([MANIFEST, *(file for file in of.files if file != "SHA256SUMS")])
     if name == MANIFEST and rng.random() < 0.8:
         return {"kind": of.kind, "manifest": _manifest_changes(json.loads(of.files[MANIFEST]), rng)}
-    if name.endswith((".npz", ".bin")) and rng.random() < 0.6:
+    if name.endswith((".arrays", ".bin")) and rng.random() < 0.6:
         data = of.files[name][32:] if name == STATE else of.files[name]
         return {"kind": of.kind, "arrays": {name: _array_changes(data, rng)}}
     size = len(of.files[name])
@@ -191,8 +193,7 @@ def _manifest_changes(manifest: Any, rng: random.Random) -> list[Any]:
 
 
 def _array_changes(data: bytes, rng: random.Random) -> dict[str, Any]:
-    with np.load(io.BytesIO(data)) as loaded:
-        arrays = dict(loaded)
+    arrays = read_arrays(data)
     name = rng.choice(sorted(arrays))
     array = arrays[name]
     how = rng.randrange(6)

@@ -138,6 +138,7 @@ def make(
         interactions=interactions,
         finetune={"learning_rate": 0.02, "batch": 8, "sgd_learning_rate": 0.1},
         serving={"pruned_users": pruned_users},
+        packed=False,
     )
 
 

@@ -6,13 +6,13 @@ that what a fake program takes is counted and capped as ExecuTorch's would be.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 from _tiny import ARENA_BYTES, SCRATCH_BYTES, program_entry
 
 from lerg_runtime import _native
+from lerg_runtime.bundle._arrays import read_arrays
 
 __file__ = _native.__file__
 
@@ -27,6 +27,12 @@ ridge_metric = _native.ridge_metric
 build_info = _native.build_info
 set_threads = _native.set_threads
 threads_were_set = _native.threads_were_set
+TEXT_ODDS = _native.TEXT_ODDS
+encode_array = _native.encode_array
+decode_array = _native.decode_array
+encode_pairs = _native.encode_pairs
+pair_sizes = _native.pair_sizes
+decode_pairs = _native.decode_pairs
 
 STRUCTURE_BYTES = 8 * 1024
 
@@ -36,8 +42,7 @@ class Program:
 
     def __init__(self, path: str, budget: Any, data: np.ndarray) -> None:
         self.data = data
-        with np.load(io.BytesIO(data.tobytes())) as arrays:
-            self.model = {name: arrays[name] for name in arrays}
+        self.model = read_arrays(data.tobytes())
         self.budget = budget
 
     def methods(self) -> list[str]:
@@ -77,7 +82,7 @@ class Method:
         self._trace = trace
         sizes = [*ARENA_BYTES[method], SCRATCH_BYTES[method], STRUCTURE_BYTES]
         self._held = [self._budget.empty((size,), "uint8") for size in sizes if size]
-        names = ("users", "items", "dim", "bits", "codes", "max_batch", "max_users", "max_k", "steps")
+        names = ("users", "items", "dim", "bits", "codebook_rows", "max_batch", "max_users", "max_k", "steps")
         self.shape = dict(zip(names, self._model["sizes"].tolist(), strict=True))
         shape = {
             **self.shape,
@@ -117,7 +122,7 @@ class Method:
         return [("lerg::fake", 0.5), ("lerg::fake", 0.25)] if self._trace else []
 
     def _encode(self, codes: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
-        weights = np.empty((self.shape["codes"], self.shape["dim"]), dtype=np.float32)
+        weights = np.empty((self.shape["codebook_rows"], self.shape["dim"]), dtype=np.float32)
         dequantise(codes, step, self.shape["bits"], weights)
         return [self._table(side, weights) for side in ("user", "item")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 from _tiny import TinyModel, tiny_manifest
 
-from lerg_runtime.bundle import pack
+from lerg_runtime.bundle import BundleFolder, pack
+from lerg_runtime.bundle._arrays import array_bytes, read_arrays
 from lerg_runtime.bundle._checksums import render_checksums
-from lerg_runtime.bundle._npz import npz_bytes
 
 
 def by_definition(top: list[list[int]], relevant: list[set[int]], k: int) -> tuple[float, float]:
@@ -37,11 +36,25 @@ def reseal(folder: Path) -> None:
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     listing = render_checksums(digests)
     (folder / "SHA256SUMS").write_bytes(listing)
-    with np.load(io.BytesIO((folder / "state.bin").read_bytes()[32:])) as arrays:
-        state = {name: arrays[name] for name in arrays}
+    state = read_arrays((folder / "state.bin").read_bytes()[32:])
     state["bundle"] = np.frombuffer(hashlib.sha256(listing).digest(), np.uint8)
-    content = npz_bytes(state)
+    content = array_bytes(state)
     (folder / "state.bin").write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def unpack(folder: Path) -> Path:
+    """Store the program of a bundle as it is, and give its path."""
+    program = folder / "model.pte"
+    if not program.exists():
+        data = BundleFolder.open(folder).read_program().tobytes()
+        program.write_bytes(data)
+        (folder / "program.arrays").unlink()
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        del manifest["files"]["program.arrays"]
+        manifest["files"]["model.pte"] = len(data)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        reseal(folder)
+    return program
 
 
 def parts(model: TinyModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime.bundle import pack, write_bundle
-from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._arrays import array_bytes
 
 ARENA_BYTES = {"finetune": [4096, 128], "encode": [256], "recommend": []}
 SCRATCH_BYTES = {"finetune": 2048, "encode": 1024, "recommend": 0}
@@ -137,8 +137,8 @@ def tiny_manifest(
         "items": model.items,
         "dim": model.dim,
         "bits": model.bits,
-        "codes": model.codes,
-        "per_entity": 2,
+        "codebook_rows": model.codes,
+        "codes_per_entity": 2,
         "anchor_weight": 0.9,
         "layers": 1,
         "retained_users": len(model.user_rows),
@@ -155,10 +155,11 @@ def tiny_manifest(
     return {
         "created_with": {"lerg_edge": "0.1.0", "executorch": "1.5.1", "torch": "2.13.0"},
         "requires": {"executorch": "1.5"},
+        "form": "shared",
         "lowering": "native",
         "propagation": "graph",
         "model": shape,
-        "programs": [program_entry(method, shape) for method in ("finetune", "encode", "recommend")],
+        "methods": [program_entry(method, shape) for method in ("finetune", "encode", "recommend")],
         **({} if serving is None else {"serving": serving}),
         **({} if pruned_users is None else {"serving": {"pruned_users": pruned_users}}),
         "storage": {"embedding_bytes": 100, "baseline_bytes": 1000, "items": {}},
@@ -170,11 +171,11 @@ def tiny_manifest(
 
 
 def program_entry(method: str, shape: dict[str, Any]) -> dict[str, Any]:
-    """One entry of `programs`."""
+    """One entry of `methods`."""
     packed = {4: "uint8", 8: "int8", 16: "int16", 32: "float32"}[shape["bits"]]
     columns = shape["dim"] // (2 if shape["bits"] == 4 else 1)
     triples = [("int64", [shape["max_batch"]])] * 3
-    weights = [("float32", [shape["codes"], shape["dim"]]), ("float32", shape["step_shape"])]
+    weights = [("float32", [shape["codebook_rows"], shape["dim"]]), ("float32", shape["step_shape"])]
     tables = [
         ("float32", [shape[f"retained_{side}s"] + shape[f"{side}_placeholders"], shape["dim"]])
         for side in ("user", "item")
@@ -182,7 +183,7 @@ def program_entry(method: str, shape: dict[str, Any]) -> dict[str, Any]:
     users, items, most = shape["max_users"], shape["items"], shape["max_k"]
     inputs, outputs = {
         "finetune": (triples, [("float32", []), *weights, *weights]),
-        "encode": ([(packed, [shape["codes"], columns]), weights[1]], tables),
+        "encode": ([(packed, [shape["codebook_rows"], columns]), weights[1]], tables),
         "recommend": (
             [
                 ("float32", [users, shape["dim"]]),
@@ -236,12 +237,12 @@ def write_tiny(
         name: getattr(model, name)
         for name in ("user_rows", "item_rows", "user_layer", "item_layer", "user_places", "item_places")
     }
-    names = ("users", "items", "dim", "bits", "codes", "max_batch", "max_users", "max_k")
+    names = ("users", "items", "dim", "bits", "codebook_rows", "max_batch", "max_users", "max_k")
     sizes = np.array([shape[name] for name in names] + [len(model.step)], dtype=np.int64)
     write_bundle(
         folder,
         manifest=entry,
-        program=npz_bytes({**arrays, "sizes": sizes, "l2": np.array(shape["l2"], dtype=np.float32)}),
+        program=array_bytes({**arrays, "sizes": sizes, "l2": np.array(shape["l2"], dtype=np.float32)}),
         user_ids=raw_ids(ids, model.users, prefix="user"),
         item_ids=item_ids or raw_ids(ids, model.items, prefix="item"),
         retained_users=model.retained_users,

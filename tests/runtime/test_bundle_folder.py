@@ -22,9 +22,9 @@ from lerg_runtime.errors import BundleError, InputError
 
 FILES = (
     "SHA256SUMS",
-    "entities.npz",
-    "golden.npz",
-    "interactions.npz",
+    "entities.arrays",
+    "golden.arrays",
+    "interactions.arrays",
     "manifest.json",
     "model.pte",
     "state.bin",
@@ -98,7 +98,7 @@ def test_any_damage_is_a_bundle_error(bundle: Path, name: str, damage: str) -> N
         path.symlink_to(outside)
     elif damage == "folder":
         path.mkdir()
-    with pytest.raises(BundleError, match=r"\.(json|npz|bin|pte)|SHA256SUMS") as caught:
+    with pytest.raises(BundleError, match=r"\.(json|arrays|bin|pte)|SHA256SUMS") as caught:
         BundleFolder.open(bundle).read_state()
     assert "\n" not in str(caught.value)
 
@@ -149,7 +149,8 @@ def test_a_listing_that_is_not_canonical(bundle: Path, change: Callable[[Path], 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda document: document.update(version=2), "upgrade lerg-edge"),
+        (lambda document: document.update(version=3), "upgrade lerg-edge"),
+        (lambda document: document.update(version=1), "no longer reads; make the bundle again"),
         (lambda document: document["model"].update(users=29), "expected"),
         (lambda document: document["model"].update(retained_users=23), "do not fit the model"),
         (lambda document: document["requires"].update(executorch="no"), "release series"),
@@ -182,7 +183,7 @@ def test_checksums_round_trip() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"user_ids": [1, 0]},
+        {"user_ids": [1, *range(1, 30)]},
         {"user_ids": list(range(5))},
         {"retained_users": np.ones(30, bool)},
         {"user_placeholder": np.zeros(3, int)},

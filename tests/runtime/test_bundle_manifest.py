@@ -15,14 +15,14 @@ from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._manifest import render_manifest
 from lerg_runtime.errors import BundleError
 
-FILES = {"entities.npz": 10, "golden.npz": 10, "interactions.npz": 10, "model.pte": 10}
+FILES = {"entities.arrays": 10, "golden.arrays": 10, "interactions.arrays": 10, "model.pte": 10}
 
 
 @pytest.fixture
 def document(model: TinyModel) -> dict[str, Any]:
     entry = tiny_manifest(model)
     entry["storage"]["bundle_bytes"] = 100
-    return {"format": "lerg-bundle", "version": 1, "files": dict(FILES), **entry}
+    return {"format": "lerg-bundle", "version": 2, "files": dict(FILES), **entry}
 
 
 def test_parse_keeps_what_a_runtime_needs(document: dict[str, Any], model: TinyModel) -> None:
@@ -92,7 +92,8 @@ def at(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 WRONG = [
     ("format", "zip", "not the manifest of a bundle"),
     ("format", ..., "not the manifest of a bundle"),
-    ("version", 2, "format version 2 .* upgrade lerg-edge"),
+    ("version", 3, "format version 3 .* upgrade lerg-edge"),
+    ("version", 1, "format version 1, which .* no longer reads; make the bundle again"),
     ("version", 0, "version must be an integer of 1"),
     ("version", "1", "version must be an integer"),
     ("version", True, "version must be an integer"),
@@ -113,13 +114,15 @@ WRONG = [
     ("serving", {"unknown": {"ridge": 1e7}}, "unknown.ridge must be a number above 0"),
     ("model", ..., "lacks 'model'"),
     ("model", [], "model must be an object"),
+    ("form", ..., "lacks 'form'"),
+    ("form", "private", "form must be 'shared'"),
     ("model/users", 0, "users must be an integer of 1"),
     ("model/users", 2**31, "users must be an integer"),
     ("model/items", 1.5, "items must be an integer"),
     ("model/dim", 5000, "dim must be"),
     ("model/bits", 5, "bits must be 4, 8, 16 or 32"),
     ("model/bits", 24, "bits must be 4, 8, 16 or 32"),
-    ("model/per_entity", 13, "per_entity must be"),
+    ("model/codes_per_entity", 13, "codes_per_entity must be"),
     ("model/anchor_weight", 1.5, "anchor_weight must be a number"),
     ("model/anchor_weight", "1", "anchor_weight must be a number"),
     ("model/anchor_weight", ..., "lacks 'anchor_weight'"),
@@ -133,17 +136,17 @@ WRONG = [
     ("model/max_batch", 1, "max_batch must be"),
     ("model/max_k", 41, "max_k must be an integer of 1 .. 40"),
     ("model/l2", -1, "l2 must be a number"),
-    ("programs", [], "programs must be encode, finetune, recommend, not none"),
-    ("programs/0", ..., "programs must be encode, finetune, recommend, not encode, recommend"),
-    ("programs/0/method", "encode", "inputs of encode do not fit"),
-    ("programs/0/method", "train", "method must be 'encode' or"),
-    ("programs/0/file", "../model.pte", "file must be 'model.pte'"),
-    ("programs/0/planned_bytes", 1, "planned_bytes is not the sum"),
-    ("programs/0/arena_bytes", [2**41], "arena_bytes must be an integer"),
-    ("programs/0/operators", [1], "operators must be a list of short texts"),
-    ("programs/0/inputs", [], "inputs of finetune do not fit the model"),
-    ("programs/1/inputs/0/dtype", "int16", "inputs of encode do not fit"),
-    ("programs/2/outputs/0/shape", [4, 8], "outputs of recommend do not fit"),
+    ("methods", [], "methods must be encode, finetune, recommend, not none"),
+    ("methods/0", ..., "methods must be encode, finetune, recommend, not encode, recommend"),
+    ("methods/0/method", "encode", "inputs of encode do not fit"),
+    ("methods/0/method", "train", "method must be 'encode' or"),
+    ("methods/0/file", "../model.pte", "file must be 'model.pte'"),
+    ("methods/0/planned_bytes", 1, "planned_bytes is not the sum"),
+    ("methods/0/arena_bytes", [2**41], "arena_bytes must be an integer"),
+    ("methods/0/operators", [1], "operators must be a list of short texts"),
+    ("methods/0/inputs", [], "inputs of finetune do not fit the model"),
+    ("methods/1/inputs/0/dtype", "int16", "inputs of encode do not fit"),
+    ("methods/2/outputs/0/shape", [4, 8], "outputs of recommend do not fit"),
     ("files", {}, "files must name"),
     ("files/model.pte", 0, "files.model.pte must be an integer of 1"),
     ("files/extra", 1, "files must name"),
@@ -172,7 +175,7 @@ def test_what_cannot_be_is_named(document: dict[str, Any], path: str, value: Any
 
 def blocks(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The document of the same sizes with rows of 4 blocks of 2 columns."""
-    document["model"] |= {"composition": "blocks", "per_entity": 4} | changes
+    document["model"] |= {"composition": "blocks", "codes_per_entity": 4} | changes
     return document
 
 
@@ -181,7 +184,9 @@ def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
     document: dict[str, Any], per_entity: int
 ) -> None:
     assert Manifest.parse(render_manifest(document)).model.blocks == 1
-    with_one = Manifest.parse(render_manifest(blocks(document, per_entity=per_entity, anchor_weight="x")))
+    with_one = Manifest.parse(
+        render_manifest(blocks(document, codes_per_entity=per_entity, anchor_weight="x"))
+    )
     del document["model"]["anchor_weight"]
     shape = Manifest.parse(render_manifest(document)).model
     assert shape == with_one.model
@@ -193,13 +198,13 @@ def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
     [
         (3, "dim is 8; it must be a multiple of the 3 blocks of a row"),
         (5, "multiple of the 5 blocks"),
-        (0, "per_entity must be an integer of 1 .. 8"),
-        (16, "per_entity must be an integer of 1 .. 8"),
-        (..., "lacks 'per_entity'"),
+        (0, "codes_per_entity must be an integer of 1 .. 8"),
+        (16, "codes_per_entity must be an integer of 1 .. 8"),
+        (..., "lacks 'codes_per_entity'"),
     ],
 )
 def test_blocks_that_cannot_be_are_named(document: dict[str, Any], per_entity: Any, reason: str) -> None:
-    at("model/per_entity", per_entity)(blocks(document))
+    at("model/codes_per_entity", per_entity)(blocks(document))
     with pytest.raises(BundleError, match=reason):
         Manifest.parse(render_manifest(document))
 

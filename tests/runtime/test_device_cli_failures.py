@@ -128,9 +128,9 @@ FAILURES: list[tuple[str, Callable[[Path], None], int, str]] = [
         for name in (
             "manifest.json",
             "model.pte",
-            "entities.npz",
-            "interactions.npz",
-            "golden.npz",
+            "entities.arrays",
+            "interactions.arrays",
+            "golden.arrays",
             "state.bin",
         )
         for harm in (damaged(name), truncated(name))

@@ -14,7 +14,7 @@ from _tiny import TinyModel, others, raw_ids, write_tiny
 from lerg_runtime import BudgetError, BundleError, InputError, InteractionsFile, Recommender
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle import BundleFolder, State, save_state
-from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._arrays import array_bytes
 from lerg_runtime.bundle._state import encode_state
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
@@ -236,9 +236,9 @@ def test_one_array_without_the_other_is_refused(bundle: Path, monkeypatch: pytes
     folder = BundleFolder.open(bundle)
 
     def without(arrays: dict[str, np.ndarray]) -> bytes:
-        return npz_bytes({name: array for name, array in arrays.items() if name != "disliked_items"})
+        return array_bytes({name: array for name, array in arrays.items() if name != "disliked_items"})
 
-    monkeypatch.setattr("lerg_runtime.bundle._state.npz_bytes", without)
+    monkeypatch.setattr("lerg_runtime.bundle._state.array_bytes", without)
     save_state(bundle, _pairs([1], [1])(folder.read_state()), digest=folder.digest)
     with pytest.raises(BundleError, match="disliked_users and disliked_items"):
         Recommender.open(bundle)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from _oracles import reseal
+from _oracles import reseal, unpack
 from _shell import Shell
 
 from lerg_exporter.bundles.verification import verify_bundle
@@ -50,7 +50,7 @@ EDITS: dict[Callable[..., None], str] = {
 def edit_program(bundle: Path, method: str, edit: Callable[..., None]) -> None:
     from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
 
-    path = bundle / "model.pte"
+    path = unpack(bundle)
     file = deserialize_pte_binary(path.read_bytes())
     edit(next(plan for plan in file.program.execution_plan if plan.name == method))
     path.write_bytes(bytes(serialize_pte_binary(file)))
@@ -87,7 +87,7 @@ def test_a_parameter_of_another_name(bundle: Path) -> None:
 
 
 def test_what_is_exported_is_allowed(bundle: Path) -> None:
-    check_program(bundle / "model.pte")
+    check_program(unpack(bundle))
     allowed = operator_signatures()
     for program in BundleFolder.open(bundle).manifest.programs:
         assert set(program.operators) <= set(allowed)

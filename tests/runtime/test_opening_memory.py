@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from _tiny import tiny_model, write_tiny
 
-from lerg_runtime import _core, _native
+from lerg_runtime import _native
 from lerg_runtime.bundle import BundleFolder, Interactions, State, save_state
 from lerg_runtime.errors import BudgetError
+from lerg_runtime.serving import _core
 
 LEEWAY = 512 * 1024
 
@@ -22,7 +23,10 @@ class WithoutProgram:
 
     def __init__(self, folder: BundleFolder, *, budget_bytes: int | None) -> None:
         self.budget: Any = _native.Budget(budget_bytes or 0)
-        self.data = folder.read_program(allocate=self.budget.empty)
+        self.folder = folder
+
+    def open_program(self, entities: Any, interactions: Any) -> None:
+        self.data = self.folder.read_program(allocate=self.budget.empty)
 
 
 def with_local(folder: BundleFolder, seen: np.ndarray, count: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from _tiny import TinyModel, others, raw_ids, write_tiny
 
 from lerg_runtime import BundleError, InputError, Recommender
 from lerg_runtime.bundle import BundleFolder
-from lerg_runtime.bundle._npz import npz_bytes
+from lerg_runtime.bundle._arrays import array_bytes, read_arrays
+from lerg_runtime.bundle._csr import encode_interactions
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -51,9 +50,8 @@ def test_a_bundle_without_them_has_no_array_for_them(tmp_path: Path, model: Tiny
     nothing = (np.empty(0, np.int32),) * 2
     plain = write_tiny(tmp_path / "a", model)
     empty = write_tiny(tmp_path / "b", model, seen_only={"held_out": nothing, "disliked": nothing})
-    assert (plain / "interactions.npz").read_bytes() == (empty / "interactions.npz").read_bytes()
-    with zipfile.ZipFile(plain / "interactions.npz") as archive:
-        assert sorted(archive.namelist()) == ["degrees.npy", "gaps.npy"]
+    assert (plain / "interactions.arrays").read_bytes() == (empty / "interactions.arrays").read_bytes()
+    assert list(read_arrays((plain / "interactions.arrays").read_bytes())) == ["pairs"]
     folder = BundleFolder.open(plain)
     found = folder.read_seen_only(folder.read_interactions())
     assert (found.held_out, found.disliked) == (None, None)
@@ -168,54 +166,48 @@ def test_fine_tuning_on_one_makes_it_an_interaction(
 
 
 def damaged(bundle: Path, change: Callable[[dict[str, np.ndarray]], None]) -> BundleFolder:
-    """The bundle with other arrays in `interactions.npz` and digests to match."""
-    path = bundle / "interactions.npz"
-    with np.load(BytesIO(path.read_bytes())) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    """The bundle with other arrays in `interactions.arrays` and digests to match."""
+    path = bundle / "interactions.arrays"
+    arrays = read_arrays(path.read_bytes())
     change(arrays)
-    path.write_bytes(npz_bytes(arrays))
+    path.write_bytes(array_bytes(arrays, as_they_are=arrays))
     reseal(bundle)
     return BundleFolder.open(bundle)
 
 
-def _half(arrays: dict[str, np.ndarray]) -> None:
-    del arrays["held_out_gaps"]
-
-
-def _other_half(arrays: dict[str, np.ndarray]) -> None:
-    del arrays["disliked_degrees"]
-
-
 def _same(arrays: dict[str, np.ndarray]) -> None:
-    arrays["disliked_degrees"], arrays["disliked_gaps"] = arrays["held_out_degrees"], arrays["held_out_gaps"]
+    arrays["disliked_pairs"] = arrays["held_out_pairs"]
 
 
 def _trained(arrays: dict[str, np.ndarray]) -> None:
-    arrays["held_out_degrees"], arrays["held_out_gaps"] = arrays["degrees"], arrays["gaps"]
+    arrays["held_out_pairs"] = arrays["pairs"]
 
 
 def _short(arrays: dict[str, np.ndarray]) -> None:
-    arrays["disliked_gaps"] = arrays["disliked_gaps"][:-1]
+    arrays["disliked_pairs"] = arrays["disliked_pairs"][:-1]
 
 
-def _far(arrays: dict[str, np.ndarray]) -> None:
-    arrays["held_out_gaps"] = np.full_like(arrays["held_out_gaps"], 40)
+def _fewer(arrays: dict[str, np.ndarray]) -> None:
+    arrays["held_out_pairs"] = np.concatenate((arrays["held_out_pairs"], [1])).astype(np.uint8)
 
 
-def _users(arrays: dict[str, np.ndarray]) -> None:
-    arrays["held_out_degrees"] = np.append(arrays["held_out_degrees"], np.uint8(0))
+def _others(arrays: dict[str, np.ndarray]) -> None:
+    arrays["held_out_pairs"] = encode_interactions(np.array([1]), np.array([2]), user_count=31, item_count=40)
+
+
+def _no_code(arrays: dict[str, np.ndarray]) -> None:
+    arrays["held_out_pairs"] = np.arange(200, dtype=np.uint8)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (_half, "of held_out_degrees and held_out_gaps one is absent"),
-        (_other_half, "of disliked_degrees and disliked_gaps one is absent"),
         (_same, "a pair is among held_out and disliked"),
         (_trained, "a pair is among interactions and held_out"),
-        (_short, "disliked: the degrees do not add up"),
-        (_far, "held_out: an item index is out of range"),
-        (_users, "held_out_degrees"),
+        (_short, "array disliked_pairs is damaged .the parts of the coded pairs do not add up|does not fit"),
+        (_fewer, "array held_out_pairs is damaged .the parts of the coded pairs do not add up"),
+        (_others, "array held_out_pairs is damaged .its pairs are of 31 users and 40 items"),
+        (_no_code, "array held_out_pairs is damaged"),
     ],
 )
 def test_sets_that_cannot_be_are_refused(

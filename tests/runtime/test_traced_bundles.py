@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _oracles import by_definition, reseal
+from _oracles import by_definition, reseal, unpack
 from _real import RealBundle
 
 from lerg_runtime import BudgetError, BundleError, Recommender, _native, kernels_path
@@ -191,7 +191,7 @@ def test_profile_tells_each_operator(bundle: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["zeros", "half", "head"])
 def test_a_resealed_program_that_is_none(bundle: Path, damage: str) -> None:
-    path = bundle / "model.pte"
+    path = unpack(bundle)
     data = path.read_bytes()
     path.write_bytes(
         {"zeros": bytes(len(data)), "half": data[: len(data) // 2], "head": bytes(64) + data[64:]}[damage]
@@ -203,7 +203,7 @@ def test_a_resealed_program_that_is_none(bundle: Path, damage: str) -> None:
 
 def test_a_resealed_plan_that_is_too_small_is_found(bundle: Path) -> None:
     document = json.loads((bundle / "manifest.json").read_bytes())
-    for program in document["programs"]:
+    for program in document["methods"]:
         program["arena_bytes"] = [size // 2 for size in program["arena_bytes"]]
         program["planned_bytes"] = sum(program["arena_bytes"]) + program["scratch_bytes"]
     (bundle / "manifest.json").write_text(json.dumps(document))
@@ -215,7 +215,7 @@ def test_a_resealed_plan_that_is_too_small_is_found(bundle: Path) -> None:
 def test_kernels_that_want_more_scratch_than_the_manifest_says_get_it(bundle: Path, real: RealBundle) -> None:
     # As when a bundle was measured with the kernels of an earlier release.
     document = json.loads((bundle / "manifest.json").read_bytes())
-    for program in document["programs"]:
+    for program in document["methods"]:
         program["planned_bytes"] -= program["scratch_bytes"] - 64
         program["scratch_bytes"] = 64
     (bundle / "manifest.json").write_text(json.dumps(document))

@@ -185,7 +185,7 @@ def damages(folder: Path, *, flips: int, truncations: int, seed: random.Random) 
         else:
             del data[seed.randrange(len(data)) :]
         (bundle / name).write_bytes(data)
-        sealed = number % 2 == 0 and name.endswith(".npz")
+        sealed = number % 2 == 0 and name.endswith(".arrays")
         if sealed:
             reseal(bundle)
         try:

@@ -6,9 +6,9 @@ Nothing is unpacked and nothing is run, so neither torch nor executorch is neede
 from __future__ import annotations
 
 import struct
-import zipfile
 from collections.abc import Mapping
-from io import BytesIO
+
+from lerg_runtime.bundle.parts import PACKED_FILE, array_ranges, piece_sizes
 
 __all__ = ["bundle_parts"]
 
@@ -30,7 +30,9 @@ def bundle_parts(files: Mapping[str, bytes], *, constants: Mapping[str, int]) ->
 
 
 def _parts(name: str, data: bytes, constants: Mapping[str, int]) -> dict[str, int]:
-    if name.endswith(".npz"):
+    if name == PACKED_FILE:
+        found = _packed_parts(data, constants)
+    elif name.endswith(".arrays"):
         found = _array_parts(data)
     elif name == "state.bin":
         found = {"own SHA-256": _STATE_DIGEST_BYTES, **_array_parts(data[_STATE_DIGEST_BYTES:])}
@@ -47,15 +49,28 @@ def _parts(name: str, data: bytes, constants: Mapping[str, int]) -> dict[str, in
 
 
 def _array_parts(data: bytes) -> dict[str, int]:
-    """Each array with the headers of its own, as compressed; then the archive's directory."""
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        members = sorted(archive.infolist(), key=lambda member: member.header_offset)
-        ends = [member.header_offset for member in members[1:]] + [archive.start_dir]
-    parts = {
-        member.filename.removesuffix(".npy"): end - member.header_offset
-        for member, end in zip(members, ends, strict=True)
-    }
-    return {**parts, "archive directory": len(data) - sum(parts.values())}
+    """Each array as it is stored; then the file's directory and what alignment takes."""
+    parts = array_ranges(data)
+    return {**parts, "directory and alignment": len(data) - sum(parts.values())}
+
+
+def _packed_parts(data: bytes, constants: Mapping[str, int]) -> dict[str, int]:
+    """Constants by name as they are stored, then what is around them; the graph takes its changes alone."""
+    stored, sizes = array_ranges(data), piece_sizes(data)
+    names: dict[int, list[str]] = {}
+    for name, bytes_there in constants.items():
+        names.setdefault(bytes_there, []).append(name)
+    parts: dict[str, int] = {}
+    for name, taken in stored.items():
+        size = sizes.get(name)
+        if name == "p00":
+            told = "instructions and tensor descriptions"
+        elif size is not None:
+            told = (names.get(size) or ["small constants and alignment"]).pop()
+        else:
+            told = "changed edges" if name == "changed" else "places"
+        parts[told] = parts.get(told, 0) + taken
+    return {**parts, "directory and alignment": len(data) - sum(parts.values())}
 
 
 def _program_parts(data: bytes, constants: Mapping[str, int]) -> dict[str, int]:

@@ -29,13 +29,15 @@ from lerg_runtime.bundle import (
     ModelShape,
     ProgramSpec,
     ServingWays,
+    ids_from_values,
 )
 from lerg_runtime.bundle.parts import (
     PROGRAM_FILE,
+    array_bytes,
     encode_interactions,
     encode_seen_only,
     id_arrays,
-    npz_bytes,
+    reading_bytes,
 )
 from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Workload, plan_memory
 
@@ -77,30 +79,28 @@ class DataSizes:
     @classmethod
     def of(cls, train: Interactions, seen_only: Mapping[str, Interactions] | None = None) -> DataSizes:
         """The sizes of a training set, and of what counts as seen beside it."""
-        ids = {**id_arrays("user", train.user_ids.values), **id_arrays("item", train.item_ids.values)}
-        encoded = encode_interactions(
-            train.users, train.items, user_count=train.user_count, item_count=train.item_count
-        )
+        ids = (train.user_ids.values, train.item_ids.values)
+        entities = array_bytes({**id_arrays("user", ids[0]), **id_arrays("item", ids[1])})
+        sizes = {"user_count": train.user_count, "item_count": train.item_count}
         others = seen_only or {}
-        beside = encode_seen_only(
-            {name: (pairs.users, pairs.items) for name, pairs in others.items()},
-            user_count=train.user_count,
-            item_count=train.item_count,
-        )
-        largest = max(array.nbytes for name, array in {**encoded, **beside}.items() if name.endswith("gaps"))
+        codes = {
+            "pairs": encode_interactions(train.users, train.items, **sizes),
+            **encode_seen_only({name: (pairs.users, pairs.items) for name, pairs in others.items()}, **sizes),
+        }
         return cls(
             users=train.user_count,
             items=train.item_count,
             pairs=train.pair_count,
             stored=StoredSizes(
-                _id_bytes(ids, "user"),
-                _id_bytes(ids, "item"),
+                ids_from_values(ids[0]).nbytes,
+                ids_from_values(ids[1]).nbytes,
                 train.pair_count,
-                largest,
+                0,
+                reading_bytes(entities, codes, users=train.user_count, items=train.item_count),
                 **{name: pairs.pair_count for name, pairs in others.items()},
             ),
-            entity_file_bytes=len(npz_bytes(ids)),
-            interaction_file_bytes=len(npz_bytes({**encoded, **beside})),
+            entity_file_bytes=len(entities),
+            interaction_file_bytes=len(array_bytes(codes, as_they_are=codes)),
             user_degrees=_sorted_sums(train.users, train.user_count),
             item_degrees=_sorted_sums(train.items, train.item_count),
         )
@@ -139,7 +139,13 @@ def memory_plan(
         document={},
         ways=_WAYS,
     )
-    return plan_memory(manifest, data.stored, local=0, workload=Workload.usual(manifest))
+    program = _program_file_bytes(shape, lowering)
+    # A packed program lies in memory beside what is made of it.
+    reading = 0 if lowering == "portable" else program
+    stored = replace(
+        data.stored, program_bytes=program, reading_bytes=max(data.stored.reading_bytes, reading)
+    )
+    return plan_memory(manifest, stored, local=0, workload=Workload.usual(manifest))
 
 
 def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native") -> Mapping[str, int]:
@@ -152,13 +158,18 @@ def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native"
     placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
     return {
         "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
-        **(portable_constants(shape) if lowering == "portable" else _row_constants(shape)),
+        **(portable_constants(shape) if lowering == "portable" else _without_graph(_row_constants(shape))),
         "placeholders": placeholders + indices,
         "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
         "interactions": data.interaction_file_bytes,
         "programs": _PROGRAM_OVERHEAD,
         "manifest and checks": _OTHER_FILES,
     }
+
+
+def _without_graph(constants: Mapping[str, int]) -> dict[str, int]:
+    """What a packed program stores of these: its graph follows from the interactions."""
+    return {name: size for name, size in constants.items() if name != "graph"}
 
 
 def _program_file_bytes(shape: ModelShape, lowering: str) -> int:
@@ -272,7 +283,7 @@ def _row_constants(shape: ModelShape) -> dict[str, int]:
         return {"folded rows": retained * (shape.entries * entry + 1) + _SCALE_TABLE}
     assignment = (shape.retained_users + shape.retained_items) * shape.per_entity * index_bytes(shape.codes)
     graph = _FLOAT * (shape.retained_users + 1) + shape.edges * index_bytes(shape.retained_items)
-    return {"assignment and graph": assignment + graph}
+    return {"assignment": assignment, "graph": graph}
 
 
 def _placeholders(shape: ModelShape) -> int:
@@ -281,9 +292,3 @@ def _placeholders(shape: ModelShape) -> int:
 
 def _sorted_sums(column: np.ndarray, count: int) -> np.ndarray:
     return np.cumsum(np.sort(np.bincount(column, minlength=count))[::-1])
-
-
-def _id_bytes(arrays: Mapping[str, np.ndarray], side: str) -> int:
-    if f"{side}_ids" in arrays:
-        return arrays[f"{side}_ids"].nbytes
-    return arrays[f"{side}_id_bytes"].nbytes + 8 * (len(arrays[f"{side}_id_lengths"]) + 1)

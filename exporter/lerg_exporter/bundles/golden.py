@@ -28,7 +28,7 @@ _HISTORY = 3
 
 
 def golden_examples(methods: Mapping[str, Method], *, bits: int, seed: int) -> dict[str, np.ndarray]:
-    """The arrays of `golden.npz`: random inputs, and outputs of the modules' reference operators.
+    """The arrays of `golden.arrays`: random inputs, and outputs of the modules' reference operators.
 
     Args:
         methods: the methods as they are traced.

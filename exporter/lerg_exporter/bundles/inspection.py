@@ -11,7 +11,7 @@ from lerg_runtime.bundle.parts import open_regular, reading
 
 __all__ = ["inspect_bundle"]
 
-_COPIED = ("lowering", "propagation", "model", "programs", "metrics", "macs", "training", "finetune")
+_COPIED = ("lowering", "propagation", "model", "metrics", "macs", "training", "finetune")
 _FOR_PEOPLE = ("data",)
 
 
@@ -50,6 +50,7 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
             "local_interactions": len(state.users),
             "history": len(state.history),
         },
+        "programs": document["methods"],
         **{name: document[name] for name in _COPIED if name in document},
         **{name: document[name] for name in _FOR_PEOPLE if name in document},
     }

@@ -45,7 +45,7 @@ class Draft:
         lowering, propagation: how the programs compute.
         program: as traced.
         footprints: what each method takes beside its arenas.
-        golden: arrays of `golden.npz`.
+        golden: arrays of `golden.arrays`.
     """
 
     model: RewiredModel | FoldedModel
@@ -104,6 +104,7 @@ def write(
     finetune: Mapping[str, Any],
     serving: Mapping[str, Any] | None = None,
     full_edges: int | None = None,
+    packed: bool = True,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a bundle, whole or not at all.
@@ -120,6 +121,7 @@ def write(
         finetune: defaults of fine-tuning on the device.
         serving: how everybody is served, as the manifest says it; None for placeholders and tables.
         full_edges: interactions that the full graph has; None for those of `interactions`.
+        packed: False stores a native program as it is, `model.pte`, for whoever looks into it.
         overwrite: replace a bundle that is there.
 
     Raises:
@@ -142,7 +144,8 @@ def write(
             "propagation": draft.propagation,
             "serving": dict(serving or {}),
             "model": _sizes(draft),
-            "programs": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
+            "form": "shared",
+            "methods": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
             "macs": _macs(model, full_edges=edges),
@@ -162,9 +165,18 @@ def write(
         codebook=codebook,
         step=step,
         golden=draft.golden,
+        cuts=_cuts(draft) if packed else None,
         parameters=_parameters(draft, codebook, step),
         overwrite=overwrite,
     )
+
+
+def _cuts(draft: Draft) -> dict[str, tuple[int, int]] | None:
+    """The constants by which a program is packed; None for one that stock ExecuTorch reads."""
+    if draft.lowering == "portable":
+        return None
+    program = draft.program
+    return {name: (program.places[name], size) for name, size in program.constants.items()}
 
 
 def _sizes(draft: Draft) -> dict[str, Any]:
@@ -174,7 +186,7 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "items": model.item_count,
         "dim": int(model.codebook.shape[1]),
         "bits": model.bits,
-        "codes": model.code_count,
+        "codebook_rows": model.code_count,
         "layers": model.layers,
         "retained_users": len(model.retained_users),
         "retained_items": len(model.retained_items),
@@ -196,7 +208,7 @@ def _propagation_sizes(model: RewiredModel | FoldedModel) -> dict[str, Any]:
         return {"entries": model.rows.entries}
     sizes = {
         "composition": model.composition,
-        "per_entity": int(model.assignment.shape[1]),
+        "codes_per_entity": int(model.assignment.shape[1]),
         "edges": int(model.graph.nnz),
     }
     return sizes if model.composition == "blocks" else {**sizes, "anchor_weight": model.anchor_weight}

@@ -74,7 +74,7 @@ def _headline(found: dict[str, Any]) -> str:
         )
     return (
         f"{model['users']:,} users ({model['retained_users']:,} retained), {model['items']:,} items "
-        f"({model['retained_items']:,} retained), {_rows(model)}; {model['codes']:,} codes of "
+        f"({model['retained_items']:,} retained), {_rows(model)}; {model['codebook_rows']:,} codes of "
         f"{model['dim']} x {model['bits']} bits; {found['propagation']} propagation, {found['lowering']} "
         f"lowering, {model.get('item_table', 'float32')} item table, "
         f"{model.get('layer_storage', 'float32')} layers; saved {state['generation']} times, "

@@ -237,8 +237,9 @@ def _one_person(report: PersonalReport) -> str:
 
 def _described(report: ExportReport | PersonalReport) -> dict[str, Any]:
     document = report.manifest.document
-    kept = ("data", "model", "programs", "storage", "metrics", "macs", "training")
-    return {"bundle": str(report.path), **{name: document[name] for name in kept if name in document}}
+    kept = ("data", "model", "storage", "metrics", "macs", "training")
+    described = {"bundle": str(report.path), "programs": document["methods"]}
+    return {**described, **{name: document[name] for name in kept if name in document}}
 
 
 def _negatives(tuned: Tuned) -> str:
@@ -254,7 +255,7 @@ def _print(report: ExportReport | PersonalReport) -> None:
         click.echo(sentence)
     print_table(accuracy_rows(document))
     print_table(size_rows(document["storage"]))
-    print_table(program_rows(document["programs"]))
+    print_table(program_rows(document["methods"]))
     if isinstance(report, PersonalReport):
         click.echo(_one_person(report))
         click.echo(f"The bundle lies in {report.path}.")

@@ -106,10 +106,10 @@ def export(
         raise InputError.naming("{personal:true} is another kind of bundle; make it with export_personal")
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
+    dataset = in_order(dataset)
     training = stages.training_options(chosen, pairs=dataset.train.pair_count)
     plan = check_export(dataset, chosen)
     again = refits(dataset, chosen)
-    dataset = in_order(dataset)
     tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
     if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
         tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")

@@ -75,12 +75,14 @@ class Program:
         plans: of its methods.
         parameter_data: its external parameters as a `.ptd`, or None.
         constants: bytes of each constant tensor in `data`, by name; methods share equal ones.
+        places: where in `data` each of them begins.
     """
 
     data: bytes
     plans: tuple[MethodPlan, ...]
     parameter_data: bytes | None
     constants: Mapping[str, int]
+    places: Mapping[str, int]
 
 
 def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> Program:
@@ -112,11 +114,13 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         manager = edge.to_executorch(backend)
     data, parameter_data = _serialised(manager, backend)
     plans = {plan.name: plan for plan in manager.executorch_program.execution_plan}
+    constants, places = _constants(edge, data)
     return Program(
         data=data,
         plans=tuple(_method_plan(plans[name], method) for name, method in methods.items()),
         parameter_data=parameter_data,
-        constants=_constants(edge, data),
+        constants=constants,
+        places=places,
     )
 
 
@@ -194,9 +198,10 @@ def _make_parameters_external(exported: ExportedProgram) -> None:
             node.meta["constant_tag"] = PARAMETERS
 
 
-def _constants(edge: EdgeProgramManager, data: bytes) -> dict[str, int]:
-    """Sizes of the tensors of all methods that are found in the program, each content once."""
+def _constants(edge: EdgeProgramManager, data: bytes) -> tuple[dict[str, int], dict[str, int]]:
+    """Sizes and places of the tensors of all methods that are found in the program, each content once."""
     sizes: dict[str, int] = {}
+    places: dict[str, int] = {}
     seen = set()
     for method in edge.methods:
         exported = edge.exported_program(method)
@@ -207,8 +212,9 @@ def _constants(edge: EdgeProgramManager, data: bytes) -> dict[str, int]:
                 continue
             seen.add(digest)
             short = name.rsplit(".", 1)[-1]
-            sizes[short if short not in sizes else f"{short} of {method}"] = len(content)
-    return sizes
+            told = short if short not in sizes else f"{short} of {method}"
+            sizes[told], places[told] = len(content), data.rindex(content)
+    return sizes, places
 
 
 def _serialised(

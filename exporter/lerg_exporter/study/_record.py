@@ -106,7 +106,7 @@ def record_of(
         "model": document["model"],
         "serving": document["serving"],
         "storage": document["storage"],
-        "programs": {program["method"]: program["planned_bytes"] for program in document["programs"]},
+        "programs": {program["method"]: program["planned_bytes"] for program in document["methods"]},
         "plan_bytes": {
             **{phase.name: phase.total_bytes for phase in plan.phases},
             "peak": plan.peak_bytes,

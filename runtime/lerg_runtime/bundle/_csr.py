@@ -1,17 +1,29 @@
-"""Interactions by user: compressed sparse rows in memory, degrees and gaps between item indices on disk."""
+"""Interactions by user: compressed sparse rows in memory, one code on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lerg_runtime._limits import MAX_PAIRS
-from lerg_runtime.bundle._npz import Allocate, smallest_unsigned
+from lerg_runtime._native_module import native
+from lerg_runtime.bundle._arrays import Allocate
+from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.errors import BundleError
 
-__all__ = ["Interactions", "decode_interactions", "encode_interactions", "index_dtype"]
+__all__ = [
+    "CODE_HEADER_BYTES",
+    "Interactions",
+    "code_sizes",
+    "decode_interactions",
+    "encode_interactions",
+    "index_dtype",
+]
+
+CODE_HEADER_BYTES = 16 + 12 * 16
+"""Most bytes that the header of a code of pairs has."""
+_ALIGNMENT = 64  # of what decoding works on
 
 _PAIRS_AT_ONCE = 1 << 12
 _MASKED_AT_ONCE = 1 << 16
@@ -200,8 +212,8 @@ def _merge(merged: np.ndarray, old: np.ndarray, places: np.ndarray, new: np.ndar
 
 def encode_interactions(
     users: np.ndarray, items: np.ndarray, *, user_count: int, item_count: int
-) -> dict[str, np.ndarray]:
-    """Arrays `degrees` [U] and `gaps` [n] of pairs sorted by (user, item).
+) -> np.ndarray:
+    """Pairs sorted by (user, item) as their code, uint8 [n].
 
     Raises:
         BundleError: out of order, repeated, or an index out of range.
@@ -218,82 +230,45 @@ def encode_interactions(
     keys = users * item_count + items
     if not bool(np.all(keys[1:] > keys[:-1])):
         raise BundleError("interactions must be sorted by user and item, without repeats")
-    degrees = np.bincount(users, minlength=user_count)
-    gaps = items.copy()
-    same_user = users[1:] == users[:-1]
-    gaps[1:][same_user] -= items[:-1][same_user]
-    return {
-        "degrees": degrees.astype(smallest_unsigned(int(degrees.max(initial=0)))),
-        "gaps": gaps.astype(smallest_unsigned(int(gaps.max(initial=0)))),
-    }
+    starts = np.zeros(user_count + 1, dtype=np.int32)
+    np.cumsum(np.bincount(users, minlength=user_count), out=starts[1:])
+    code = native().encode_pairs(starts, items.astype(np.int32), item_count)
+    return np.frombuffer(code, dtype=np.uint8)
+
+
+def code_sizes(start: np.ndarray, size: int, *, where: str) -> tuple[int, int]:
+    """Pairs in a code of `size` bytes, and what decoding it takes beside its result.
+
+    Args:
+        start: uint8 [n], its first bytes, `CODE_HEADER_BYTES` of them or all.
+
+    Raises:
+        BundleError: it is no code of pairs.
+    """
+    with reading(where):
+        _, _, pairs, scratch = native().pair_sizes(start, size)
+    return pairs, scratch + _ALIGNMENT
 
 
 def decode_interactions(
-    degrees: np.ndarray,
-    gaps: np.ndarray,
+    code: np.ndarray,
     *,
+    user_count: int,
     item_count: int,
     where: str,
     allocate: Allocate = np.empty,
 ) -> Interactions:
-    """Rows from `degrees` and `gaps`, every one checked.
+    """Rows from a code of pairs, uint8 [n].
 
     Raises:
-        BundleError: the degrees do not add up, an item repeats, or an index is out of range.
+        BundleError: it is no such code, or one of other users and items.
     """
-    if int(degrees.sum(dtype=np.uint64)) != len(gaps) or len(gaps) > MAX_PAIRS:
-        raise BundleError(f"{where}: the degrees do not add up to the number of interactions")
-    indptr = allocate((len(degrees) + 1,), "int32")
-    indptr[0] = 0
-    np.cumsum(degrees, dtype=np.int32, out=indptr[1:])
-    items = allocate((len(gaps),), index_dtype(item_count))
-    # Few at a time, so that the wide numbers needed for checking stay small; a row may go over several.
-    low, carried = 0, 0
-    while low < len(gaps):
-        row = int(np.searchsorted(indptr, np.int32(low), side="right")) - 1
-        last = min(row + _PAIRS_AT_ONCE, len(degrees))
-        high = min(low + _PAIRS_AT_ONCE, int(indptr[last]))
-        bounds = np.clip(indptr[row : last + 1], low, high) - low
-        goes_on = int(indptr[row]) < low
-        found = _block(
-            gaps[low:high], bounds, item_count, _refuse(where), carried=carried if goes_on else None
-        )
-        items[low:high] = found
-        low, carried = high, int(found[-1])
-    return Interactions(indptr, items, item_count)
-
-
-def _block(
-    gaps: np.ndarray,
-    rows: np.ndarray,
-    item_count: int,
-    refuse: Callable[[str], BundleError],
-    *,
-    carried: int | None,
-) -> np.ndarray:
-    """Items int64 [n] of consecutive gaps.
-
-    Args:
-        gaps: unsigned [n], n >= 1.
-        rows: where in it each row starts, and its end.
-        carried: the item before, where the first row has begun earlier.
-    """
-    if int(gaps.max()) >= item_count:
-        raise refuse("an item index is out of range")
-    lengths = np.diff(rows)
-    inner = np.ones(len(gaps), dtype=bool)
-    inner[rows[:-1][lengths > 0]] = False
-    inner[0] = carried is not None
-    if not bool(np.all(gaps[inner] > 0)):
-        raise refuse("an item repeats within a user")
-    running = np.cumsum(gaps, dtype=np.int64)
-    before = np.concatenate(([0], running))[rows[:-1]]
-    before[0] -= carried or 0
-    items = running - np.repeat(before, lengths)
-    if int(items.max()) >= item_count:
-        raise refuse("an item index is out of range")
-    return items
-
-
-def _refuse(where: str) -> Callable[[str], BundleError]:
-    return lambda reason: BundleError(f"{where}: {reason}; export the bundle again")
+    with reading(where):
+        users, items, pairs, scratch_bytes = native().pair_sizes(code[:CODE_HEADER_BYTES], len(code))
+        if (users, items) != (user_count, item_count):
+            raise ValueError(f"its pairs are of {users} users and {items} items")
+        starts, columns = allocate((users + 1,), "int32"), allocate((pairs,), index_dtype(items))
+        scratch = allocate((scratch_bytes + _ALIGNMENT,), "uint8")
+        begin = -scratch.ctypes.data % _ALIGNMENT
+        native().decode_pairs(code, starts, columns, scratch[begin : begin + scratch_bytes])
+    return Interactions(starts, columns, item_count)

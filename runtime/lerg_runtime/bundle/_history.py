@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lerg_runtime.bundle._npz import NpzReader
+from lerg_runtime.bundle._arrays import ArrayReader
 from lerg_runtime.errors import BundleError
 
 __all__ = ["History", "read_history"]
@@ -61,7 +61,7 @@ class History:
         }
 
 
-def read_history(reader: NpzReader, *, most: int, items: int, where: str) -> History:
+def read_history(reader: ArrayReader, *, most: int, items: int, where: str) -> History:
     """The history in a state; an empty one where there is none.
 
     Args:

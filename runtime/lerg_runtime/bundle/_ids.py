@@ -1,7 +1,7 @@
 """Raw ids to indices and back: sorted arrays and binary search, a few bytes an id and no Python objects.
 
-Index order is the sorted order of the raw ids of a side: numerically if all of them are integers, otherwise
-by code point, which is also the order of their UTF-8 bytes.
+Ids ascend by rank: numerically if all of a side are integers, otherwise by code point, which is also the
+order of their UTF-8 bytes. Which index each has is the bundle's choice.
 
 Lookup goes by type and text. An id is a text or an integer, numpy's included; an integer and its decimal text
 are the same id, in maps of either kind. Everything else is unknown whatever it equals: 1.0, True, None, b"1".
@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -111,13 +111,15 @@ class IntegerIds(_Listed):
     """Ids that are integers. Lookup also takes their decimal text, as a command line has it.
 
     Attributes:
-        values: int64 [n], ascending without repeats.
+        values: int64 [n], by index.
+        ascending: int32 [n], the indices by rank; None where indices are ranks.
     """
 
     values: np.ndarray
+    ascending: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 1 or not bool(np.all(self.values[1:] > self.values[:-1])):
+        if self.values.ndim != 1 or not _ascend(self.values, self.ascending):
             raise BundleError("integer ids must ascend without repeats; export the bundle again")
 
     def __len__(self) -> int:
@@ -125,7 +127,7 @@ class IntegerIds(_Listed):
 
     @property
     def nbytes(self) -> int:
-        return self.values.nbytes
+        return self.values.nbytes + (0 if self.ascending is None else self.ascending.nbytes)
 
     def find(self, raw: object) -> int:
         value = _integer(raw)
@@ -145,7 +147,9 @@ class IntegerIds(_Listed):
     def _search(self, values: np.ndarray) -> np.ndarray:
         if len(self.values) == 0:
             return np.full(len(values), -1, dtype=np.int32)
-        at = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
+        at = np.minimum(np.searchsorted(self.values, values, sorter=self.ascending), len(self.values) - 1)
+        if self.ascending is not None:
+            at = self.ascending[at]
         return np.where(self.values[at] == values, at, -1).astype(np.int32)
 
 
@@ -154,12 +158,16 @@ class TextIds(_Listed):
     """Ids that are text: one blob of UTF-8 and where each id starts. Looking up 12 finds "12".
 
     Attributes:
-        blob: uint8 [bytes].
+        blob: uint8 [bytes], by rank.
         offsets: int64 [n + 1], ascending from 0 to the blob's length.
+        index_of, rank_of: int32 [n], the index of each rank and the rank of each index; None where indices
+            are ranks.
     """
 
     blob: np.ndarray
     offsets: np.ndarray
+    index_of: np.ndarray | None = None
+    rank_of: np.ndarray | None = None
 
     @classmethod
     def from_lengths(
@@ -180,6 +188,15 @@ class TextIds(_Listed):
         np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
         if int(offsets[-1]) != len(blob) or (len(lengths) and int(lengths.max()) > MAX_ID_BYTES):
             raise BundleError("the lengths of the ids do not fit their text; export the bundle again")
+        return cls.checked(blob, offsets)
+
+    @classmethod
+    def checked(cls, blob: np.ndarray, offsets: np.ndarray) -> TextIds:
+        """The map of texts that follow each other, by rank.
+
+        Raises:
+            BundleError: text that is not UTF-8, or ids out of order.
+        """
         ids = cls(blob, offsets)
         previous: bytes | None = None
         for index in range(len(ids)):
@@ -198,7 +215,8 @@ class TextIds(_Listed):
 
     @property
     def nbytes(self) -> int:
-        return self.blob.nbytes + self.offsets.nbytes
+        order = (self.index_of, self.rank_of)
+        return self.blob.nbytes + self.offsets.nbytes + sum(part.nbytes for part in order if part is not None)
 
     def find(self, raw: object) -> int:
         text = _text(raw)
@@ -223,8 +241,9 @@ class TextIds(_Listed):
     def take(self, indices: np.ndarray) -> np.ndarray:
         indices = np.asarray(indices)
         texts = np.empty(indices.size, dtype=object)
-        for position, index in enumerate(indices.reshape(-1)):
-            texts[position] = self._bytes(int(index)).decode()
+        flat = indices.reshape(-1)
+        for position, rank in enumerate(flat if self.rank_of is None else self.rank_of[flat]):
+            texts[position] = self._bytes(int(rank)).decode()
         return texts.reshape(indices.shape)
 
     def _search(self, text: str) -> int:
@@ -239,28 +258,58 @@ class TextIds(_Listed):
                 low = middle + 1
             else:
                 high = middle
-        return low if low < len(self) and self._bytes(low) == wanted else -1
+        if low == len(self) or self._bytes(low) != wanted:
+            return -1
+        return low if self.index_of is None else int(self.index_of[low])
 
-    def _bytes(self, index: int) -> bytes:
-        return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
+    def _bytes(self, rank: int) -> bytes:
+        return self.blob[self.offsets[rank] : self.offsets[rank + 1]].tobytes()
 
 
 def ids_from_values(values: Iterable[RawId] | np.ndarray) -> IntegerIds | TextIds:
-    """Map of ids that are already in index order; integers if all are, otherwise text.
+    """Map of ids in index order; integers if all are, otherwise text.
 
     Raises:
-        BundleError: out of order, repeated, of mixed types, or longer than an id may be.
+        BundleError: repeated, of mixed types, or longer than an id may be.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        return IntegerIds(np.ascontiguousarray(values, dtype=np.int64))
+        return _integers(np.ascontiguousarray(values, dtype=np.int64))
     listed = list(values)
     if all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in listed):
-        return IntegerIds(np.array(listed, dtype=np.int64))
+        return _integers(np.array(listed, dtype=np.int64))
     if not all(isinstance(value, str) for value in listed):
         raise BundleError("the ids of a side must all be integers or all be text")
     encoded = [str(value).encode() for value in listed]
-    lengths = np.array([len(text) for text in encoded], dtype=np.uint32)
-    return TextIds.from_lengths(np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths)
+    ranked = sorted(range(len(encoded)), key=encoded.__getitem__)
+    by_rank = [encoded[index] for index in ranked]
+    lengths = np.array([len(text) for text in by_rank], dtype=np.uint32)
+    ids = TextIds.from_lengths(np.frombuffer(b"".join(by_rank), dtype=np.uint8), lengths)
+    if ranked == list(range(len(ranked))):
+        return ids
+    index_of = np.array(ranked, dtype=np.int32)
+    return replace(ids, index_of=index_of, rank_of=_inverse(index_of))
+
+
+def _integers(values: np.ndarray) -> IntegerIds:
+    if _ascend(values, None):
+        return IntegerIds(values)
+    return IntegerIds(values, np.argsort(values, kind="stable").astype(np.int32))
+
+
+def _ascend(values: np.ndarray, order: np.ndarray | None) -> bool:
+    """Whether int64 values rise strictly, in an order of theirs; looked at in parts."""
+    for start in range(0, len(values), _TAKEN_AT_ONCE):
+        part = slice(start, start + _TAKEN_AT_ONCE + 1)
+        some = values[part] if order is None else values[order[part]]
+        if not bool(np.all(some[1:] > some[:-1])):
+            return False
+    return True
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order), dtype=order.dtype)
+    return places
 
 
 def _text(raw: object) -> str | None:

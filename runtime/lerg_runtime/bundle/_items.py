@@ -1,4 +1,4 @@
-"""`items.npz` of a personal bundle: which items there are, which row each has, how often it is touched."""
+"""`items.arrays` of a personal bundle: which items there are, which row each has, how often it is touched."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime.bundle._arrays import Allocate, ArrayReader
+from lerg_runtime.bundle._id_arrays import read_ids
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
-from lerg_runtime.bundle._npz import Allocate, NpzReader
 from lerg_runtime.bundle._personal_shape import PersonalShape
 
 __all__ = ["PersonalItems", "degrees_of", "read_items"]
@@ -38,24 +39,23 @@ def degrees_of(codes: np.ndarray) -> np.ndarray:
 
 
 def read_items(
-    arrays: NpzReader,
+    arrays: ArrayReader,
     shape: PersonalShape,
     *,
-    read_ids: Callable[..., IntegerIds | TextIds],
     read_slots: Callable[..., np.ndarray],
     allocate: Allocate,
 ) -> PersonalItems:
     """The arrays, checked against the sizes of the model.
 
     Args:
-        read_ids, read_slots: readers of one side of a bundle of any form.
+        read_slots: reader of one side of a bundle of any form.
 
     Raises:
         BundleError: an array is absent or does not fit.
     """
     side: tuple[Any, ...] = (arrays, "item", shape.items)
     return PersonalItems(
-        read_ids(*side, allocate),
+        read_ids(arrays, "item", shape.items, allocate=allocate),
         read_slots(*side, shape.own_rows, shape.placeholders, allocate),
         arrays.read("degrees", dtypes=("uint8",), shape=(shape.items,), allocate=allocate),
     )

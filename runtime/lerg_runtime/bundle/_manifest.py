@@ -10,6 +10,7 @@ from typing import Any
 from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._fields import Fields, parse_json
 from lerg_runtime.bundle._programs import (
+    PACKED_FILE,
     PARAMETER_FILE,
     PROGRAM_FILE,
     ProgramSpec,
@@ -33,12 +34,10 @@ __all__ = [
 ]
 
 FORMAT = "lerg-bundle"
-VERSION = 1
-DATA_FILES = {
-    "native": ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE),
-    "portable": ("entities.npz", "golden.npz", "interactions.npz", PROGRAM_FILE, PARAMETER_FILE),
-}
-"""By lowering, the files that a manifest names."""
+VERSION = 2
+_OF_SHARED = ("entities.arrays", "golden.arrays", "interactions.arrays", PROGRAM_FILE)
+DATA_FILES = {"native": _OF_SHARED, "portable": (*_OF_SHARED, PARAMETER_FILE)}
+"""By lowering, the files that the manifest of a shared bundle names."""
 
 _NO_NAMES = ColumnNames()
 _PLAIN = ServingWays()
@@ -142,6 +141,8 @@ class Manifest:
             raise BundleError(f"{where}: model.entries must be there for folded propagation and for no other")
         files = fields.inner("files")
         names = tuple(sorted(DATA_FILES[lowering]))
+        if lowering == "native" and PACKED_FILE in files.values and PROGRAM_FILE not in files.values:
+            names = tuple(sorted(PACKED_FILE if name == PROGRAM_FILE else name for name in names))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         check_told(fields)
@@ -171,9 +172,14 @@ def manifest_fields(data: bytes, *, where: str) -> Fields:
     if fields.values.get("format") != FORMAT:
         raise BundleError(f"{where} is not the manifest of a bundle: its format is not {FORMAT!r}")
     version = fields.integer("version", least=1, most=2**31)
+    if version < VERSION:
+        raise BundleError(
+            f"{where} has format version {version}, which this package no longer reads; make the "
+            "bundle again from its data with lerg-export run"
+        )
     if version > VERSION:
         raise BundleError(
-            f"{where} has format version {version} and this package reads up to {VERSION}; upgrade lerg-edge"
+            f"{where} has format version {version} and this package reads {VERSION}; upgrade lerg-edge"
         )
     return fields
 

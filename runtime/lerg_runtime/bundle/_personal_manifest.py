@@ -17,8 +17,8 @@ __all__ = ["FORMS", "ITEMS_FILE", "PersonalManifest", "parse_manifest", "persona
 
 FORMS = ("shared", "personal")
 """What a bundle holds: users and what they touched, or items alone."""
-ITEMS_FILE = "items.npz"
-_FILES = ("golden.npz", ITEMS_FILE, PROGRAM_FILE)
+ITEMS_FILE = "items.arrays"
+_FILES = ("golden.arrays", ITEMS_FILE, PROGRAM_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest | PersonalManifest:
         BundleError: not a manifest, of a newer version, or with a value that cannot be.
     """
     fields = manifest_fields(data, where=where)
-    form = fields.text("form", among=FORMS) if "form" in fields else FORMS[0]
+    form = fields.text("form", among=FORMS)
     kind = {"shared": Manifest, "personal": PersonalManifest}[form]
     found: Manifest | PersonalManifest = kind.of_fields(fields, where=where)  # type: ignore[attr-defined]
     return found

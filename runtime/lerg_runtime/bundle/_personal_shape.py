@@ -54,7 +54,7 @@ class PersonalShape:
             BundleError: a value is absent, out of bounds, or does not agree with another.
         """
         items = fields.integer("items", least=1, most=MAX_ENTITIES)
-        codes = fields.integer("codes", least=1, most=MAX_CODES)
+        codes = fields.integer("codebook_rows", least=1, most=MAX_CODES)
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
         if steps not in ((1,), (codes,)):
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime.bundle._arrays import array_bytes
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._manifest import FORMAT, VERSION
-from lerg_runtime.bundle._npz import npz_bytes
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import GOLDEN_FILE
@@ -61,7 +61,7 @@ def write_personal_bundle(
         check_replaceable(target)
     document = {**copy.deepcopy(dict(manifest)), "format": FORMAT, "version": VERSION, "form": "personal"}
     contents = {
-        ITEMS_FILE: npz_bytes(
+        ITEMS_FILE: array_bytes(
             {
                 **id_arrays("item", item_ids),
                 "retained_items": np.packbits(np.asarray(own_rows, dtype=bool)),
@@ -69,7 +69,7 @@ def write_personal_bundle(
                 "degrees": np.asarray(degrees, dtype=np.uint8),
             }
         ),
-        GOLDEN_FILE: npz_bytes(golden),
+        GOLDEN_FILE: array_bytes(golden),
         PROGRAM_FILE: program,
     }
     nobody = np.empty(0, dtype=np.int32)

@@ -22,6 +22,7 @@ __all__ = [
 
 METHODS = ("encode", "finetune", "recommend")
 PROGRAM_FILE = "model.pte"
+PACKED_FILE = "program.arrays"
 PARAMETER_FILE = "model.ptd"
 STRUCTURE_BYTES = 64 * 1024
 """What a method of a few dozen operators takes beside its arenas."""
@@ -68,7 +69,7 @@ class ProgramSpec:
 def parse_programs(
     fields: Fields, signatures: Mapping[str, tuple[Signature, Signature]]
 ) -> tuple[ProgramSpec, ...]:
-    """Checked `programs` of a manifest, sorted by method.
+    """Checked `methods` of a manifest, sorted by method.
 
     Args:
         fields: the manifest.
@@ -78,14 +79,14 @@ def parse_programs(
         BundleError: a method is absent, repeated or unknown, or its figures do not agree.
     """
     entries = [
-        _parse(Fields.of(value, f"{fields.where}.programs[{index}]"), signatures)
-        for index, value in enumerate(fields.listed("programs", most=16))
+        _parse(Fields.of(value, f"{fields.where}.methods[{index}]"), signatures)
+        for index, value in enumerate(fields.listed("methods", most=16))
     ]
     methods = tuple(sorted(entry.method for entry in entries))
     wanted = tuple(sorted(signatures))
     if methods != wanted:
         raise BundleError(
-            f"{fields.where}.programs must be {', '.join(wanted)}, not {', '.join(methods) or 'none'}"
+            f"{fields.where}.methods must be {', '.join(wanted)}, not {', '.join(methods) or 'none'}"
         )
     return tuple(sorted(entries, key=lambda entry: entry.method))
 

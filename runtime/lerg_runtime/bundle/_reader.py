@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lerg_runtime._limits import MAX_CHECKSUMS_BYTES, MAX_ID_BYTES, MAX_MANIFEST_BYTES
+from lerg_runtime._limits import MAX_CHECKSUMS_BYTES, MAX_MANIFEST_BYTES
+from lerg_runtime.bundle._arrays import Allocate, ArrayReader
 from lerg_runtime.bundle._boundary import (
     FileStamp,
     check_folder,
@@ -22,12 +22,14 @@ from lerg_runtime.bundle._boundary import (
     stamp_of,
 )
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
-from lerg_runtime.bundle._csr import Interactions, decode_interactions
+from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, Interactions, code_sizes, decode_interactions
+from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes, read_ids
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
 from lerg_runtime.bundle._items import PersonalItems, read_items
 from lerg_runtime.bundle._manifest import Manifest
-from lerg_runtime.bundle._npz import Allocate, NpzReader
+from lerg_runtime.bundle._packed_program import PackedSizes, packed_sizes, reader_of, unpack_program
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest, parse_manifest
+from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
 from lerg_runtime.bundle._state import STATE_FILE, State, StoredState, open_state
 from lerg_runtime.bundle._trust import Trust, check_trust
@@ -46,9 +48,9 @@ __all__ = [
 
 CHECKSUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"
-ENTITIES_FILE = "entities.npz"
-INTERACTIONS_FILE = "interactions.npz"
-GOLDEN_FILE = "golden.npz"
+ENTITIES_FILE = "entities.arrays"
+INTERACTIONS_FILE = "interactions.arrays"
+GOLDEN_FILE = "golden.arrays"
 
 _UNSIGNED = ("uint8", "uint16", "uint32")
 _MAX_GOLDEN_BYTES = 2**30
@@ -80,14 +82,16 @@ class StoredSizes:
     Attributes:
         user_id_bytes, item_id_bytes: of the id maps in memory.
         pairs: interactions of the bundle.
-        gap_bytes: of the largest set of stored gaps, which are in memory while it is decoded.
+        program_bytes: of the program.
+        reading_bytes: most that is in memory besides while an array is read.
         held_out, disliked: pairs that count as seen and that nothing is learned from.
     """
 
     user_id_bytes: int
     item_id_bytes: int
     pairs: int
-    gap_bytes: int
+    program_bytes: int
+    reading_bytes: int
     held_out: int = 0
     disliked: int = 0
 
@@ -199,14 +203,41 @@ class BundleFolder:
         with reading(self.path):
             return {name: (self.path / name).lstat().st_size for name in sorted(names)}
 
-    def read_program(self, *, allocate: Allocate = np.empty) -> np.ndarray:
-        """The bytes of `model.pte`, uint8 [n], hashed where they then lie, so that no other process can
+    def read_program(
+        self,
+        *,
+        entities: Entities | None = None,
+        interactions: Interactions | None = None,
+        allocate: Allocate = np.empty,
+    ) -> np.ndarray:
+        """The bytes of the program, uint8 [n], of what was hashed in memory, so that no other process can
         change what was checked.
+
+        Args:
+            entities, interactions: the bundle's, from which a packed program's graph is made; read here when
+                they are None.
+            allocate: where the memory comes from.
 
         Raises:
             BundleError: it is not what `open` has hashed.
         """
-        name = self.contents.programs[0].file
+        name = PACKED_FILE if PACKED_FILE in self.contents.files else PROGRAM_FILE
+        data = self._read_hashed(name, allocate)
+        if name == PACKED_FILE:
+            entities = entities or self.read_entities(allocate=allocate)
+            data = unpack_program(
+                reader_of(data, self.program_path()),
+                self.manifest.model,
+                interactions=interactions or self.read_interactions(allocate=allocate),
+                user_slots=entities.user_slots,
+                item_slots=entities.item_slots,
+                where=self.program_path(),
+                allocate=allocate,
+            )
+        data.flags.writeable = False
+        return data
+
+    def _read_hashed(self, name: str, allocate: Allocate) -> np.ndarray:
         size = self.contents.files[name]
         handle, found = open_regular(self.path, name)
         with os.fdopen(handle, "rb", buffering=0) as stream, reading(self.path / name):
@@ -218,12 +249,11 @@ class BundleFolder:
                 rest = rest[count:]
             if rest or hashlib.sha256(data.data).hexdigest() != self.digests[name]:
                 raise _altered(self.path, name)
-        data.flags.writeable = False
         return data
 
     def program_path(self) -> str:
         """Path of the programs' file, for messages."""
-        return str(self.path / self.contents.programs[0].file)
+        return str(self.path / (PACKED_FILE if PACKED_FILE in self.contents.files else PROGRAM_FILE))
 
     def stored_sizes(self) -> StoredSizes:
         """Sizes that a memory plan needs, without reading an array.
@@ -231,25 +261,40 @@ class BundleFolder:
         Raises:
             BundleError: an array file is not what the manifest says.
         """
+        shape = self.manifest.model
         with self._arrays(ENTITIES_FILE) as entities:
-            user_id_bytes, item_id_bytes = (
-                _id_bytes(entities, side, count)
-                for side, count in (("user", self.manifest.model.users), ("item", self.manifest.model.items))
-            )
+            sides = (("user", shape.users), ("item", shape.items))
+            user_id_bytes, item_id_bytes = (id_bytes(entities, side, count) for side, count in sides)
+            of_ids = [id_reading_bytes(entities, side, count) for side, count in sides]
         with self._arrays(INTERACTIONS_FILE) as interactions:
-            pairs, gap_bytes = _gap_sizes(interactions, "gaps")
-            others = {
-                name: _gap_sizes(interactions, f"{name}_gaps")
-                for name in SEEN_ONLY
-                if f"{name}_gaps" in interactions.names
+            codes = {
+                name: self._code_sizes(interactions, name)
+                for name in ("pairs", *(f"{name}_pairs" for name in SEEN_ONLY))
+                if name in interactions.names or name == "pairs"
             }
+        program = self._program_sizes()
         return StoredSizes(
             user_id_bytes,
             item_id_bytes,
-            pairs,
-            max(gap_bytes, *(size for _, size in others.values()), 0),
-            **{name: count for name, (count, _) in others.items()},
+            codes["pairs"][0],
+            program.program_bytes,
+            max(*of_ids, *(taken for _, taken in codes.values()), program.reading_bytes),
+            **{name: codes[f"{name}_pairs"][0] for name in SEEN_ONLY if f"{name}_pairs" in codes},
         )
+
+    def _program_sizes(self) -> PackedSizes:
+        if PACKED_FILE not in self.manifest.files:
+            return PackedSizes(self.manifest.files[PROGRAM_FILE], 0)
+        with self._arrays(PACKED_FILE) as arrays:
+            stored = self.manifest.files[PACKED_FILE]
+            return packed_sizes(arrays, self.manifest.model, stored=stored, where=self.program_path())
+
+    def _code_sizes(self, arrays: ArrayReader, name: str) -> tuple[int, int]:
+        """Pairs of a set, and what is in memory besides while it is decoded."""
+        where = f"{self.path / INTERACTIONS_FILE}: array {name}"
+        stored = int(np.prod(arrays.header(name)[1], dtype=object))
+        pairs, scratch = code_sizes(arrays.start_of(name, CODE_HEADER_BYTES), stored, where=where)
+        return pairs, stored + scratch
 
     def read_entities(self, *, allocate: Allocate = np.empty) -> Entities:
         """Ids and slots, checked against the manifest.
@@ -261,7 +306,7 @@ class BundleFolder:
         with self._arrays(ENTITIES_FILE) as arrays:
             sides = [
                 (
-                    _read_ids(arrays, side, count, allocate),
+                    read_ids(arrays, side, count, allocate=allocate),
                     _read_slots(arrays, side, count, retained, placeholders, allocate),
                 )
                 for side, count, retained, placeholders in (
@@ -281,12 +326,12 @@ class BundleFolder:
         """
         shape = self.personal.model
         with self._arrays(ITEMS_FILE) as arrays:
-            return read_items(arrays, shape, read_ids=_read_ids, read_slots=_read_slots, allocate=allocate)
+            return read_items(arrays, shape, read_slots=_read_slots, allocate=allocate)
 
     def item_id_bytes(self) -> int:
         """What the ids of a personal bundle take in memory."""
         with self._arrays(ITEMS_FILE) as arrays:
-            return _id_bytes(arrays, "item", self.personal.model.items)
+            return id_bytes(arrays, "item", self.personal.model.items)
 
     def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
         """The interactions that the model was trained on, by user.
@@ -295,7 +340,7 @@ class BundleFolder:
             BundleError: an array is absent or does not fit.
         """
         with self._arrays(INTERACTIONS_FILE) as arrays:
-            return self._read_pairs(arrays, "", allocate)
+            return self._read_pairs(arrays, "pairs", allocate)
 
     def read_seen_only(self, interactions: Interactions, *, allocate: Allocate = np.empty) -> SeenOnly:
         """What counts as seen beside the interactions.
@@ -304,28 +349,27 @@ class BundleFolder:
             interactions: those of `read_interactions`, which must hold none of these pairs.
 
         Raises:
-            BundleError: half of a set is absent, an array does not fit, or two sets share a pair.
+            BundleError: an array does not fit, or two sets share a pair.
         """
         where = str(self.path / INTERACTIONS_FILE)
         found: dict[str, Interactions] = {}
         with self._arrays(INTERACTIONS_FILE) as arrays:
             for name in SEEN_ONLY:
-                there = [f"{name}_{part}" in arrays.names for part in ("degrees", "gaps")]
-                if any(there) and not all(there):
-                    raise BundleError(
-                        f"{where}: of {name}_degrees and {name}_gaps one is absent; export the bundle again"
-                    )
-                if all(there):
-                    found[name] = self._read_pairs(arrays, f"{name}_", allocate)
+                if f"{name}_pairs" in arrays.names:
+                    found[name] = self._read_pairs(arrays, f"{name}_pairs", allocate)
             check_disjoint({"interactions": interactions, **found}, where=where)
         return SeenOnly(**found)
 
-    def _read_pairs(self, arrays: NpzReader, prefix: str, allocate: Allocate) -> Interactions:
+    def _read_pairs(self, arrays: ArrayReader, name: str, allocate: Allocate) -> Interactions:
         shape = self.manifest.model
-        degrees = arrays.read(f"{prefix}degrees", dtypes=_UNSIGNED, shape=(shape.users,), allocate=allocate)
-        gaps = arrays.read(f"{prefix}gaps", dtypes=_UNSIGNED, shape=(None,), allocate=allocate)
-        where = f"{self.path / INTERACTIONS_FILE}{', ' if prefix else ''}{prefix.rstrip('_')}"
-        return decode_interactions(degrees, gaps, item_count=shape.items, where=where, allocate=allocate)
+        code = arrays.read(name, dtypes=("uint8",), shape=(None,), allocate=allocate)
+        return decode_interactions(
+            code,
+            user_count=shape.users,
+            item_count=shape.items,
+            where=f"{self.path / INTERACTIONS_FILE}: array {name}",
+            allocate=allocate,
+        )
 
     @contextmanager
     def open_state(self) -> Iterator[StoredState]:
@@ -366,7 +410,7 @@ class BundleFolder:
             }
 
     @contextmanager
-    def _arrays(self, name: str) -> Iterator[NpzReader]:
+    def _arrays(self, name: str) -> Iterator[ArrayReader]:
         """The arrays of a file, which must be the one that `open` has hashed, and stay so meanwhile."""
         path = self.path / name
         handle, size = open_regular(self.path, name)
@@ -377,39 +421,13 @@ class BundleFolder:
                 before,
             ):
                 raise _altered(self.path, name)
-            yield NpzReader(stream, str(path))
+            yield ArrayReader(stream, str(path))
             if stamp_of(handle) != before:
                 raise BundleError(f"{path} changed while it was read; open the bundle again")
 
 
-def _id_bytes(arrays: NpzReader, side: str, count: int) -> int:
-    if f"{side}_ids" in arrays.names:
-        return 8 * count
-    shape: tuple[Any, ...] = arrays.header(f"{side}_id_bytes")[1]
-    blob = shape[0] if len(shape) == 1 else 0
-    if blob > count * MAX_ID_BYTES:
-        raise BundleError(f"the {side} ids take {blob} bytes, more than {count} ids may")
-    return blob + 8 * (count + 1)
-
-
-def _gap_sizes(arrays: NpzReader, name: str) -> tuple[int, int]:
-    """Number of pairs and bytes of their gaps."""
-    dtype, shape = arrays.header(name)
-    count = shape[0] if len(shape) == 1 else 0
-    return count, count * np.dtype(dtype).itemsize
-
-
-def _read_ids(arrays: NpzReader, side: str, count: int, allocate: Allocate) -> IntegerIds | TextIds:
-    if f"{side}_ids" in arrays.names:
-        return IntegerIds(arrays.read(f"{side}_ids", dtypes=("int64",), shape=(count,), allocate=allocate))
-    _id_bytes(arrays, side, count)
-    blob = arrays.read(f"{side}_id_bytes", dtypes=("uint8",), shape=(None,), allocate=allocate)
-    lengths = arrays.read(f"{side}_id_lengths", dtypes=("uint32",), shape=(count,), allocate=allocate)
-    return TextIds.from_lengths(blob, lengths, offsets=allocate((count + 1,), "int64"))
-
-
 def _read_slots(
-    arrays: NpzReader, side: str, count: int, retained: int, placeholders: int, allocate: Allocate
+    arrays: ArrayReader, side: str, count: int, retained: int, placeholders: int, allocate: Allocate
 ) -> np.ndarray:
     packed = arrays.read(f"retained_{side}s", dtypes=("uint8",), shape=((count + 7) // 8,), allocate=allocate)
     marked = sum(

@@ -14,7 +14,7 @@ from lerg_runtime.errors import BundleError
 __all__ = ["SEEN_ONLY", "SeenOnly", "check_disjoint", "encode_seen_only"]
 
 SEEN_ONLY = ("held_out", "disliked")
-"""Names of the sets: a set NAME lies in the arrays `NAME_degrees` and `NAME_gaps`."""
+"""Names of the sets: a set NAME lies in the array `NAME_pairs`."""
 _USERS_AT_ONCE = 1024
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -57,8 +57,8 @@ def encode_seen_only(sets: Mapping[str, Pairs], *, user_count: int, item_count: 
     for name in SEEN_ONLY:
         users, items = sets.get(name, (np.empty(0, np.int32),) * 2)
         if len(users):
-            encoded = encode_interactions(users, items, user_count=user_count, item_count=item_count)
-            arrays |= {f"{name}_{part}": array for part, array in encoded.items()}
+            code = encode_interactions(users, items, user_count=user_count, item_count=item_count)
+            arrays[f"{name}_pairs"] = code
     return arrays
 
 

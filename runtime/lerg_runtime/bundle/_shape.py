@@ -72,7 +72,7 @@ class ModelShape:
         """
         users = fields.integer("users", least=1, most=MAX_ENTITIES)
         items = fields.integer("items", least=1, most=MAX_ENTITIES - users)
-        codes = fields.integer("codes", least=1, most=MAX_CODES)
+        codes = fields.integer("codebook_rows", least=1, most=MAX_CODES)
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
         if steps not in ((1,), (codes,)):
             raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
@@ -88,7 +88,7 @@ class ModelShape:
         per_entity = 0
         if graph:
             # No code of a sum repeats; every block chooses among all of them.
-            per_entity = fields.integer("per_entity", least=1, most=codes if weighted else dim)
+            per_entity = fields.integer("codes_per_entity", least=1, most=codes if weighted else dim)
         shape = cls(
             users=users,
             items=items,

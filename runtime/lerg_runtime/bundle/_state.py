@@ -1,6 +1,6 @@
 """`state.bin`: the one file of a bundle that changes on a device.
 
-32 bytes of SHA-256 over the rest, then an `.npz` with the packed codebook, its step, the interactions
+32 bytes of SHA-256 over the rest, then an array file with the packed codebook, its step, the interactions
 that fine-tuning added, pairs that were rated low meanwhile, a counter of saves, and the SHA-256 of the
 bundle's `SHA256SUMS` that it belongs to.
 """
@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._arrays import Allocate, ArrayReader, array_bytes
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._history import History, read_history
-from lerg_runtime.bundle._npz import Allocate, NpzReader, npz_bytes
 from lerg_runtime.bundle._packing import FLOAT_BITS
 from lerg_runtime.errors import BundleError, InputError
 
@@ -38,12 +38,12 @@ __all__ = [
 ]
 
 STATE_FILE = "state.bin"
-STATE_VERSION = 1
+STATE_VERSION = 2
 _DIGEST_BYTES = 32
 _CHUNK_BYTES = 1 << 16
 _PAIRS_AT_ONCE = 1 << 13
 _DISLIKED = ("disliked_users", "disliked_items")
-_OVERHEAD_BYTES = 64 * 1024  # zip and array headers, and what compression may add
+_OVERHEAD_BYTES = 64 * 1024  # names and sizes of arrays, and what coding may add
 
 
 def _nothing() -> np.ndarray:
@@ -150,7 +150,7 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
             "disliked_users": state.disliked_users.astype(np.int32, copy=False),
         }
     arrays |= state.history.arrays()
-    content = npz_bytes(arrays)
+    content = array_bytes(arrays)
     return hashlib.sha256(content).digest() + content
 
 
@@ -169,7 +169,7 @@ class StoredState:
     """
 
     def __init__(
-        self, reader: NpzReader, shape: StateShape, *, digest: bytes, stamp: bytes, where: str
+        self, reader: ArrayReader, shape: StateShape, *, digest: bytes, stamp: bytes, where: str
     ) -> None:
         self._reader, self._shape, self._where = reader, shape, where
         version = int(reader.read("version", dtypes=("int64",), shape=()))
@@ -257,7 +257,7 @@ def open_state(folder: Path, shape: StateShape, *, digest: bytes) -> Iterator[St
                 raise BundleError(f"{path} has {size} bytes; at most {limit} are allowed")
             before = stamp_of(handle)
             stamp = _checked_stamp(stream, path)
-            reader = NpzReader(io.BufferedReader(_Content(stream, _DIGEST_BYTES)), str(path))
+            reader = ArrayReader(io.BufferedReader(_Content(stream, _DIGEST_BYTES)), str(path))
             stored = StoredState(reader, shape, digest=digest, stamp=stamp, where=str(path))
         yield stored
         if stamp_of(handle) != before:

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime.bundle._arrays import array_bytes, smallest_unsigned
 from lerg_runtime.bundle._boundary import open_regular, reading
 from lerg_runtime.bundle._checksums import render_checksums
-from lerg_runtime.bundle._csr import encode_interactions
+from lerg_runtime.bundle._csr import Interactions, encode_interactions
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._files import is_leftover, new_folder, write_synced
-from lerg_runtime.bundle._ids import IntegerIds, RawId, ids_from_values
+from lerg_runtime.bundle._id_arrays import id_arrays
+from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, Manifest, render_manifest
-from lerg_runtime.bundle._npz import npz_bytes, smallest_unsigned
+from lerg_runtime.bundle._packed_program import Cuts, pack_program, reader_of, unpack_program
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE
-from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE
+from lerg_runtime.bundle._programs import PACKED_FILE, PARAMETER_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import (
     CHECKSUMS_FILE,
     ENTITIES_FILE,
@@ -42,6 +44,7 @@ _ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE, ITEMS_FILE)
 _NAMES = {
     CHECKSUMS_FILE,
     MANIFEST_FILE,
+    PACKED_FILE,
     PARAMETER_FILE,
     PROGRAM_FILE,
     SIGNATURE_FILE,
@@ -68,6 +71,7 @@ def write_bundle(
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
     parameters: bytes | None = None,
+    cuts: Cuts | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a new bundle and read it back.
@@ -87,6 +91,8 @@ def write_bundle(
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
         parameters: the bytes of `model.ptd`, which the portable lowering has.
+        cuts: place and bytes of the program's constants by name, by which it is packed; None leaves it as it
+            is.
         overwrite: replace a bundle that is there.
 
     Returns:
@@ -101,9 +107,17 @@ def write_bundle(
         check_replaceable(target)
     document = {"format": FORMAT, "version": VERSION, **copy.deepcopy(dict(manifest))}
     shape = ModelShape.parse(_model_fields(document))
+    for name, given, wanted in (("user", user_ids, shape.users), ("item", item_ids, shape.items)):
+        if len(given) != wanted:
+            raise BundleError(f"there are {len(given)} {name} ids and the manifest says {wanted}")
     users, items = interactions
+    sizes = {"user_count": shape.users, "item_count": shape.items}
+    pairs = {
+        "pairs": encode_interactions(users, items, **sizes),
+        **encode_seen_only(seen_only or {}, **sizes),
+    }
     contents = {
-        "entities.npz": npz_bytes(
+        ENTITIES_FILE: array_bytes(
             {
                 **id_arrays("user", user_ids),
                 **id_arrays("item", item_ids),
@@ -113,14 +127,15 @@ def write_bundle(
                 "item_placeholder": smallest(item_placeholder),
             }
         ),
-        "golden.npz": npz_bytes(golden),
-        "interactions.npz": npz_bytes(
-            {
-                **encode_interactions(users, items, user_count=shape.users, item_count=shape.items),
-                **encode_seen_only(seen_only or {}, user_count=shape.users, item_count=shape.items),
-            }
+        GOLDEN_FILE: array_bytes(golden),
+        INTERACTIONS_FILE: array_bytes(pairs, as_they_are=pairs),
+        **_program_file(
+            program,
+            cuts,
+            shape,
+            ((retained_users, user_placeholder), (retained_items, item_placeholder)),
+            interactions,
         ),
-        PROGRAM_FILE: program,
         **({} if parameters is None else {PARAMETER_FILE: parameters}),
     }
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
@@ -249,15 +264,48 @@ def _render(document: dict[str, Any], files: dict[str, int], state_bytes: int) -
         storage["bundle_bytes"] = others + len(data)
 
 
+def _program_file(
+    program: bytes,
+    cuts: Cuts | None,
+    shape: ModelShape,
+    sides: tuple[tuple[np.ndarray, np.ndarray], ...],
+    pairs: Pairs,
+) -> dict[str, bytes]:
+    """The program as it is, or packed where its constants are known."""
+    if cuts is None:
+        return {PROGRAM_FILE: program}
+    slots = [_slots_of(retained, placeholder) for retained, placeholder in sides]
+    users, items = (np.asarray(part, dtype=np.int32) for part in pairs)
+    stored = Interactions.of_sorted(users, items, user_count=shape.users, item_count=shape.items)
+    packed = pack_program(program, cuts, shape, interactions=stored, user_slots=slots[0], item_slots=slots[1])
+    again = unpack_program(
+        reader_of(np.frombuffer(packed, dtype=np.uint8), PACKED_FILE),
+        shape,
+        interactions=stored,
+        user_slots=slots[0],
+        item_slots=slots[1],
+        where=PACKED_FILE,
+    )
+    if again.tobytes() != program:
+        raise BundleError("the program does not come back from its pieces; report this as a bug")
+    return {PACKED_FILE: packed}
+
+
+def _slots_of(retained: np.ndarray, placeholder: np.ndarray) -> np.ndarray:
+    """The slot of each entity of a side, int32 [n]."""
+    kept = np.asarray(retained, dtype=bool)
+    if len(placeholder) != len(kept) - int(kept.sum()):
+        raise BundleError(
+            f"{len(placeholder)} placeholders are given for {len(kept) - int(kept.sum())} pruned"
+        )
+    slots = np.empty(len(kept), dtype=np.int32)
+    slots[kept] = np.arange(int(kept.sum()), dtype=np.int32)
+    slots[~kept] = np.asarray(placeholder, dtype=np.int32) + int(kept.sum())
+    return slots
+
+
 def _model_fields(document: dict[str, Any]) -> Any:
     return Fields.of(document, MANIFEST_FILE).inner("model")
-
-
-def id_arrays(side: str, values: np.ndarray | list[RawId]) -> dict[str, np.ndarray]:
-    ids = ids_from_values(values)
-    if isinstance(ids, IntegerIds):
-        return {f"{side}_ids": ids.values}
-    return {f"{side}_id_bytes": ids.blob, f"{side}_id_lengths": np.diff(ids.offsets).astype(np.uint32)}
 
 
 def smallest(values: np.ndarray) -> np.ndarray:

@@ -5,30 +5,51 @@ Files are opened and replaced by the rules of `docs/bundle-format.md`: plain fil
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
 from lerg_runtime._limits import MAX_CHECKSUMS_BYTES
+from lerg_runtime.bundle._arrays import ArrayReader, array_bytes, array_ranges
 from lerg_runtime.bundle._boundary import open_regular, read_bounded, reading
-from lerg_runtime.bundle._csr import encode_interactions
+from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, code_sizes, encode_interactions
 from lerg_runtime.bundle._files import named_in_errors, replace_file, write_synced
-from lerg_runtime.bundle._npz import npz_bytes
-from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.bundle._id_arrays import id_arrays, id_reading_bytes
+from lerg_runtime.bundle._packed_program import piece_sizes
+from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import CHECKSUMS_FILE
 from lerg_runtime.bundle._seen_only import encode_seen_only
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
-from lerg_runtime.bundle._writer import id_arrays
 
 __all__ = [
     "CHECKSUMS_FILE",
     "MAX_CHECKSUMS_BYTES",
+    "PACKED_FILE",
     "PROGRAM_FILE",
     "SIGNATURE_FILE",
+    "array_bytes",
+    "array_ranges",
     "encode_interactions",
     "encode_seen_only",
     "id_arrays",
     "named_in_errors",
-    "npz_bytes",
     "open_regular",
+    "piece_sizes",
     "read_bounded",
     "reading",
+    "reading_bytes",
     "replace_file",
     "write_synced",
 ]
+
+
+def reading_bytes(entities: bytes, codes: Mapping[str, np.ndarray], *, users: int, items: int) -> int:
+    """Most that is in memory besides while the ids of an array file, or codes of pairs, are read."""
+    arrays = ArrayReader(io.BytesIO(entities), "the ids")
+    of_ids = (id_reading_bytes(arrays, side, count) for side, count in (("user", users), ("item", items)))
+    of_codes = (
+        len(code) + code_sizes(code[:CODE_HEADER_BYTES], len(code), where=name)[1]
+        for name, code in codes.items()
+    )
+    return max(*of_ids, *of_codes)

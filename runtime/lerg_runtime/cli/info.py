@@ -82,7 +82,7 @@ def _describe(
         "files": files,
         "bundle_bytes": sum(files.values()),
         "storage": document["storage"],
-        "programs": document["programs"],
+        "programs": document["methods"],
         "finetune": document["finetune"],
         "threads": {"count": choose_threads(), "lane_bytes": plan.lane_bytes},
         "memory": {
@@ -101,7 +101,7 @@ def _describe(
 
 
 def _codebook(model: dict[str, Any]) -> str:
-    stored = f"{model['codes']} x {model['dim']}, {model['bits']} bits"
+    stored = f"{model['codebook_rows']} x {model['dim']}, {model['bits']} bits"
     blocks = model.get("composition") == "blocks"
     return f"{stored}, rows of {model['per_entity']} blocks" if blocks else stored
 

@@ -8,26 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime._native_module import native
+from lerg_runtime.bundle._csr import Interactions
 from lerg_runtime.bundle._programs import ProgramSpec
-from lerg_runtime.bundle._reader import BundleFolder
+from lerg_runtime.bundle._reader import BundleFolder, Entities
 from lerg_runtime.errors import BudgetError, BundleError, LergRuntimeError
 
 __all__ = ["Engine", "LoadedMethod", "kernels_path", "native"]
-
-
-def native() -> Any:
-    """The module `lerg_runtime._native`, loaded when it is first needed.
-
-    Raises:
-        LergRuntimeError: this installation has none.
-    """
-    try:
-        from lerg_runtime import _native
-    except ImportError as error:
-        raise LergRuntimeError(
-            f"the native module cannot be loaded ({error}); install lerg-edge from its wheel"
-        ) from None
-    return _native
 
 
 def kernels_path() -> Path:
@@ -56,17 +43,32 @@ class Engine:
         budget: the native allocator; `budget.empty(shape, dtype)` gives arrays.
 
     Raises:
-        BundleError: the program is not what the manifest says, or needs a newer ExecuTorch.
+        BundleError: the bundle needs a newer ExecuTorch.
     """
 
     def __init__(self, folder: BundleFolder, *, budget_bytes: int | None) -> None:
         self._manifest = folder.contents
         _check_release(folder.contents.executorch, str(native().build_info()["executorch"]))
         self.budget: Any = native().Budget(budget_bytes or 0)
+        self._folder = folder
+        self._program: Any = None
+
+    def open_program(
+        self, entities: Entities | None = None, interactions: Interactions | None = None
+    ) -> Engine:
+        """Read the program and check it; before that nothing can be loaded.
+
+        Args:
+            entities, interactions: of the bundle, if they have been read.
+
+        Raises:
+            BundleError: the program is not what the manifest says.
+        """
+        folder = self._folder
         # Read and not mapped: another process could change or shorten the file under a mapping, after it
         # was checked, and a shortened one would end this process.
-        data = folder.read_program(allocate=self.budget.empty)
-        self._program: Any = native().Program(folder.program_path(), self.budget, data)
+        data = folder.read_program(entities=entities, interactions=interactions, allocate=self.budget.empty)
+        self._program = native().Program(folder.program_path(), self.budget, data)
         missing = {spec.method for spec in self._manifest.programs} - set(self._program.methods())
         if missing:
             raise BundleError(
@@ -83,6 +85,7 @@ class Engine:
                     f"{folder.program_path()} asks for other parameters of {spec.method} than the manifest "
                     "says; export the bundle again"
                 )
+        return self
 
     def load(
         self, method: str, *, parameters: Mapping[str, np.ndarray] | None = None, trace: bool = False

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._arrays import Allocate
 from lerg_runtime.bundle._csr import Interactions
-from lerg_runtime.bundle._npz import Allocate
 from lerg_runtime.bundle._state import State
 from lerg_runtime.errors import InputError
 from lerg_runtime.learning._disliking import Disliked

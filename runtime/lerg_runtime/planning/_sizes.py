@@ -9,7 +9,6 @@ import numpy as np
 from lerg_runtime.bundle._csr import index_dtype
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._packing import FLOAT_BITS
-from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.planning._phases import PlanItem, Workload
@@ -37,6 +36,7 @@ __all__ = [
 ]
 
 _ALIGNMENT = 64  # the native allocator counts every block in units of this
+_BLOCKS = 16  # that reading an array takes at a time, at most
 _ITEMS_AT_ONCE = 512  # rows of items that are gathered before they are added up
 _TRIPLE_BYTES = 64  # slots int64, indices and masks of one triple
 _CANDIDATE_BYTES = 8  # item and slot of one candidate more, int32
@@ -97,13 +97,15 @@ def resident_items(
         *([PlanItem("remainders of rounding", remainder_bytes(manifest))] if remainder else []),
         PlanItem("local interactions", block_bytes(4 * local, 4 * local)),
         *([PlanItem("local disliked pairs", low)] if disliked else []),
-        PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
+        PlanItem("program file", block_bytes(sizes.program_bytes)),
     )
 
 
 def reading_bytes(manifest: Manifest, sizes: StoredSizes, local: int) -> int:
     before_merging = rows_bytes(manifest, sizes.pairs) if local else 0
-    return max(block_bytes(4 * manifest.model.users, sizes.gap_bytes), before_merging)
+    # What is read is there before local interactions are merged into it.
+    merged = rows_bytes(manifest, sizes.pairs + local) - rows_bytes(manifest, sizes.pairs)
+    return max(sizes.reading_bytes + _BLOCKS * _ALIGNMENT - merged, before_merging)
 
 
 def program_bytes(manifest: Manifest, method: str) -> int:

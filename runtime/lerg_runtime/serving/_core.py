@@ -80,6 +80,7 @@ class OpenBundle:
             state = kept.read(allocate=empty)
         self.entities: Entities = folder.read_entities(allocate=empty)
         stored = folder.read_interactions(allocate=empty)
+        self.engine.open_program(self.entities, stored)
         self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
         interactions = self._with_local(state, stored)
         del stored

@@ -53,7 +53,7 @@ class PersonalBundle:
         self._id_bytes = folder.item_id_bytes()
         for phase in self.plan().phases:
             check_phase(phase, budget_bytes, doing="opening this bundle")
-        self.engine = Engine(folder, budget_bytes=budget_bytes)
+        self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
         empty = self.engine.budget.empty
         with folder.open_state() as kept:
             self._stamp = kept.stamp

@@ -41,5 +41,6 @@ nb::object text(const std::string& bytes);
 void bind_budget(nb::module_& module);
 void bind_session(nb::module_& module);
 void bind_numeric(nb::module_& module);
+void bind_coding(nb::module_& module);
 
 }  // namespace lerg::python

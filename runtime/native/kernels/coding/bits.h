@@ -1,0 +1,136 @@
+// An arithmetic coder with chances of 16 bits, in integers alone: the same bytes on every machine. Reading is bounded:
+// past the end come zeros, and `ended_well` tells.
+//
+// What was coded so far is an interval of [0, 1); each symbol takes its share of it (range coding, Martin 1979). The
+// interval's width is kept in 64 bits and never below 2^32; 32 bits move on at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace lerg {
+
+class BitWriter {
+ public:
+  // `chance` of a 1, in 1/65536, from 1 to 65535. A 1 takes the lower share.
+  void put(uint32_t chance, int bit) {
+    const uint64_t share = (range_ >> 16) * chance;
+    narrow(bit ? 0 : share, bit ? share : range_ - share);
+  }
+  // One of three: 2 of the chance of `first` and `second`, 1 of `first` alone, 0 of neither.
+  void put_three(uint32_t first, uint32_t second, int symbol) {
+    const uint64_t outer = (range_ >> 16) * first, inner = (outer >> 16) * second;
+    if (symbol == 2) narrow(0, inner);
+    else if (symbol == 1) narrow(inner, outer - inner);
+    else narrow(outer, range_ - outer);
+  }
+  // The bytes, as many as a reader reads.
+  std::vector<uint8_t> finish() {
+    for (int byte = 0; byte < 8; ++byte, low_ <<= 8) bytes_.push_back(static_cast<uint8_t>(low_ >> 56));
+    return std::move(bytes_);
+  }
+
+ private:
+  void add(uint64_t up) {
+    low_ += up;
+    if (low_ >= up) return;
+    for (size_t i = bytes_.size(); i-- > 0 && ++bytes_[i] == 0;) {
+    }
+  }
+  void narrow(uint64_t up, uint64_t range) {
+    add(up);
+    range_ = range;
+    if (range_ >> 32 != 0) return;
+    for (int byte = 0; byte < 4; ++byte, low_ <<= 8) bytes_.push_back(static_cast<uint8_t>(low_ >> 56));
+    range_ <<= 32;
+  }
+
+  uint64_t low_ = 0, range_ = UINT64_MAX;
+  std::vector<uint8_t> bytes_;
+};
+
+class BitReader {
+ public:
+  BitReader(const uint8_t* data, size_t size) : data_(data), size_(size) {
+    next();
+    next();
+  }
+  int get(uint32_t chance) {
+    const uint64_t share = (range_ >> 16) * chance;
+    if (at_ < share) {
+      range_ = share;
+      refill();
+      return 1;
+    }
+    at_ -= share;
+    range_ -= share;
+    refill();
+    return 0;
+  }
+  int get_three(uint32_t first, uint32_t second) {
+    const uint64_t outer = (range_ >> 16) * first, inner = (outer >> 16) * second;
+    if (at_ >= outer) {
+      at_ -= outer;
+      range_ -= outer;
+      refill();
+      return 0;
+    }
+    if (at_ >= inner) {
+      at_ -= inner;
+      range_ = outer - inner;
+      refill();
+      return 1;
+    }
+    range_ = inner;
+    refill();
+    return 2;
+  }
+  // Whether what was read so far is all that there was, and no more.
+  bool ended_well() const { return read_ == size_; }
+
+ private:
+  void refill() {
+    if (range_ >> 32 != 0) return;
+    range_ <<= 32;
+    next();
+  }
+  void next() {
+    uint32_t word = 0;
+    for (int byte = 0; byte < 4; ++byte, ++read_) word = word << 8 | (read_ < size_ ? data_[read_] : 0);
+    at_ = at_ << 32 | word;
+  }
+
+  const uint8_t* data_;
+  size_t size_, read_ = 0;
+  uint64_t range_ = UINT64_MAX, at_ = 0;
+};
+
+// The chance of a 1 for odds whose logarithm is x: 65536 / (1 + e^-x) at multiples of a quarter from -8 to 8, straight
+// lines between, kept away from certainty. Odds are counted in 1/4096 and looked up in steps of 16 of these.
+class Chances {
+ public:
+  Chances() {
+    static constexpr int32_t kKnots[65] = {
+    22, 28, 36, 47, 60, 77, 98, 126, 162, 208, 267, 342, 439,
+    562, 720, 922, 1179, 1506, 1921, 2446, 3108, 3938, 4971, 6249, 7812, 9702,
+    11955, 14595, 17625, 21025, 24743, 28693, 32768, 36843, 40793, 44511, 47911, 50941, 53581,
+    55834, 57724, 59287, 60565, 61598, 62428, 63090, 63615, 64030, 64357, 64614, 64816, 64974,
+    65097, 65194, 65269, 65328, 65374, 65410, 65438, 65459, 65476, 65489, 65500, 65508, 65514};
+    for (int i = 0; i < kCount; ++i) {
+      const int32_t below = kKnots[i >> 6], above = kKnots[(i >> 6) + 1];
+      const int32_t chance = below + (((above - below) * (i & 63)) >> 6);
+      table_[i] = static_cast<uint16_t>(chance < 16 ? 16 : chance > 65520 ? 65520 : chance);
+    }
+  }
+  int32_t of(int32_t odds) const {
+    const int32_t place = (odds >> 4) + kCount / 2;
+    return table_[place < 0 ? 0 : place >= kCount ? kCount - 1 : place];
+  }
+
+ private:
+  static constexpr int kCount = 4096;
+  uint16_t table_[kCount];
+};
+
+}  // namespace lerg
