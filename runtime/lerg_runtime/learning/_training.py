@@ -120,8 +120,8 @@ class TrainingRun:
     epochs: tuple[EpochReport, ...]
     steps: int
     stopped: bool
-    loss_before: float | None
-    loss_after: float | None
+    loss_before: float | None = None
+    loss_after: float | None = None
 
 
 def train(
