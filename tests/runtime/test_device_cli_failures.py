@@ -45,7 +45,7 @@ def written(text: str) -> Callable[[Path], None]:
 
 
 def newer(bundle: Path) -> None:
-    text = (bundle / "manifest.json").read_text().replace('"version": 1', '"version": 2')
+    text = (bundle / "manifest.json").read_text().replace('"version": 2', '"version": 3')
     (bundle / "manifest.json").write_text(text)
     reseal(bundle)
 
@@ -136,7 +136,7 @@ FAILURES: list[tuple[str, Callable[[Path], None], int, str]] = [
         for harm in (damaged(name), truncated(name))
     ],
     ("recommend B --user U", lambda bundle: (bundle / "state.bin").unlink(), 4, "no state.bin"),
-    ("recommend B --user U", newer, 4, "format version 2 .* upgrade lerg-edge"),
+    ("recommend B --user U", newer, 4, "format version 3 .* upgrade lerg-edge"),
 ]
 
 

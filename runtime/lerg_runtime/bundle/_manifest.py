@@ -134,6 +134,7 @@ class Manifest:
         Raises:
             BundleError: it has a value that cannot be.
         """
+        fields.text("form", among=("shared",))
         lowering = fields.text("lowering", among=tuple(DATA_FILES))
         propagation = fields.text("propagation", among=("graph", "folded"))
         shape = ModelShape.parse(fields.inner("model"))
@@ -145,6 +146,7 @@ class Manifest:
             names = tuple(sorted(PACKED_FILE if name == PROGRAM_FILE else name for name in names))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
+        fields.table("macs", (int, float), "a number")
         check_told(fields)
         return cls(
             model=shape,
@@ -193,8 +195,6 @@ def render_manifest(document: Mapping[str, Any]) -> bytes:
 def check_told(fields: Fields) -> None:
     """What is only for people has the form in which they are shown it."""
     fields.table("created_with", (str,), "a text")
-    if "macs" in fields:
-        fields.table("macs", (int, float), "a number")
     fields.inner("training")
     metrics = fields.inner("metrics")
     for stage in metrics.values:
