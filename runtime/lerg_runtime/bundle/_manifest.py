@@ -148,6 +148,9 @@ class Manifest:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         fields.table("macs", (int, float), "a number")
         check_told(fields)
+        fields.table(
+            "macs", (int, float), "a number"
+        )  # of a propagation, which a personal bundle has none of
         return cls(
             model=shape,
             programs=parse_programs(fields, signatures_of(shape, lowering)),
