@@ -84,7 +84,7 @@ def test_inspect_and_verify(capsys: pytest.CaptureFixture[str], exported: Path) 
     assert status == 0
     assert "lerg::propagate_table.out" in out
     assert "all files" in out
-    assert "  gaps" in out
+    assert "directory and alignment" in out
     status, out, _ = run(capsys, "verify", exported)
     assert status == 0
     assert "golden" in out

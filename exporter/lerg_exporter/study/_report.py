@@ -19,7 +19,7 @@ _ONE_STEP_FOR_ALL = ("most touched", "trained with them")
 _EACH_RUN = (
     "ndcg_before_pruning", "ndcg_before_finetuning", "ndcg_finetuned", "ndcg@20", "recall@20",
     "validation_ndcg", "validation_ndcg_finetuned", "best_epoch", "pretraining_epochs", "epoch_s", "seconds",
-    "retained_users", "retained_items", "edges", "embedding_bytes", "bundle_bytes", "relaxation_value",
+    "kept_users", "kept_items", "edges", "embedding_bytes", "bundle_bytes", "relaxation_value",
     "rounded_value", "gap",
 )  # fmt: skip
 

@@ -146,11 +146,9 @@ class Manifest:
             names = tuple(sorted(PACKED_FILE if name == PROGRAM_FILE else name for name in names))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
-        fields.table("macs", (int, float), "a number")
         check_told(fields)
-        fields.table(
-            "macs", (int, float), "a number"
-        )  # of a propagation, which a personal bundle has none of
+        # Of a propagation, which a personal bundle has none of.
+        fields.table("macs", (int, float), "a number")
         return cls(
             model=shape,
             programs=parse_programs(fields, signatures_of(shape, lowering)),
