@@ -105,8 +105,7 @@ class _Step:
     """A program's fine-tune step with Adam, called once a step; returns the loss."""
 
     def __init__(self, model: RewiredModel | FoldedModel, path: Path, triples: list[np.ndarray]) -> None:
-        propagation = "folded" if isinstance(model, FoldedModel) else "graph"
-        methods = methods_of(model, ProgramLimits(max_batch=BATCH, l2=L2), propagation=propagation)
+        methods = methods_of(model, ProgramLimits(max_batch=BATCH, l2=L2))
         path.write_bytes(trace({"finetune": methods["finetune"]}).data)
         program = _native.Program(str(path), _native.Budget(0))
         empty = _native.Budget(0).empty

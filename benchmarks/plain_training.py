@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.eager import symmetric_adjacency
 from lerg_edge.codes.assignment import Assignment
-from lerg_edge.codes.quantiser import bounds
+from lerg_edge.codes.widths import bounds
 from lerg_edge.training.options import TrainingOptions
 from lerg_edge.training.sampling import Triples
 

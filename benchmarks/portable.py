@@ -66,7 +66,7 @@ def _folded(interactions: Interactions, folder: Path) -> list[Row]:
         _Step(
             folder,
             model,
-            methods_of(model, LIMITS, lowering=lowering, propagation="folded")["finetune"],
+            methods_of(model, LIMITS, lowering=lowering)["finetune"],
             f"folded {lowering}",
         )
         for lowering in ("native", "portable")

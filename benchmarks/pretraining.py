@@ -27,10 +27,11 @@ from lerg_edge import read_dataset
 from lerg_edge.codes.assignment import Assignment
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.codes.quantiser import initial_step
+from lerg_edge.codes.widths import packed_bytes, unsigned_bytes
 from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.propagation.layers import BipartiteGraph
-from lerg_edge.storage import REFERENCE_DIM, index_bytes, packed_bytes
+from lerg_edge.storage import REFERENCE_DIM
 from lerg_edge.training._model import training_loss
 from lerg_edge.training.losses import TripleBatch
 from lerg_edge.training.objectives import objective
@@ -155,7 +156,7 @@ def _time_to_quality() -> Row:
 def _storage(assignment: Assignment) -> float:
     """Codebook, step and assignment of all entities, against the full table."""
     size = packed_bytes(assignment.code_count, OPTIONS.dim, bits=OPTIONS.bits) + 4
-    size += assignment.codes.size * index_bytes(assignment.code_count)
+    size += assignment.codes.size * unsigned_bytes(assignment.code_count)
     return size / (assignment.entity_count * REFERENCE_DIM * 4)
 
 

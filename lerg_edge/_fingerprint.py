@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ def fingerprint(stage: str, **inputs: object) -> str:
     """Hash a stage's name and all that its result depends on; 64 hexadecimal digits.
 
     Numbers, strings, None, arrays, scipy matrices, dataclasses, mappings and sequences of these are hashed by
-    type and content. The name of an argument counts, the order of arguments does not.
+    type and content, functions by their names. The name of an argument counts, the order of arguments does
+    not.
 
     Raises:
         TypeError: a value of any other kind, which has no content to hash.
@@ -49,6 +51,8 @@ def _feed(digest: Any, value: object) -> None:
         content = {field.name: getattr(value, field.name) for field in fields(value)}
         _tagged(digest, "dataclass", type(value).__qualname__.encode())
         _feed(digest, content)
+    elif isinstance(value, FunctionType):
+        _tagged(digest, "function", f"{value.__module__}.{value.__qualname__}".encode())
     elif isinstance(value, Mapping):
         _tagged(digest, "mapping", str(len(value)).encode())
         for key in sorted(value, key=repr):

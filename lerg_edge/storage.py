@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
+from lerg_edge.codes.widths import packed_bytes, unsigned_bytes
 from lerg_edge.errors import InputError
-from lerg_edge.folding.folded_model import FoldedModel
-from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_edge.propagation.graph import propagation_macs
+from lerg_edge.pruning.model import CompressedModel
 
 REFERENCE_DIM = 128
 _FLOAT_BYTES = 4
@@ -65,24 +64,7 @@ class StorageReport:
         return self.embedding_bytes / self.baseline_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PropagationCost:
-    """Multiply-accumulates of one propagation of all entities.
-
-    Attributes:
-        full: over the full graph.
-        rewired: over the rewired graph of the retained; None for a folded model.
-        folded: from the entries of the retained; None for a model with a graph.
-    """
-
-    full: int
-    rewired: int | None = None
-    folded: int | None = None
-
-
-def embedding_storage(
-    model: RewiredModel | FoldedModel, *, reference_dim: int = REFERENCE_DIM
-) -> StorageReport:
+def embedding_storage(model: CompressedModel, *, reference_dim: int = REFERENCE_DIM) -> StorageReport:
     """Count the embedding storage of a model.
 
     Raises:
@@ -93,17 +75,16 @@ def embedding_storage(
     placeholders = model.placeholders
     pruned_users = int((~model.retained[: model.user_count]).sum())
     pruned_items = int((~model.retained[model.user_count :]).sum())
-    retained = int(model.retained.sum())
-    per_entity, weights = _assignment_sizes(model)
+    assignment, weights = model.assignment_bytes()
     items = EmbeddingItems(
         codebook=packed_bytes(*model.codebook.shape, bits=model.bits),
         codebook_steps=_FLOAT_BYTES * model.step.size,
-        assignment=retained * per_entity * index_bytes(model.code_count),
+        assignment=assignment,
         assignment_weights=weights,
         placeholders=packed_bytes(*placeholders.codes.shape, bits=placeholders.bits),
         placeholder_step=_FLOAT_BYTES * placeholders.step.size if placeholders.count else 0,
-        placeholder_indices=pruned_users * index_bytes(placeholders.user_count)
-        + pruned_items * index_bytes(placeholders.item_count),
+        placeholder_indices=pruned_users * unsigned_bytes(placeholders.user_count)
+        + pruned_items * unsigned_bytes(placeholders.item_count),
     )
     entities = model.user_count + model.item_count
     return StorageReport(
@@ -111,33 +92,11 @@ def embedding_storage(
     )
 
 
-def _assignment_sizes(model: RewiredModel | FoldedModel) -> tuple[int, int]:
-    """Indices of an entity, and the bytes of all weights."""
-    if isinstance(model, RewiredModel):
-        return 0 if model.is_full_table else model.assignment.shape[1], 0
-    rows = model.rows
-    return rows.entries, rows.weights.nbytes + rows.scales.nbytes + rows.scale_table.nbytes
+def propagation_cost(model: CompressedModel, *, full_edges: int) -> dict[str, int]:
+    """Multiply-accumulates of one propagation of all entities: `full`, and of the model by its kind.
 
-
-def packed_bytes(rows: int, columns: int, *, bits: int) -> int:
-    """Bytes of a table of ``bits``-wide integers; a row begins at a byte."""
-    return rows * -(-columns * bits // 8)
-
-
-def index_bytes(count: int) -> int:
-    """Bytes of the smallest unsigned type that holds the indices 0 .. count - 1; 0 if there are none."""
-    return np.min_scalar_type(count - 1).itemsize if count > 0 else 0
-
-
-def propagation_macs(edges: int, *, dim: int, layers: int) -> int:
-    """Multiply-accumulates of a propagation: each edge carries d numbers both ways in each layer."""
-    return 2 * edges * dim * layers
-
-
-def propagation_cost(model: RewiredModel | FoldedModel, *, full_edges: int) -> PropagationCost:
-    """Compare propagation over the full graph, of ``full_edges`` interactions, with the model's own."""
-    dim = model.codebook.shape[1]
-    full = propagation_macs(full_edges, dim=dim, layers=model.layers)
-    if isinstance(model, FoldedModel):
-        return PropagationCost(full, folded=model.rows.entity_count * model.rows.entries * dim)
-    return PropagationCost(full, rewired=propagation_macs(model.graph.nnz, dim=dim, layers=model.layers))
+    Args:
+        full_edges: interactions of the full graph.
+    """
+    full = propagation_macs(full_edges, dim=model.codebook.shape[1], layers=model.layers)
+    return {"full": full, model.kind: model.macs()}

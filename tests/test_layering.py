@@ -26,7 +26,7 @@ PLACES = {
 FLOORS = {
     "lerg_edge": (
         "errors _fingerprint",
-        "data metrics propagation workdir",
+        "data metrics own propagation workdir",
         "codes histories selection",
         "training pruning",
         "assigning folding",
@@ -34,7 +34,7 @@ FLOORS = {
         "storage",
     ),
     "lerg_exporter": (
-        "programs.limits programs.indices programs.method programs.quiet_imports",
+        "programs.limits programs.indices programs.method programs.quiet_imports programs.sizes",
         "programs.graph_constants programs.folded_constants programs.signatures programs.personal",
         "programs.native programs.portable",
         "programs.choice programs.trace",

@@ -28,11 +28,12 @@ _DIGESTS_KEPT = 4
 def digest() -> str:
     """Of every source and native library that has a say in a bundle, and of the versions of others."""
     content = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in MADE_BY).encode())
-    files = {file for folder in SOURCES for file in (ROOT / folder).rglob("*.py")}
-    files = {file for file in files if not file.name.startswith("test_")}
-    files |= {file for folder in lerg_runtime.__path__ for file in Path(folder).glob("*.so")}
-    for file in sorted(files):
-        content.update(f"{file.name}\0".encode())
+    files = {(ROOT, file) for folder in SOURCES for file in (ROOT / folder).rglob("*.py")}
+    files = {(home, file) for home, file in files if not file.name.startswith("test_")}
+    for folder in map(Path, lerg_runtime.__path__):
+        files |= {(folder, file) for file in folder.glob("*.so")}
+    for name, file in sorted((file.relative_to(home).as_posix(), file) for home, file in files):
+        content.update(f"{name}\0".encode())
         content.update(hashlib.sha256(file.read_bytes()).digest())
     return content.hexdigest()[:20]
 

@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
     from lerg_exporter.bundles.inspection import inspect_bundle
     from lerg_exporter.bundles.verification import Verification, verify_bundle
+    from lerg_exporter.exporting.kinds.assignments import AssignmentKind
+    from lerg_exporter.exporting.kinds.recommenders import RecommenderKind
     from lerg_exporter.exporting.options import ExportOptions
     from lerg_exporter.exporting.personal import PersonalReport, export_personal
     from lerg_exporter.exporting.pipeline import ExportReport, export
     from lerg_exporter.exporting.small_bundle import build_bundle
 
 __all__ = [
+    "AssignmentKind",
     "ExportOptions",
     "ExportReport",
     "PersonalReport",
+    "RecommenderKind",
     "Verification",
     "build_bundle",
     "export",
@@ -36,6 +40,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AssignmentKind": "exporting.kinds.assignments",
+    "RecommenderKind": "exporting.kinds.recommenders",
     "ExportOptions": "exporting.options",
     "ExportReport": "exporting.pipeline",
     "PersonalReport": "exporting.personal",

@@ -22,10 +22,11 @@ import torch
 from lerg_edge.codes.assignment import Assignment
 from lerg_edge.codes.quantiser import dequantise, quantise
 from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import InputError
 from lerg_edge.training._loop import fit
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import propagated, validation_cut
+from lerg_edge.training.pretraining import as_split, propagated
 
 __all__ = ["pretrain", "updated_assignment"]
 
@@ -60,7 +61,7 @@ def updated_assignment(
 
 
 def pretrain(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     assignment: Assignment,
     options: TrainingOptions,
     *,
@@ -74,7 +75,7 @@ def pretrain(
     Returns:
         Codebook, steps and assignment of the best epoch; the history has every epoch.
     """
-    split = validation_cut(train.matrix(), options)
+    split = as_split(train, options)
     history: list[EpochReport] = []
 
     def turn(number: int, codes: Assignment, start: Pretrained | None) -> Pretrained:

@@ -25,15 +25,18 @@ import torch
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lerg_edge.codes.assignment import Assignment, LearnedAssignment, check_blocks
+from lerg_edge.codes.assignment import Assignment, LearnedAssignment
+from lerg_edge.codes.compositions import check_blocks
 from lerg_edge.codes.conjugate_gradients import conjugate_gradients
 from lerg_edge.codes.embedding import CompositionalEmbedding
-from lerg_edge.codes.quantiser import FLOAT_BITS, least_error_step
+from lerg_edge.codes.quantiser import least_error_step
+from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import validation_cut
+from lerg_edge.training.pretraining import as_split
 
 __all__ = [
     "DEFAULT_CODES",
@@ -92,7 +95,7 @@ def teacher_options(training: TrainingOptions, *, pairs: int, epochs: int | None
         epochs: most of them; None for 24, and 80 with a contrast.
     """
     training = replace(training, bits=FLOAT_BITS, per_row_steps=False)
-    if training.contrast is not None:
+    if training.augment is not None:
         return _contrasted(training, pairs=pairs, epochs=_CONTRASTED_EPOCHS if epochs is None else epochs)
     return replace(
         training,
@@ -117,7 +120,7 @@ def codebook_options(training: TrainingOptions, *, pairs: int) -> TrainingOption
         pairs: training interactions.
     """
     epochs = min(_CODEBOOK_EPOCHS, training.epochs)
-    if training.contrast is not None:
+    if training.augment is not None:
         return replace(_contrasted(training, pairs=_MANY_PAIRS, epochs=epochs), learning_rate=0.01)
     return replace(
         teacher_options(training, pairs=pairs, epochs=epochs),
@@ -167,7 +170,7 @@ def _contrasted(training: TrainingOptions, *, pairs: int, epochs: int) -> Traini
 
 
 def assign(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     training: TrainingOptions,
     *,
     codes: int,
@@ -177,7 +180,7 @@ def assign(
     """Learn product codes from what :func:`lerg_edge.training.pretraining.pretrain` will train on.
 
     Args:
-        train: training interactions; those held out for validation stay out.
+        train: training interactions, or what validation has cut them into; those held out stay out.
         training: layers, validation settings and seed.
         codes: c.
         per_entity: t, blocks of a row.
@@ -190,7 +193,7 @@ def assign(
 
 
 def assign_nearest(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     training: TrainingOptions,
     *,
     codes: int,
@@ -202,7 +205,7 @@ def assign_nearest(
 
 
 def untrained(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     assignment: Assignment,
     options: TrainingOptions,
     *,
@@ -228,7 +231,7 @@ def untrained(
 
 
 def _learned(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     training: TrainingOptions,
     codes: int,
     per_entity: int,
@@ -238,7 +241,7 @@ def _learned(
 ) -> LearnedAssignment:
     learned = product_codes(
         teacher,
-        validation_cut(train.matrix(), training).train,
+        as_split(train, training).train,
         blocks=per_entity,
         layers=training.layers,
         codes=codes,

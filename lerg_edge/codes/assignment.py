@@ -11,12 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.codes._metis import partition
+from lerg_edge.codes.compositions import COMPOSITIONS, check_composition
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
-
-# How an entity's row comes from its codes: a weighted sum of codebook rows, or one block from each of them.
-Composing = Literal["sum", "blocks"]
-COMPOSITIONS: tuple[Composing, ...] = ("sum", "blocks")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +37,7 @@ class Assignment:
     codes: np.ndarray
     code_count: int
     anchor_weight: float
-    composition: Composing = "sum"
+    composition: str = "sum"
 
     def __post_init__(self) -> None:
         check_composition(self.composition)
@@ -65,7 +62,7 @@ class Assignment:
         Raises:
             InputError: the composition is by blocks, which have no weights.
         """
-        if self.composition != "sum":
+        if not COMPOSITIONS[self.composition].weighted:
             raise InputError(f"an assignment composed by {self.composition} has no weights; only sums have")
         others = self.per_entity - 1
         if others == 0:
@@ -76,7 +73,7 @@ class Assignment:
     @property
     def blocks(self) -> int:
         """Parts that a row is cut into: t, or 1 for sums."""
-        return self.per_entity if self.composition == "blocks" else 1
+        return COMPOSITIONS[self.composition].blocks(self.per_entity)
 
     def matrix(self) -> sparse.csr_matrix:
         """S itself, float32 [N * b, c * b] for b ``blocks``, entries of a row in the order of ``codes``.
@@ -84,21 +81,9 @@ class Assignment:
         It multiplies a codebook [c, d] that is read as [c * b, d / b], to rows [N, d] read as [N * b, d / b]:
         block j of code k is row k * b + j.
         """
-        count, width = self.codes.shape
-        if self.composition == "blocks":
-            places = self.codes.astype(np.int64) * width + np.arange(width)
-            ones = np.ones(places.size, np.float32)
-            starts = np.arange(places.size + 1, dtype=np.int64)
-            shape = (count * width, self.code_count * width)
-            return sparse.csr_matrix((ones, places.reshape(-1), starts), shape=shape)
-        return sparse.csr_matrix(
-            (
-                np.tile(self.weights, count),
-                self.codes.reshape(-1),
-                np.arange(0, count * width + 1, width, dtype=np.int64),
-            ),
-            shape=(count, self.code_count),
-        )
+        kind = COMPOSITIONS[self.composition]
+        weights = self.weights if kind.weighted else np.ones(self.per_entity, np.float32)
+        return kind.matrix(self.codes, self.code_count, weights)
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
@@ -126,28 +111,6 @@ class LearnedAssignment:
 
     assignment: Assignment
     codebook: np.ndarray | None = None
-
-
-def check_composition(name: str) -> None:
-    """Refuse a composition that is not one of :data:`COMPOSITIONS`.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in COMPOSITIONS:
-        raise InputError(f"composition is {name!r}; choose {' or '.join(COMPOSITIONS)}")
-
-
-def check_blocks(blocks: int, dim: int) -> None:
-    """Refuse to cut rows of ``dim`` columns into ``blocks`` that are not equally wide.
-
-    Raises:
-        InputError: ``dim`` is not a multiple of ``blocks``.
-    """
-    if dim % blocks:
-        raise InputError(
-            f"dim is {dim} and a row has {blocks} blocks; make dim a multiple of the number of blocks"
-        )
 
 
 def identity_assignment(entities: int) -> Assignment:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from lerg_edge.codes.assignment import Assignment, check_blocks
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.compositions import check_blocks
 from lerg_edge.propagation.sparse_rows import SparseRows
 
 

@@ -13,34 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lerg_edge.errors import InputError
+from lerg_edge.codes.widths import FLOAT_BITS, WIDTHS, bounds
 
-BIT_WIDTHS = (4, 8, 16)
-FLOAT_BITS = 32
 _SMALLEST_STEP = 1e-8
 _TRIALS = 41
 _ROUNDS = 4
-
-
-def bounds(bits: int) -> tuple[int, int]:
-    """Give the smallest and the largest integer of a width: (-2^(b-1), 2^(b-1) - 1).
-
-    Raises:
-        InputError: ``bits`` is not 4, 8 or 16.
-    """
-    if bits not in BIT_WIDTHS:
-        raise InputError(f"bits is {bits}; choose one of {', '.join(map(str, BIT_WIDTHS))}")
-    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-
-def check_bits(bits: int) -> None:
-    """Refuse a width that cannot be stored.
-
-    Raises:
-        InputError: ``bits`` is not 4, 8, 16 or 32.
-    """
-    if bits != FLOAT_BITS and bits not in BIT_WIDTHS:
-        raise InputError(f"bits is {bits}; choose 4, 8 or 16, or 32 for no quantisation")
 
 
 class _FakeQuantise(torch.autograd.Function):
@@ -147,7 +124,7 @@ def quantise(weights: np.ndarray, step: np.ndarray, *, bits: int) -> np.ndarray:
         return np.array(weights, np.float32)
     low, high = bounds(bits)
     scaled = np.asarray(weights, np.float32) / _as_column(step)
-    return np.rint(np.clip(scaled, low, high)).astype(np.int16 if bits == 16 else np.int8)
+    return np.rint(np.clip(scaled, low, high)).astype(WIDTHS[bits].stored)
 
 
 def dequantise(codes: np.ndarray, step: np.ndarray) -> np.ndarray:

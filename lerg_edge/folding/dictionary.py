@@ -18,7 +18,8 @@ import torch
 from scipy import sparse
 
 from lerg_edge.codes.conjugate_gradients import conjugate_gradients
-from lerg_edge.codes.quantiser import bounds, dequantise, quantise
+from lerg_edge.codes.quantiser import dequantise, quantise
+from lerg_edge.codes.widths import bounds
 from lerg_edge.errors import InputError
 from lerg_edge.folding.matrix import DEFAULT_MEMORY_LIMIT, FoldedRows
 from lerg_edge.folding.pursuit import pursue

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from lerg_edge.codes.quantiser import bounds, dequantise, quantise
+from lerg_edge.codes.quantiser import dequantise, quantise
+from lerg_edge.codes.widths import bounds, unsigned_bytes
 from lerg_edge.errors import InputError
 from lerg_edge.folding.matrix import FoldedRows
-from lerg_edge.pruning._slots import slots_of
+from lerg_edge.pruning.model import (
+    check_model,
+    common_from_stage,
+    common_to_stage,
+    entity_rows,
+    retained_items,
+    retained_users,
+    slots,
+    with_placeholders,
+)
 from lerg_edge.pruning.placeholders import Placeholders
 
 
@@ -19,7 +29,7 @@ from lerg_edge.pruning.placeholders import Placeholders
 class FoldedModel:
     """A compressed recommender whose retained entities are k weighted codes each; no graph is left.
 
-    Slots are those of :class:`lerg_edge.pruning.rewired_model.RewiredModel`.
+    Slots are those of :class:`lerg_edge.pruning.model.CompressedModel`.
 
     Attributes:
         user_count: U.
@@ -46,52 +56,25 @@ class FoldedModel:
     retained: np.ndarray
     placeholders: Placeholders
 
+    propagation: ClassVar[str] = "folded"
+    kind: ClassVar[str] = "folded"
+    retained_users = property(retained_users)
+    retained_items = property(retained_items)
+    slots = slots
+    entity_rows = entity_rows
+
     def __post_init__(self) -> None:
         bounds(self.bits)
-        entities = self.user_count + self.item_count
-        if self.retained.shape != (entities,) or self.placeholders.index.shape != (entities,):
-            raise InputError(
-                f"retained has {len(self.retained)} entries and the placeholder index "
-                f"{len(self.placeholders.index)}; the model has {entities} entities."
-            )
+        check_model(self)
         if self.rows.entity_count != int(self.retained.sum()):
             raise InputError(
                 f"there are {self.rows.entity_count} rows; {int(self.retained.sum())} entities are retained."
             )
-        codes = self.rows.code_count
-        if len(self.codebook) != codes or self.step.shape not in ((1,), (codes,)):
-            raise InputError(
-                f"codebook has {len(self.codebook)} rows and step shape {self.step.shape}; "
-                f"there are {codes} codes."
-            )
-        if self.placeholders.codes.shape[1] != self.codebook.shape[1]:
-            raise InputError(
-                f"placeholders have {self.placeholders.codes.shape[1]} dimensions and the codebook "
-                f"{self.codebook.shape[1]}; they must be equal."
-            )
-        if not np.array_equal(self.placeholders.index < 0, self.retained):
-            raise InputError("an entity must have a placeholder exactly if it is not retained.")
 
     @property
     def code_count(self) -> int:
         """Rows of the codebook, c."""
         return self.rows.code_count
-
-    @property
-    def retained_users(self) -> np.ndarray:
-        """int64 [m_u], user indices of the retained users."""
-        return np.flatnonzero(self.retained[: self.user_count])
-
-    @property
-    def retained_items(self) -> np.ndarray:
-        """int64 [m_i], item indices of the retained items."""
-        return np.flatnonzero(self.retained[self.user_count :])
-
-    def slots(self) -> tuple[np.ndarray, np.ndarray]:
-        """The slot of every user, int32 [U], and of every item, int32 [I]."""
-        users, items = slice(0, self.user_count), slice(self.user_count, None)
-        index = self.placeholders.index
-        return slots_of(self.retained[users], index[users]), slots_of(self.retained[items], index[items])
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings by slot, float32 [m_u + r_u, d] and [m_i + r_i, d].
@@ -99,36 +82,26 @@ class FoldedModel:
         Retained: the folded rows times the quantised codebook; pruned: their placeholders.
         """
         codebook = dequantise(quantise(self.codebook, self.step, bits=self.bits), self.step)
-        rows = np.asarray(self.rows.matrix() @ codebook, np.float32)
-        users = len(self.retained_users)
-        user_rest, item_rest = self.placeholders.tables()
-        return np.concatenate([rows[:users], user_rest]), np.concatenate([rows[users:], item_rest])
+        return with_placeholders(self, np.asarray(self.rows.matrix() @ codebook, np.float32))
 
-    def entity_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings by user and by item, float32 [U, d] and [I, d]."""
-        (user_table, item_table), (user_slots, item_slots) = self.tables(), self.slots()
-        return user_table[user_slots], item_table[item_slots]
+    def sizes(self) -> dict[str, Any]:
+        """Entries of a row."""
+        return {"entries": self.rows.entries}
+
+    def assignment_bytes(self) -> tuple[int, int]:
+        """What codes take, and weights: a byte each, one for a row's scale, and the table of scales."""
+        rows = self.rows
+        weights = rows.weights.nbytes + rows.scales.nbytes + rows.scale_table.nbytes
+        return rows.codes.size * unsigned_bytes(self.code_count), weights
+
+    def macs(self) -> int:
+        """Of the entries of all rows."""
+        return self.rows.entity_count * self.rows.entries * self.codebook.shape[1]
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take the model apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
-        tensors = {
-            **self.rows.to_stage(),
-            "codebook": self.codebook,
-            "step": self.step,
-            "retained": self.retained,
-            "placeholder_codes": self.placeholders.codes,
-            "placeholder_step": self.placeholders.step,
-            "placeholder_index": self.placeholders.index,
-        }
-        numbers = {
-            "user_count": self.user_count,
-            "item_count": self.item_count,
-            "bits": self.bits,
-            "layers": self.layers,
-            "placeholder_bits": self.placeholders.bits,
-            "placeholder_users": self.placeholders.user_count,
-        }
-        return tensors, numbers
+        tensors, numbers = common_to_stage(self)
+        return tensors | self.rows.to_stage(), numbers
 
     @classmethod
     def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> FoldedModel:
@@ -137,21 +110,5 @@ class FoldedModel:
         Raises:
             InputError: parts that do not fit together.
         """
-        placeholders = Placeholders(
-            tensors["placeholder_codes"],
-            tensors["placeholder_step"],
-            numbers["placeholder_users"],
-            numbers["placeholder_bits"],
-            tensors["placeholder_index"],
-        )
-        return cls(
-            numbers["user_count"],
-            numbers["item_count"],
-            FoldedRows.from_stage(tensors, code_count=len(tensors["codebook"])),
-            tensors["codebook"],
-            tensors["step"],
-            numbers["bits"],
-            numbers["layers"],
-            tensors["retained"],
-            placeholders,
-        )
+        common = common_from_stage(tensors, numbers)
+        return cls(rows=FoldedRows.from_stage(tensors, code_count=len(common["codebook"])), **common)

@@ -19,6 +19,7 @@ import torch
 from scipy import sparse
 
 from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.compositions import COMPOSITIONS
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
 
@@ -173,7 +174,7 @@ def propagation_blocks(
         InputError: the limit does not hold one column, or the assignment's rows are blocks, whose P would
             have a column for each block of each code.
     """
-    if assignment.composition != "sum":
+    if not COMPOSITIONS[assignment.composition].weighted:
         raise InputError(
             f"P has entries for weighted sums only, and the assignment composes by {assignment.composition}; "
             f"approximate the propagated rows instead"

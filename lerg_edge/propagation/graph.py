@@ -47,3 +47,8 @@ def full_adjacency(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         [U + I, U + I], the values of ``matrix`` in both directions, sorted indices.
     """
     return sparse.bmat([[None, matrix], [matrix.T, None]], format="csr").sorted_indices()
+
+
+def propagation_macs(edges: int, *, dim: int, layers: int) -> int:
+    """Multiply-accumulates of a propagation: each edge carries d numbers both ways in each layer."""
+    return 2 * edges * dim * layers

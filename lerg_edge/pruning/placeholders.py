@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lerg_edge.codes.quantiser import check_bits, dequantise, least_error_step, quantise
+from lerg_edge.codes.quantiser import dequantise, least_error_step, quantise
+from lerg_edge.codes.widths import check_bits
 from lerg_edge.errors import InputError
 
 DEFAULT_COUNT = 500

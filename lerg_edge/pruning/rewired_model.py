@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
-from lerg_edge.codes.assignment import Assignment, Composing, check_blocks, check_composition
+from lerg_edge.codes.assignment import Assignment
+from lerg_edge.codes.compositions import COMPOSITIONS, check_blocks, check_composition
 from lerg_edge.codes.embedding import compose_rows
-from lerg_edge.codes.quantiser import FLOAT_BITS, check_bits, dequantise, quantise
+from lerg_edge.codes.quantiser import dequantise, quantise
+from lerg_edge.codes.widths import FLOAT_BITS, check_bits, unsigned_bytes
 from lerg_edge.errors import InputError
-from lerg_edge.propagation.graph import normalised_bipartite
-from lerg_edge.pruning._slots import slots_of
+from lerg_edge.propagation.graph import normalised_bipartite, propagation_macs
+from lerg_edge.pruning.model import (
+    check_model,
+    common_from_stage,
+    common_to_stage,
+    entity_rows,
+    retained_items,
+    retained_users,
+    slots,
+    with_placeholders,
+)
 from lerg_edge.pruning.placeholders import Placeholders
 
 
@@ -22,8 +33,7 @@ from lerg_edge.pruning.placeholders import Placeholders
 class RewiredModel:
     """A compressed recommender over the retained entities, with placeholders for the pruned.
 
-    Programs speak of an entity by its slot within its side: the rank among the side's retained entities, in
-    entity order, or the number of those plus the index of its placeholder.
+    Slots are those of :class:`lerg_edge.pruning.model.CompressedModel`.
 
     Attributes:
         user_count: U.
@@ -57,65 +67,38 @@ class RewiredModel:
     retained: np.ndarray
     graph: sparse.csr_matrix
     placeholders: Placeholders
-    composition: Composing = "sum"
+    composition: str = "sum"
+
+    propagation: ClassVar[str] = "graph"
+    kind: ClassVar[str] = "rewired"
+    retained_users = property(retained_users)
+    retained_items = property(retained_items)
+    slots = slots
+    entity_rows = entity_rows
 
     def __post_init__(self) -> None:
         check_bits(self.bits)
         check_composition(self.composition)
-        entities = self.user_count + self.item_count
-        kept = (len(self.retained_users), len(self.retained_items))
-        rules = {
-            f"assignment has {len(self.assignment)} rows": len(self.assignment) == entities,
-            f"retained has {len(self.retained)} entries": self.retained.shape == (entities,),
-            f"the placeholder index has {len(self.placeholders.index)} entries": (
-                self.placeholders.index.shape == (entities,)
-            ),
-        }
-        for found, holds in rules.items():
-            if not holds:
-                raise InputError(f"{found}; the model has {entities} entities.")
+        check_model(self)
+        entities, kept = len(self.retained), (len(self.retained_users), len(self.retained_items))
+        if len(self.assignment) != entities:
+            raise InputError(
+                f"assignment has {len(self.assignment)} rows; the model has {entities} entities."
+            )
         if self.graph.shape != kept:
             raise InputError(f"the rewired graph is {self.graph.shape}; {kept} entities are retained.")
-        if len(self.codebook) != self.code_count or self.step.shape not in ((1,), (self.code_count,)):
-            raise InputError(
-                f"codebook has {len(self.codebook)} rows and step shape {self.step.shape}; "
-                f"there are {self.code_count} codes."
-            )
         if self.bits == FLOAT_BITS and not np.array_equal(self.step, [1.0]):
             raise InputError("a codebook of 32 bits is not quantised; its step must be [1].")
         if self.assignment.size and not 0 <= self.assignment.min() <= self.assignment.max() < self.code_count:
             raise InputError(f"assignment holds a code that is not between 0 and {self.code_count - 1}.")
-        if self.composition == "blocks":
-            check_blocks(self.assignment.shape[1], self.codebook.shape[1])
-        if self.placeholders.codes.shape[1] != self.codebook.shape[1]:
-            raise InputError(
-                f"placeholders have {self.placeholders.codes.shape[1]} dimensions and the codebook "
-                f"{self.codebook.shape[1]}; they must be equal."
-            )
-        if not np.array_equal(self.placeholders.index < 0, self.retained):
-            raise InputError("an entity must have a placeholder exactly if it is not retained.")
-
-    @property
-    def retained_users(self) -> np.ndarray:
-        """int64 [m_u], user indices of the retained users."""
-        return np.flatnonzero(self.retained[: self.user_count])
-
-    @property
-    def retained_items(self) -> np.ndarray:
-        """int64 [m_i], item indices of the retained items."""
-        return np.flatnonzero(self.retained[self.user_count :])
+        blocks = COMPOSITIONS[self.composition].blocks(self.assignment.shape[1])
+        check_blocks(blocks, self.codebook.shape[1])
 
     @property
     def is_full_table(self) -> bool:
         """Whether every retained entity has a code of its own, in their order, and there are no others."""
         rows = self.assignment[self.retained]
         return rows.shape == (self.code_count, 1) and np.array_equal(rows[:, 0], np.arange(self.code_count))
-
-    def slots(self) -> tuple[np.ndarray, np.ndarray]:
-        """The slot of every user, int32 [U], and of every item, int32 [I]."""
-        users, items = slice(0, self.user_count), slice(self.user_count, None)
-        index = self.placeholders.index
-        return slots_of(self.retained[users], index[users]), slots_of(self.retained[items], index[items])
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings by slot, float32 [m_u + r_u, d] and [m_i + r_i, d].
@@ -135,37 +118,39 @@ class RewiredModel:
             users, items = half @ items, other @ users
             user_sum, item_sum = user_sum + users, item_sum + items
         share = np.float32(1.0 / (self.layers + 1))
-        user_rest, item_rest = self.placeholders.tables()
-        return np.concatenate([user_sum * share, user_rest]), np.concatenate([item_sum * share, item_rest])
+        return with_placeholders(self, np.concatenate([user_sum, item_sum]) * share)
 
-    def entity_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings by user and by item, float32 [U, d] and [I, d]."""
-        (user_table, item_table), (user_slots, item_slots) = self.tables(), self.slots()
-        return user_table[user_slots], item_table[item_slots]
+    def sizes(self) -> dict[str, Any]:
+        """Composition, codes per entity, edges, and the anchor weight of sums."""
+        numbers = {
+            "composition": self.composition,
+            "codes_per_entity": int(self.assignment.shape[1]),
+            "edges": int(self.graph.nnz),
+        }
+        weighted = COMPOSITIONS[self.composition].weighted
+        return {**numbers, "anchor_weight": self.anchor_weight} if weighted else numbers
+
+    def assignment_bytes(self) -> tuple[int, int]:
+        """What codes take, none for a full table, whose row j is code j; weights follow from the anchor's."""
+        stored = 0 if self.is_full_table else self.assignment.shape[1]
+        return int(self.retained.sum()) * stored * unsigned_bytes(self.code_count), 0
+
+    def macs(self) -> int:
+        """Of propagation over the rewired graph."""
+        return propagation_macs(self.graph.nnz, dim=self.codebook.shape[1], layers=self.layers)
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take the model apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
-        tensors = {
+        tensors, numbers = common_to_stage(self)
+        tensors |= {
             "assignment": self.assignment,
-            "codebook": self.codebook,
-            "step": self.step,
-            "retained": self.retained,
             "graph_indptr": self.graph.indptr,
             "graph_indices": self.graph.indices,
-            "placeholder_codes": self.placeholders.codes,
-            "placeholder_step": self.placeholders.step,
-            "placeholder_index": self.placeholders.index,
         }
-        numbers = {
-            "user_count": self.user_count,
-            "item_count": self.item_count,
+        numbers |= {
             "anchor_weight": self.anchor_weight,
             "code_count": self.code_count,
-            "bits": self.bits,
-            "layers": self.layers,
             "composition": self.composition,
-            "placeholder_bits": self.placeholders.bits,
-            "placeholder_users": self.placeholders.user_count,
         }
         return tensors, numbers
 
@@ -176,32 +161,12 @@ class RewiredModel:
         Raises:
             InputError: parts that do not fit together.
         """
-        retained = tensors["retained"]
-        users = int(retained[: numbers["user_count"]].sum())
-        indices = tensors["graph_indices"]
+        common = common_from_stage(tensors, numbers)
+        kept = common["retained"]
+        users, indices = int(kept[: common["user_count"]].sum()), tensors["graph_indices"]
         graph = sparse.csr_matrix(
             (np.ones(len(indices), np.float32), indices, tensors["graph_indptr"]),
-            shape=(users, int(retained.sum()) - users),
+            shape=(users, int(kept.sum()) - users),
         )
-        placeholders = Placeholders(
-            tensors["placeholder_codes"],
-            tensors["placeholder_step"],
-            numbers["placeholder_users"],
-            numbers["placeholder_bits"],
-            tensors["placeholder_index"],
-        )
-        return cls(
-            numbers["user_count"],
-            numbers["item_count"],
-            tensors["assignment"],
-            numbers["anchor_weight"],
-            numbers["code_count"],
-            tensors["codebook"],
-            tensors["step"],
-            numbers["bits"],
-            numbers["layers"],
-            retained,
-            graph,
-            placeholders,
-            numbers["composition"],
-        )
+        others = {name: numbers[name] for name in ("anchor_weight", "code_count", "composition")}
+        return cls(assignment=tensors["assignment"], graph=graph, **others, **common)

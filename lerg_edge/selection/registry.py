@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 
 from lerg_edge.errors import InputError
+from lerg_edge.own import load_own
 from lerg_edge.selection.bip import DEFAULT_BOUNDARY, BipSelector
 from lerg_edge.selection.problem import Selection, SelectionProblem, Selector
 from lerg_edge.selection.simple import degree_selector, norm_selector, pagerank_selector, random_selector
@@ -33,10 +31,7 @@ SELECTORS: MappingProxyType[str, Callable[[], Selector]] = MappingProxyType(
 
 
 def find_selector(name: str, *, boundary: float = DEFAULT_BOUNDARY) -> Selector:
-    """Find a selector by a built-in name or by where it is defined.
-
-    ``package.module:name`` imports a module; ``path/to/file.py:name`` runs one file. So a selector of one's
-    own is a function in a file of one's own, and nothing here has to know of it.
+    """Find a selector by a built-in name or by where it is defined, see :mod:`lerg_edge.own`.
 
     Args:
         boundary: o of the selectors that round a relaxation; the others have none.
@@ -48,15 +43,9 @@ def find_selector(name: str, *, boundary: float = DEFAULT_BOUNDARY) -> Selector:
     if name in SELECTORS:
         found = SELECTORS[name]()
         return replace(found, boundary=boundary) if isinstance(found, BipSelector) else found
-    place, colon, attribute = name.rpartition(":")
-    if not (colon and place and attribute):
-        raise InputError(
-            f"selector '{name}' is unknown; choose one of {', '.join(SELECTORS)}, or name your own as "
-            f"'file.py:function' or 'package.module:function'."
-        )
-    selector = getattr(_module(place, name), attribute, None)
+    selector = load_own(name, "selector", known=tuple(SELECTORS))
     if not callable(selector):
-        raise InputError(f"selector '{name}' is not usable: '{place}' defines no function '{attribute}'.")
+        raise InputError(f"selector '{name}' is not usable: it is a {type(selector).__name__}, no function.")
     return cast(Selector, selector)
 
 
@@ -82,21 +71,3 @@ def select(problem: SelectionProblem, *, selector: str | Selector = "bip") -> Se
     if broken is not None:
         raise InputError(f"the answer of selector '{selection.report.method}' breaks a rule: {broken}.")
     return selection
-
-
-def _module(place: str, name: str) -> ModuleType:
-    try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        if not Path(place).is_file():
-            raise InputError(f"selector '{name}' is not usable: there is no file '{place}'.")
-        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-        if spec is None or spec.loader is None:
-            raise InputError(f"selector '{name}' is not usable: '{place}' is no Python file.")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    except (ImportError, SyntaxError) as error:
-        raise InputError(
-            f"selector '{name}' is not usable: importing '{place}' failed with {error}."
-        ) from error

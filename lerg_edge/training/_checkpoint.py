@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,7 @@ def run_fingerprint(
     free = set(_FREE)
     if options.schedule != "constant":
         free.remove("epochs")  # they say how fast the rate falls
-    chosen = {name: value for name, value in asdict(options).items() if name not in free}
+    chosen = {each.name: getattr(options, each.name) for each in fields(options) if each.name not in free}
     return fingerprint(
         "training",
         train=split.train,

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from lerg_edge.codes.embedding import Composition, CompositionalEmbedding
-from lerg_edge.codes.quantiser import FLOAT_BITS, initial_step
+from lerg_edge.codes.quantiser import initial_step
+from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import InputError
 from lerg_edge.metrics import Metrics, evaluate_embeddings
@@ -179,7 +180,7 @@ class _Run:
         # Derived from the epoch and not carried on: an interrupted run draws what it would have drawn.
         rng = np.random.default_rng([options.seed, 3, progress.epoch])
         noise = None
-        if options.contrast is not None:
+        if options.augment is not None:
             drawn_seed = np.random.default_rng([options.seed, 4, progress.epoch]).integers(2**63)
             noise = torch.Generator(self.device).manual_seed(int(drawn_seed))
         total, visited = 0.0, 0

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from lerg_edge.codes.embedding import CompositionalEmbedding
-from lerg_edge.codes.quantiser import FLOAT_BITS, fake_quantise
+from lerg_edge.codes.quantiser import fake_quantise
+from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
 from lerg_edge.training.objectives import Objective
 

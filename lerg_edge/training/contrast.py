@@ -29,7 +29,7 @@ from lerg_edge.errors import InputError
 from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.training.losses import TripleBatch
 
-__all__ = ["Contrast", "contrast_loss", "info_nce", "propagate_noisily"]
+__all__ = ["XSIMGCL", "Contrast", "contrast_loss", "info_nce", "propagate_noisily"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,32 @@ class Contrast:
             value = getattr(self, name)
             if value < least:
                 raise InputError(f"{name} of a contrast is {value}; it must be at least {least}")
+
+    def __call__(
+        self,
+        graph: BipartiteGraph,
+        rows: torch.Tensor,
+        batch: TripleBatch,
+        *,
+        layers: int,
+        generator: torch.Generator,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisily propagated rows and the weighted contrast; see ``training.objectives.Augmentation``.
+
+        Raises:
+            InputError: there is no such layer to contrast.
+        """
+        if self.layer > layers:
+            raise InputError(
+                f"layer of a contrast is {self.layer} and there are {layers} layers; choose one of them"
+            )
+        noisy, layer = propagate_noisily(graph, rows, layers=layers, contrast=self, generator=generator)
+        contrasted = contrast_loss(noisy, layer, batch, contrast=self, generator=generator)
+        return noisy, self.weight * contrasted
+
+
+XSIMGCL = Contrast()
+"""As the recommender of that name is trained."""
 
 
 class _PropagateNoisily(torch.autograd.Function):

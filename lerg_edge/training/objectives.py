@@ -15,7 +15,6 @@ from scipy import sparse
 
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.layers import BipartiteGraph, propagate
-from lerg_edge.training.contrast import Contrast, contrast_loss, propagate_noisily
 from lerg_edge.training.in_batch import InBatchSoftmax
 from lerg_edge.training.losses import TripleBatch, bpr, row_penalty, sampled_softmax
 from lerg_edge.training.sampling import epoch_batches
@@ -23,7 +22,7 @@ from lerg_edge.training.sampling import epoch_batches
 if TYPE_CHECKING:
     from lerg_edge.training.options import TrainingOptions
 
-__all__ = ["OBJECTIVES", "Objective", "OverTriples", "objective"]
+__all__ = ["OBJECTIVES", "Augmentation", "Objective", "OverTriples", "objective"]
 
 
 class Objective(Protocol):
@@ -53,6 +52,35 @@ class Objective(Protocol):
         """Loss of a batch from the layer-0 rows [U + I, d], with its penalty of weight ``l2``."""
 
 
+class Augmentation(Protocol):
+    """What a recommender does otherwise than plain propagation, while it is trained.
+
+    It belongs to training alone: what is validated, exported and fine-tuned on a device is plain propagation.
+    """
+
+    def __call__(
+        self,
+        graph: BipartiteGraph,
+        rows: torch.Tensor,
+        batch: TripleBatch,
+        *,
+        layers: int,
+        generator: torch.Generator,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Propagate layer-0 rows for a step, differentiably.
+
+        Args:
+            graph: the normalised graph.
+            rows: X, float32 [U + I, d], users first.
+            batch: of the step.
+            layers: L.
+            generator: of whatever is random; on the rows' device.
+
+        Returns:
+            Propagated rows float32 [U + I, d], which the loss sees, and what is added to it, a scalar.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverTriples:
     """Losses over pairs with drawn negatives.
@@ -60,12 +88,12 @@ class OverTriples:
     Attributes:
         function: of all propagated rows and a batch.
         negatives: drawn against each interaction.
-        contrast: adds XSimGCL's noise and contrast.
+        augment: propagates in place of plain propagation, and adds to the loss.
     """
 
     function: Callable[[torch.Tensor, TripleBatch], torch.Tensor]
     negatives: int = 4
-    contrast: Contrast | None = None
+    augment: Augmentation | None = None
 
     def batches(
         self,
@@ -94,28 +122,27 @@ class OverTriples:
         """Loss of the propagated rows plus l2/2 times the mean squared length of the batch's layer-0 rows.
 
         Args:
-            noise: where a contrast draws from; without it the rows are propagated plainly.
+            noise: where an augmentation draws from; without it the rows are propagated plainly.
         """
         penalty = l2 * row_penalty(rows, batch)
-        if self.contrast is None or noise is None:
+        if self.augment is None or noise is None:
             return self.function(propagate(graph, rows, layers=layers), batch) + penalty
-        noisy, layer = propagate_noisily(graph, rows, layers=layers, contrast=self.contrast, generator=noise)
-        contrasted = contrast_loss(noisy, layer, batch, contrast=self.contrast, generator=noise)
-        return self.function(noisy, batch) + self.contrast.weight * contrasted + penalty
+        augmented, addition = self.augment(graph, rows, batch, layers=layers, generator=noise)
+        return self.function(augmented, batch) + addition + penalty
 
 
 def _over_triples(function: Callable[[torch.Tensor, TripleBatch], torch.Tensor]) -> _Maker:
     def make(options: TrainingOptions) -> Objective:
         if options.loss_settings:
             raise InputError(f"{options.loss} has no settings; leave out {', '.join(options.loss_settings)}")
-        return OverTriples(function=function, negatives=options.negatives, contrast=options.contrast)
+        return OverTriples(function=function, negatives=options.negatives, augment=options.augment)
 
     return make
 
 
 def _in_batch(options: TrainingOptions) -> Objective:
-    if options.contrast is not None:
-        raise InputError("a contrast goes with bpr or softmax and not with in-batch; leave one of them out")
+    if options.augment is not None:
+        raise InputError("augment goes with bpr or softmax and not with in-batch; leave one of them out")
     known = [field.name for field in fields(InBatchSoftmax)]
     for name in options.loss_settings:
         if name not in known:

@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 
 from lerg_edge.codes.assignment import Assignment
-from lerg_edge.codes.quantiser import check_bits
+from lerg_edge.codes.widths import WIDTHS, check_bits
 from lerg_edge.errors import InputError
-from lerg_edge.training.contrast import Contrast
-from lerg_edge.training.objectives import objective
+from lerg_edge.training.objectives import Augmentation, objective
 
 _CODEBOOK_BYTES_PER_ROOT_ENTITY = 1700
 _STEPS_PER_EPOCH = 12
@@ -43,7 +42,7 @@ class TrainingOptions:
         start: codebook to start from, near the graph's singular vectors or random.
         start_scale: root mean square of a starting layer-0 row's elements (``spectral``) or of the
             codebook's.
-        contrast: noise and contrast of XSimGCL; None for plain BPR.
+        augment: what a recommender does in place of plain propagation, or None.
         per_row_steps: one quantiser step a codebook row instead of one for all.
         seed: everything random follows from it.
         device: ``auto`` takes a GPU if there is one.
@@ -70,7 +69,7 @@ class TrainingOptions:
     validation_users: int = 5000
     start: Literal["spectral", "normal"] = "spectral"
     start_scale: float = 0.4
-    contrast: Contrast | None = None
+    augment: Augmentation | None = None
     per_row_steps: bool = False
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -78,8 +77,12 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         check_bits(self.bits)
-        if self.bits == 4 and self.dim % 2:
-            raise InputError(f"dim is {self.dim}; 4-bit elements are packed in pairs, so it must be even")
+        together = WIDTHS[self.bits].per_byte
+        if self.dim % together:
+            raise InputError(
+                f"dim is {self.dim}; {together} elements of {self.bits} bits share a byte, so it must be a "
+                f"multiple of {together}"
+            )
         for name, least in (
             ("dim", 1), ("layers", 0), ("epochs", 1), ("negatives", 1), ("patience", 1), ("validation_users",
             0), ("seed", 0),
@@ -100,11 +103,6 @@ class TrainingOptions:
                 raise InputError(f"{name} is {value}; it must be a positive number")
         if not (self.l2 >= 0.0 and math.isfinite(self.l2)):
             raise InputError(f"l2 is {self.l2}; it must not be negative")
-        if self.contrast is not None and self.contrast.layer > self.layers:
-            raise InputError(
-                f"layer of a contrast is {self.contrast.layer} and there are {self.layers} layers; "
-                "choose one of them"
-            )
         for name, known in (
             ("start", ("spectral", "normal")),
             ("schedule", ("constant", "cosine")),

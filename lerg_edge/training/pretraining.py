@@ -13,7 +13,8 @@ from scipy import sparse
 
 from lerg_edge.codes.assignment import Assignment, identity_assignment, metis_assignment
 from lerg_edge.codes.embedding import CompositionalEmbedding
-from lerg_edge.codes.quantiser import FLOAT_BITS, least_error_step
+from lerg_edge.codes.quantiser import least_error_step
+from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.data.validation import ValidationSplit, cut_validation
 from lerg_edge.errors import InputError
@@ -26,6 +27,7 @@ __all__ = [
     "EpochReport",
     "Pretrained",
     "TrainingOptions",
+    "as_split",
     "assign",
     "assign_each",
     "default_codes",
@@ -48,8 +50,13 @@ def validation_cut(matrix: sparse.csr_matrix, options: TrainingOptions) -> Valid
     )
 
 
+def as_split(train: Interactions | ValidationSplit, options: TrainingOptions) -> ValidationSplit:
+    """A cut as it is, or training interactions as :func:`validation_cut` cuts them."""
+    return train if isinstance(train, ValidationSplit) else validation_cut(train.matrix(), options)
+
+
 def assign(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     options: TrainingOptions,
     *,
     codes: int | None = None,
@@ -64,7 +71,7 @@ def assign(
     fallen.
 
     Args:
-        train: training interactions.
+        train: training interactions, or what validation has cut them into.
         options: ``dim`` and ``bits`` for the default of ``codes``; validation settings; seed.
         codes: c; by default :func:`default_codes`.
         per_entity: t.
@@ -74,10 +81,10 @@ def assign(
     Raises:
         InputError: a value outside its range.
     """
-    matrix = train.matrix()
+    matrix = as_split(train, options).train
     count = default_codes(sum(matrix.shape), dim=options.dim, bits=options.bits) if codes is None else codes
     return metis_assignment(
-        validation_cut(matrix, options).train,
+        matrix,
         codes=count,
         per_entity=per_entity,
         anchor_weight=anchor_weight,
@@ -86,25 +93,25 @@ def assign(
     )
 
 
-def assign_each(train: Interactions, options: TrainingOptions, *, codes: int) -> Assignment:
+def assign_each(train: Interactions | ValidationSplit, options: TrainingOptions, *, codes: int) -> Assignment:
     """Give every entity a code of its own: the full table, trained by the same loop.
 
     Args:
-        train: training interactions.
-        options: not used; here for likeness with :func:`assign`.
+        train: see :func:`assign`.
+        options: of the trainer.
         codes: c.
 
     Raises:
         InputError: ``codes`` is not the number of entities.
     """
-    entities = train.user_count + train.item_count
+    entities = sum(as_split(train, options).train.shape)
     if codes != entities:
         raise InputError(f"codes is {codes}; a full table has one for each of the {entities} entities")
     return identity_assignment(entities)
 
 
 def pretrain(
-    train: Interactions,
+    train: Interactions | ValidationSplit,
     assignment: Assignment,
     options: TrainingOptions,
     *,
@@ -119,7 +126,7 @@ def pretrain(
     goes on after the last whole epoch and ends with the same bytes as an uninterrupted run.
 
     Args:
-        train: training interactions; a validation set is cut from them.
+        train: training interactions, of which a validation set is cut, or such a cut.
         assignment: S over all entities, from :func:`assign` or elsewhere.
         options: how to train.
         start: float32 [c, d], codebook to start from in place of what ``options.start`` says.
@@ -134,8 +141,7 @@ def pretrain(
         InputError: options out of range, an assignment of another size, a checkpoint of other data or
             options.
     """
-    matrix = train.matrix()
-    split = validation_cut(matrix, options)
+    split = as_split(train, options)
     return fit(split, assignment, options, start=start, checkpoint=checkpoint, on_epoch=on_epoch)
 
 

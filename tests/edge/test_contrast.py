@@ -79,7 +79,7 @@ def test_loss_and_gradient_are_those_of_plain_autograd(layers: int, layer: int) 
         CompositionalEmbedding.from_assignment(identity_assignment(USERS + ITEMS), dtype=torch.float64),
         BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64),
         batch,
-        objective=OverTriples(function=bpr, contrast=contrast),
+        objective=OverTriples(function=bpr, augment=contrast),
         bits=32,
         layers=layers,
         l2=L2,
@@ -127,13 +127,13 @@ def test_a_step_contrasts_no_more_than_it_may() -> None:
 
 
 def test_training_repeats_and_an_interrupted_one_goes_on(interactions: Interactions, tmp_path: Any) -> None:
-    options = TrainingOptions(dim=8, epochs=3, batch=256, seed=5, contrast=Contrast())
+    options = TrainingOptions(dim=8, epochs=3, batch=256, seed=5, augment=Contrast())
     assignment = assign(interactions, options, codes=30)
     whole = pretrain(interactions, assignment, options)
     pretrain(interactions, assignment, replace(options, epochs=1), checkpoint=tmp_path / "run")
     resumed = pretrain(interactions, assignment, options, checkpoint=tmp_path / "run")
     assert whole.codebook.tobytes() == resumed.codebook.tobytes()
-    plain = pretrain(interactions, assignment, replace(options, contrast=None))
+    plain = pretrain(interactions, assignment, replace(options, augment=None))
     assert plain.codebook.tobytes() != whole.codebook.tobytes()
     assert whole.history[-1].loss < whole.history[0].loss
 
@@ -149,5 +149,6 @@ def test_what_cannot_be_is_named(changes: dict[str, Any], words: str) -> None:
 
 
 def test_a_layer_that_is_not_there_is_refused() -> None:
+    graph, rows = BipartiteGraph.from_interactions(_matrix()), torch.zeros(USERS + ITEMS, DIM)
     with pytest.raises(InputError, match="layer of a contrast is 3 and there are 2 layers"):
-        TrainingOptions(layers=2, contrast=Contrast(layer=3))
+        Contrast(layer=3)(graph, rows, _batch()[1], layers=2, generator=torch.Generator())

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from lerg_edge.codes.assignment import metis_assignment
 from lerg_edge.codes.embedding import CompositionalEmbedding
-from lerg_edge.codes.quantiser import bounds
+from lerg_edge.codes.widths import bounds
 from lerg_edge.propagation.graph import full_adjacency, normalised_bipartite
 from lerg_edge.propagation.layers import BipartiteGraph
 from lerg_edge.training import losses

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from lerg_edge.codes.assignment import COMPOSITIONS, Composing
+from lerg_edge.codes.compositions import COMPOSITIONS
 from lerg_edge.errors import InputError
 from lerg_edge.pruning.placeholders import build_placeholders
 from lerg_edge.pruning.rewired_model import RewiredModel
@@ -21,7 +21,7 @@ USERS, ITEMS, CODES, DIM = 30, 20, 12, 6
 
 
 def small_model(
-    *, per_row: bool = False, bits: int = 8, seed: int = 0, composition: Composing = "sum"
+    *, per_row: bool = False, bits: int = 8, seed: int = 0, composition: str = "sum"
 ) -> RewiredModel:
     rng = np.random.default_rng(seed)
     matrix = sparse.csr_matrix((rng.random((USERS, ITEMS)) < 0.2).astype(np.float32))
@@ -60,7 +60,7 @@ def test_slots_are_ranks_then_placeholders() -> None:
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)
 @pytest.mark.parametrize(("bits", "per_row"), [(4, False), (4, True), (8, False), (16, True), (32, False)])
-def test_tables_equal_dense_propagation(per_row: bool, bits: int, composition: Composing) -> None:
+def test_tables_equal_dense_propagation(per_row: bool, bits: int, composition: str) -> None:
     model = small_model(per_row=per_row, bits=bits, composition=composition)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     step = model.step.astype(np.float64).reshape(-1, 1)
@@ -92,7 +92,7 @@ def test_tables_equal_dense_propagation(per_row: bool, bits: int, composition: C
 
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)
-def test_a_model_survives_the_work_folder(composition: Composing, tmp_path: Path) -> None:
+def test_a_model_survives_the_work_folder(composition: str, tmp_path: Path) -> None:
     model = small_model(per_row=True, composition=composition)
     work = WorkDir.at(tmp_path)
     tensors, numbers = model.to_stage()

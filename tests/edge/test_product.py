@@ -109,6 +109,6 @@ def test_a_codebook_is_trained_on_by_the_objective_of_its_full_table() -> None:
 
 
 def test_with_a_contrast_negatives_are_drawn() -> None:
-    wanted = TrainingOptions(contrast=Contrast())
+    wanted = TrainingOptions(augment=Contrast())
     for made in (teacher_options(wanted, pairs=40_000), codebook_options(wanted, pairs=40_000)):
-        assert (made.loss, made.contrast) == ("softmax", wanted.contrast)
+        assert (made.loss, made.augment) == ("softmax", wanted.augment)

@@ -8,15 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_edge.codes.quantiser import (
-    bounds,
-    check_bits,
-    dequantise,
-    fake_quantise,
-    initial_step,
-    least_error_step,
-    quantise,
-)
+from lerg_edge.codes.quantiser import dequantise, fake_quantise, initial_step, least_error_step, quantise
+from lerg_edge.codes.widths import bounds, check_bits
 from lerg_edge.errors import InputError
 
 BITS = [4, 8, 16]

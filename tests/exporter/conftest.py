@@ -11,7 +11,6 @@ import pytest
 from scipy import sparse
 from traced import traced
 
-from lerg_edge.codes.assignment import Composing
 from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.folding.matrix import FoldedRows
 from lerg_edge.pruning.placeholders import Placeholders
@@ -36,7 +35,7 @@ def random_model(
     row_steps: bool = False,
     seed: int = 0,
     entries: int | None = None,
-    composition: Composing = "sum",
+    composition: str = "sum",
 ) -> RewiredModel | FoldedModel:
     """A model with random weights, graph and selection; some retained entities have no edge.
 

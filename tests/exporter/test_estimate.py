@@ -77,19 +77,18 @@ def test_estimate_bounds_the_bundle(
         placeholders=(100, 60),
         **{"edges": PAIRS, **sizes},
     )
-    propagation = "folded" if "entries" in sizes else "graph"
-    draft = draft_bundle(model, limits, lowering=lowering, propagation=propagation)
+    draft = draft_bundle(model, limits, lowering=lowering)
     write(draft, tmp_path / "bundle", interactions=train, finetune={"learning_rate": 0.01})
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest
     data = DataSizes.of(train)
-    expected = memory_plan(manifest.model, data, lowering=lowering)
+    expected = memory_plan(manifest.model, data, lowering=lowering, propagation=model.propagation)
     for phase in actual.phases:
         found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
         assert found <= bound <= (1 + MARGIN) * found, phase.name
     stored, bound = (
         manifest.document["storage"]["bundle_bytes"],
-        sum(bundle_bytes(manifest.model, data, lowering=lowering).values()),
+        sum(bundle_bytes(manifest.model, data, lowering=lowering, propagation=model.propagation).values()),
     )
     assert stored <= bound <= (1 + MARGIN) * stored + 64 * 1024
 

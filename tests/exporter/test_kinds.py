@@ -14,6 +14,7 @@ from lerg_edge.workdir import WorkDir
 from lerg_exporter import ExportOptions, export
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
@@ -42,12 +43,12 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
     for auxiliaries in ("neighbours", "random"):
         options = ExportOptions(**SMALL, auxiliaries=auxiliaries)
         training = stages.training_options(options, pairs=900)
-        work = WorkDir.at(tmp_path)
+        work, cut = WorkDir.at(tmp_path), Cut.of(dataset.train, training)
         found[auxiliaries] = stages.assigned(
-            dataset.train, options, training, codes=24, work=work, progress=Silent()
+            cut, options, training, codes=24, work=work, progress=Silent()
         ).assignment.codes
         again = stages.assigned(
-            dataset.train, options, training, codes=24, work=work, progress=Silent()
+            cut, options, training, codes=24, work=work, progress=Silent()
         ).assignment.codes
         np.testing.assert_array_equal(found[auxiliaries], again)
     assert (found["neighbours"][:, 0] == found["random"][:, 0]).all()
@@ -168,13 +169,10 @@ def test_another_training_is_another_stage_and_each_is_found_again(dataset: Data
     for settings in changes:
         options = ExportOptions(**{**SMALL, "assignment": "metis", "epochs": 4, **settings})
         training = stages.training_options(options, pairs=900)
-        runs = []
+        runs, cut = [], Cut.of(dataset.train, training)
         for _ in range(2):
-            made = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
-            kind = options.assignment
-            runs.append(
-                stages.pretrained(dataset.train, made, training, kind=kind, work=work, progress=Silent())
-            )
+            made = stages.assigned(cut, options, training, codes=24, work=work, progress=Silent())
+            runs.append(stages.pretrained(cut, made, training, options, work=work, progress=Silent()))
         first, again = runs
         np.testing.assert_array_equal(first.assignment.codes, again.assignment.codes)
         np.testing.assert_array_equal(first.codebook, again.codebook)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lerg_edge.codes.widths import WIDTHS
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter import ExportOptions, export
-from lerg_exporter.exporting.options import BIT_WIDTHS
-from lerg_exporter.exporting.pipeline import _part
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
 
@@ -92,10 +92,11 @@ def test_another_bit_width_keeps_the_assignment(assignment: str, dataset: Datase
     from lerg_exporter.exporting.stages import assigned, training_options
 
     work = WorkDir.at(tmp_path)
-    for bits in BIT_WIDTHS:
+    for bits in WIDTHS:
         options = changed(bits=bits, assignment=assignment)
         training = training_options(options, pairs=900)
-        assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
+        cut = Cut.of(dataset.train, training)
+        assigned(cut, options, training, codes=24, work=work, progress=Silent())
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 
 
@@ -157,12 +158,12 @@ def test_validation_chooses_the_negatives(dataset: Dataset, tmp_path: Path) -> N
 
 
 def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
-    from lerg_edge.training.pretraining import validation_cut
     from lerg_exporter.exporting.stages import training_options
 
     train = dataset.train
-    split = validation_cut(train.matrix(), training_options(SMALL, pairs=900))
-    fit, held_out = _part(train, split.train), _part(train, split.held_out)
+    cut = Cut.of(train, training_options(SMALL, pairs=900))
+    split = cut.split
+    fit, held_out = cut.part(split.train), cut.part(split.held_out)
     assert (fit.matrix() != split.train).nnz == 0
     assert (held_out.matrix() != split.held_out).nnz == 0
     assert fit.pair_count + held_out.pair_count == train.pair_count
@@ -212,17 +213,18 @@ def test_folded_bundles_are_fine_tuned_when_asked_to(dataset: Dataset, tmp_path:
 def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path: Path) -> None:
     """Rows of the twin, and the codebook of both, are what folding the remaining pairs alone gives."""
     from lerg_edge.folding.dictionary import approximate, learn_dictionary
-    from lerg_edge.training.pretraining import propagated, validation_cut
+    from lerg_edge.training.pretraining import propagated
     from lerg_edge.workdir import WorkDir
     from lerg_exporter.exporting import stages
     from lerg_exporter.exporting.budget import Plan
-    from lerg_exporter.exporting.folded import folded
+    from lerg_exporter.exporting.folding import Folding
+    from lerg_exporter.exporting.shaping import Given, shaped
 
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
-    assignment = stages.assigned(dataset.train, options, training, codes=24, work=work, progress=Silent())
-    model = stages.pretrained(dataset.train, assignment, training, kind="metis", work=work, progress=Silent())
-    matrix = dataset.train.matrix()
+    cut = Cut.of(dataset.train, training)
+    assignment = stages.assigned(cut, options, training, codes=24, work=work, progress=Silent())
+    model = stages.pretrained(cut, assignment, training, options, work=work, progress=Silent())
     plan = Plan(
         codes=24,
         retention=0.7,
@@ -233,8 +235,9 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
         storage_bytes=0,
         entries=3,
     )
-    pruned = folded(dataset.train, model, propagated(model, matrix), options, training, plan=plan, work=work)
-    seen = propagated(model, validation_cut(matrix, training).train)[pruned.model.retained]
+    given = Given(cut, model, propagated(model, cut.matrix), options, plan)
+    pruned = shaped(given, Folding, work=work)
+    seen = propagated(model, cut.split.train)[pruned.model.retained]
     dictionary = learn_dictionary(seen, codes=24, entries=3, bits=8, seed=options.seed)
     assert np.array_equal(pruned.model.codebook, dictionary.codebook)
     assert np.array_equal(pruned.twin.rows.weights, approximate(seen, dictionary, entries=3).weights)

@@ -88,11 +88,10 @@ class Case:
 @pytest.fixture(scope="module", params=MODELS)
 def case(request: pytest.FixtureRequest, make_model: Factory) -> Case:
     model = MODELS[request.param](make_model)
-    propagation = "folded" if request.param.startswith("folded") else "graph"
     portable, native = (
         trace({name: methods[name] for name in ("finetune", "encode")})
         for lowering in ("portable", "native")
-        for methods in [methods_of(model, LIMITS, lowering=lowering, propagation=propagation)]
+        for methods in [methods_of(model, LIMITS, lowering=lowering)]
     )
     # Stock kernels add a hub's thousands of rows one after the other in float32.
     return Case(model, portable, native, 2e-4 if request.param == "a hub" else 2e-6)

@@ -76,10 +76,6 @@ SHAPES: dict[str, dict[str, Any]] = {
 Traced = tuple[RewiredModel | FoldedModel, Program]
 
 
-def propagation_of(model: RewiredModel | FoldedModel) -> str:
-    return "folded" if isinstance(model, FoldedModel) else "graph"
-
-
 @pytest.fixture(scope="module")
 def plain(make_model: Callable[..., RewiredModel]) -> Traced:
     model = make_model()
@@ -92,7 +88,7 @@ def traced(request: pytest.FixtureRequest, make_model: Callable[..., RewiredMode
         found: Traced = request.getfixturevalue("plain")
         return found
     model = make_model(**SHAPES[request.param])
-    return model, trace(methods_of(model, LIMITS, propagation=propagation_of(model)))
+    return model, trace(methods_of(model, LIMITS))
 
 
 def load(program: Program, folder: Path, method: str, **parameters: np.ndarray) -> Any:
@@ -141,7 +137,7 @@ def test_finetune_gradients_are_those_of_finite_differences(
     model = make_model(**{"bits": bits, "codes": 6, "dim": 4, **shape})
     step = np.array([1.0 if bits == 32 else 1e-4], np.float32)
     limits = ProgramLimits(max_batch=8, l2=0.1)
-    methods = methods_of(model, limits, lowering=lowering, propagation=propagation_of(model))
+    methods = methods_of(model, limits, lowering=lowering)
     program = trace({"finetune": methods["finetune"]})
     users, positives, negatives = np.array([0, 3, 43]), np.array([1, 36, 2]), np.array([4, 5, 37])
     parameters = {"codebook": model.codebook.copy(), "step": step}
@@ -272,7 +268,7 @@ def test_bytes_depend_on_the_model_alone(plain: Traced, tmp_path: Path) -> None:
 
 def test_folded_entries_are_stored_once_and_no_graph_is(make_model: Callable[..., FoldedModel]) -> None:
     model = make_model(entries=5)
-    program = trace(methods_of(model, LIMITS, propagation="folded"))
+    program = trace(methods_of(model, LIMITS))
     for tensor in (model.rows.codes.astype(np.uint8), model.rows.weights, model.rows.scales):
         assert program.data.count(tensor.tobytes()) == 1
     operators = {plan.method: plan.operators for plan in program.plans}
@@ -304,22 +300,15 @@ def _only_finetune(model: RewiredModel) -> dict[str, Method]:
 def test_unavailable_combinations_are_refused(make_model: Callable[..., RewiredModel]) -> None:
     with pytest.raises(InputError, match="lowering=folded and propagation=graph do not go together"):
         methods_of(make_model(), LIMITS, lowering="folded")
-    assert LOWERINGS == ("native", "portable")
-    assert PROPAGATIONS == ("graph", "folded")
-
-
-def test_a_model_of_the_other_propagation_is_refused(make_model: Callable[..., RewiredModel]) -> None:
-    with pytest.raises(InputError, match="a rewired model cannot be given folded propagation"):
-        methods_of(make_model(), LIMITS, propagation="folded")
-    with pytest.raises(InputError, match="a folded model cannot be given graph propagation"):
-        methods_of(make_model(entries=2), LIMITS)
+    assert tuple(LOWERINGS) == ("native", "portable")
+    assert tuple(PROPAGATIONS) == ("graph", "folded")
 
 
 def test_a_side_without_anybody_is_refused(make_model: Callable[..., RewiredModel]) -> None:
     with pytest.raises(InputError, match="at least one of each"):
         methods_of(make_model(kept_users=0, edges=0), LIMITS)
     with pytest.raises(InputError, match="at least one of each"):
-        methods_of(make_model(kept_users=0, edges=0, entries=2), LIMITS, propagation="folded")
+        methods_of(make_model(kept_users=0, edges=0, entries=2), LIMITS)
 
 
 @pytest.mark.parametrize("wrong", [{"max_batch": 1}, {"max_users": 0}, {"max_k": 0}, {"l2": -1.0}])

@@ -98,7 +98,7 @@ def test_folded_programs_take_int8_items_and_no_layers(
     make_model: Callable[..., RewiredModel],
 ) -> None:
     model = make_model(entries=4)
-    program = trace(methods_of(model, ProgramLimits(max_batch=8, item_table="int8"), propagation="folded"))
+    program = trace(methods_of(model, ProgramLimits(max_batch=8, item_table="int8")))
     encode = next(plan for plan in program.plans if plan.method == "encode")
     assert [(spec.name, spec.dtype) for spec in encode.outputs] == [
         ("user_table", "float32"),
@@ -106,4 +106,4 @@ def test_folded_programs_take_int8_items_and_no_layers(
         ("item_scales", "float32"),
     ]
     with pytest.raises(InputError, match="layer_storage=float16 needs"):
-        methods_of(model, ProgramLimits(max_batch=8, layer_storage="float16"), propagation="folded")
+        methods_of(model, ProgramLimits(max_batch=8, layer_storage="float16"))

@@ -130,7 +130,6 @@ def make(
         model,
         ProgramLimits(max_batch=16, max_users=users, max_k=5, **(limits or {})),
         lowering=lowering,
-        propagation="folded" if entries else "graph",
     )
     write(
         draft,

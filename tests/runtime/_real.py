@@ -110,9 +110,8 @@ def write_real(
     from lerg_exporter.programs.limits import ProgramLimits
 
     model, interactions = untrained_model(bits=bits, per_row=per_row, blocks=blocks)
-    propagation = "graph"
     if entries is not None:
-        model, propagation = folded_model(model, interactions, entries=entries), "folded"
+        model = folded_model(model, interactions, entries=entries)
     named = replace(
         interactions,
         user_ids=IdMap.from_values(raw_ids("text", model.user_count, prefix="user")),
@@ -121,7 +120,7 @@ def write_real(
     most = ProgramLimits(max_batch=256, max_users=16 if lowering == "native" else 1, max_k=32, **limits)
 
     def make(place: Path) -> None:
-        draft = draft_bundle(model, most, lowering=lowering, propagation=propagation)
+        draft = draft_bundle(model, most, lowering=lowering)
         write(draft, place, interactions=named, finetune={"learning_rate": 0.02, "batch": 128})
 
     kind = f"untrained {bits} {per_row} {blocks} {entries} {lowering} {most}"

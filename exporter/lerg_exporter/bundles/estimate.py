@@ -12,16 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lerg_edge.codes.widths import packed_bytes, unsigned_bytes
 from lerg_edge.data.interactions import Interactions
-from lerg_edge.storage import index_bytes as storage_index_bytes
-from lerg_edge.storage import packed_bytes
-from lerg_exporter.programs.indices import index_bytes
-from lerg_exporter.programs.portable.estimate import (
-    portable_arenas,
-    portable_constants,
-    portable_scratch,
-    portable_structures,
-)
+from lerg_exporter.programs.choice import LOWERINGS, programs_of
+from lerg_exporter.programs.sizes import ProgramSizes
 from lerg_runtime.bundle import (
     FineTuneDefaults,
     HistoryRule,
@@ -50,10 +44,6 @@ MARGIN = 0.25
 _FLOAT = 4
 _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three methods, alignment
 _OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
-_ITEMS_PER_PART = 2048
-_SCALE_TABLE = 1024
-_FOLD_COLUMNS, _UNFOLD_COLUMNS = 64, 32
-_REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbours are split
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +107,21 @@ class DataSizes:
 
 
 def memory_plan(
-    shape: ModelShape, data: DataSizes, *, negative_candidates: int = 1, lowering: str = "native"
+    shape: ModelShape,
+    data: DataSizes,
+    *,
+    negative_candidates: int = 1,
+    lowering: str = "native",
+    propagation: str = "graph",
 ) -> MemoryPlan:
     """What opening, encoding, recommending and fine-tuning will need at the manifest's defaults."""
+    sizes = programs_of(lowering, propagation).sizes(shape)
+    held = sum(sizes.constants.values()) + sizes.graph
+    program = held + packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits) + _PROGRAM_OVERHEAD
     manifest = Manifest(
         model=shape,
-        programs=tuple(_portable_programs(shape) if lowering == "portable" else _programs(shape)),
-        files={PROGRAM_FILE: _program_file_bytes(shape, lowering)},
+        programs=_specifications(sizes),
+        files={PROGRAM_FILE: program},
         executorch="",
         finetune=FineTuneDefaults(
             learning_rate=1.0,
@@ -139,26 +137,30 @@ def memory_plan(
         document={},
         ways=_WAYS,
     )
-    program = _program_file_bytes(shape, lowering)
     # A packed program lies in memory beside what is made of it.
-    reading = 0 if lowering == "portable" else program
+    reading = 0 if LOWERINGS[lowering].stock else program
     stored = replace(
         data.stored, program_bytes=program, reading_bytes=max(data.stored.reading_bytes, reading)
     )
     return plan_memory(manifest, stored, local=0, workload=Workload.usual(manifest))
 
 
-def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native") -> Mapping[str, int]:
+def bundle_bytes(
+    shape: ModelShape, data: DataSizes, *, lowering: str = "native", propagation: str = "graph"
+) -> Mapping[str, int]:
     """Bytes of the bundle's files, by what they hold."""
+    sizes = programs_of(lowering, propagation).sizes(shape)
     pruned = (shape.users - shape.retained_users, shape.items - shape.retained_items)
     indices = sum(
-        count * storage_index_bytes(rows)
+        count * unsigned_bytes(rows)
         for count, rows in zip(pruned, (shape.user_placeholders, shape.item_placeholders), strict=True)
     )
     placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
+    weights = {"float weights": sizes.weights} if sizes.weights else {}
     return {
         "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
-        **(portable_constants(shape) if lowering == "portable" else _without_graph(_row_constants(shape))),
+        **sizes.constants,
+        **weights,
         "placeholders": placeholders + indices,
         "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
         "interactions": data.interaction_file_bytes,
@@ -167,123 +169,22 @@ def bundle_bytes(shape: ModelShape, data: DataSizes, *, lowering: str = "native"
     }
 
 
-def _without_graph(constants: Mapping[str, int]) -> dict[str, int]:
-    """What a packed program stores of these: its graph follows from the interactions."""
-    return {name: size for name, size in constants.items() if name != "graph"}
-
-
-def _program_file_bytes(shape: ModelShape, lowering: str) -> int:
-    constants = portable_constants(shape) if lowering == "portable" else _row_constants(shape)
-    placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
-    held = sum(size for name, size in constants.items() if name != "float weights")  # a file of their own
-    return held + placeholders + _PROGRAM_OVERHEAD
-
-
-def _programs(shape: ModelShape) -> list[ProgramSpec]:
-    # Shortlists of twice the ranks for each part of the catalogue; few users leave more parts to share out.
-    lanes = -(-shape.max_users // 32) * 32
-    parts = max(1, shape.items // _ITEMS_PER_PART)
-    most = max(min(2, parts) * shape.max_users, min(4, parts) * min(shape.max_users, 31))
-    # Users' rows in the order that the loops want: floats, or twice their codes, padded.
-    row = _FLOAT * shape.dim if shape.item_table == "float32" else 2 * (-(-shape.dim // 64) * 64)
-    ranking = lanes * (row + _FLOAT * 9) + 16 * shape.max_k * most + 1024
-    tables = _folded_programs(shape) if shape.entries else _graph_programs(shape)
-    return [*tables, _program("recommend", 0, ranking)]
-
-
-def _graph_programs(shape: ModelShape) -> list[ProgramSpec]:
-    codebook = shape.codes * shape.dim
-    rows = shape.max_batch * shape.dim
-    # The backward pass holds rows of a batch (ten of them beside the codebook, or eleven) or, for small
-    # batches, three gradients of the codebook beside five.
-    finetune = max(codebook + 10 * rows, 11 * rows, 3 * codebook + 5 * rows)
-    finetune += _placeholders(shape) * shape.dim + 12 * shape.max_batch
-    encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
-    if shape.item_table == "int8":
-        encode += shape.item_slots * shape.dim  # as float32, before it is quantised
-    return [
-        _program("encode", _FLOAT * encode + 1024, _scratch(shape, requests=0)),
-        _program("finetune", _FLOAT * finetune + 4096, _scratch(shape, requests=2 * shape.max_batch)),
-    ]
-
-
-def _folded_programs(shape: ModelShape) -> list[ProgramSpec]:
-    """Neither depends on the number of entities, but for an int8 item table."""
-    rows = 3 * shape.max_batch * shape.dim
-    placeholders = _placeholders(shape) * shape.dim
-    padded = -(-shape.dim // _FOLD_COLUMNS) * _FOLD_COLUMNS
-    # A batch's rows live together with the placeholders, then with the codebook's gradient.
-    finetune = rows + max(placeholders, shape.codes * shape.dim)
-    table = shape.codes * padded * (2 if shape.bits == 16 else 1)
-    requests = 3 * shape.max_batch * _FLOAT
-    # Backward, a triple has a slope and three scales, and two threads a block of the gradient each.
-    blocks = min(2, -(-shape.dim // _UNFOLD_COLUMNS)) * _UNFOLD_COLUMNS * shape.codes
-    backward = _FLOAT * (4 * shape.max_batch + blocks)
-    # The table as float32, before it is quantised.
-    items = shape.item_slots * shape.dim if shape.item_table == "int8" else 0
-    return [
-        _program("encode", _FLOAT * (placeholders + items) + 1024, table + 1024),
-        _program(
-            "finetune", _FLOAT * finetune + 4096, max(table, backward, 8 * shape.codes) + requests + 1024
-        ),
-    ]
-
-
-def _portable_programs(shape: ModelShape) -> list[ProgramSpec]:
-    arenas, scratch, structures = portable_arenas(shape), portable_scratch(shape), portable_structures(shape)
-    return [
-        replace(_program(method, arena, scratch[method]), structure_bytes=structures[method])
-        for method, arena in arenas.items()
-    ]
-
-
-def _scratch(shape: ModelShape, *, requests: int) -> int:
-    """Working memory of one propagation: tables of some columns, the transposed graph, lists by code."""
-    columns = 16 if shape.dim <= 16 else 32 if shape.dim <= 32 else 64
-    retained = shape.retained_users + shape.retained_items
-    if not shape.layers:  # rows are composed, and nothing is propagated
-        asked = min(requests, max(shape.retained_users, shape.retained_items))
-        return _FLOAT * columns * (shape.codes + asked) + requests * _REQUEST_BYTES + retained + 4096
-    row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
-    tables = _FLOAT * columns * (shape.codes + retained)
-    if shape.layer_storage == "float16":
-        # Rows asked for are float32, and so are sums of pushed rows; each part knows how far a request is.
-        lanes = max(1, columns // 32)
-        sides = (shape.retained_users, shape.retained_items)
-        asked = max(max(0, _FLOAT * min(requests, rows) - 2 * rows) for rows in sides)
-        pushing = 4 * _FLOAT * (512 * columns + lanes * requests) if requests else 0
-        tables = columns * (_FLOAT * shape.codes + 2 * retained + asked) + pushing
-    transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
-    if not requests:
-        return tables + transposed + 2048
-    lists = _FLOAT * retained
-    if shape.composition == "sum":  # blocks need no lists by code
-        lists += 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
-    return tables + transposed + lists + requests * _REQUEST_BYTES + retained + 4096
-
-
-def _program(method: str, arena: int, scratch: int) -> ProgramSpec:
-    return ProgramSpec(
-        method=method,
-        file="",
-        planned_bytes=arena + scratch,
-        arena_bytes=(arena,),
-        scratch_bytes=scratch,
-        structure_bytes=STRUCTURE_BYTES,
-        operators=(),
-        inputs=(),
-        outputs=(),
+def _specifications(sizes: ProgramSizes) -> tuple[ProgramSpec, ...]:
+    """Methods as a manifest describes them, as far as planning memory asks."""
+    return tuple(
+        ProgramSpec(
+            method=name,
+            file="",
+            planned_bytes=method.arena + method.scratch,
+            arena_bytes=(method.arena,),
+            scratch_bytes=method.scratch,
+            structure_bytes=STRUCTURE_BYTES if method.structure is None else method.structure,
+            operators=(),
+            inputs=(),
+            outputs=(),
+        )
+        for name, method in sizes.methods.items()
     )
-
-
-def _row_constants(shape: ModelShape) -> dict[str, int]:
-    if shape.entries:
-        retained = shape.retained_users + shape.retained_items
-        entry = index_bytes(shape.codes) + 1
-        return {"folded rows": retained * (shape.entries * entry + 1) + _SCALE_TABLE}
-    assignment = (shape.retained_users + shape.retained_items) * shape.per_entity * index_bytes(shape.codes)
-    graph = _FLOAT * (shape.retained_users + 1) + shape.edges * index_bytes(shape.retained_items)
-    return {"assignment": assignment, "graph": graph}
 
 
 def _placeholders(shape: ModelShape) -> int:

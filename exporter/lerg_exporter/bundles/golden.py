@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from lerg_edge.codes.quantiser import FLOAT_BITS, bounds
+from lerg_edge.codes.widths import FLOAT_BITS, bounds
 from lerg_exporter.programs.method import Method
 from lerg_runtime.bundle import pack
 from lerg_runtime.golden import sample_positions

@@ -17,7 +17,7 @@ from lerg_exporter.bundles.golden import personal_examples
 from lerg_exporter.bundles.measure import Footprint, footprints
 from lerg_exporter.bundles.stock_android import check_android
 from lerg_exporter.bundles.write import one_thread, program_entry
-from lerg_exporter.programs.choice import personal_methods_of
+from lerg_exporter.programs.choice import LOWERINGS, personal_methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.quiet_imports import quiet_imports
 from lerg_runtime.bundle import PersonalManifest, pack, write_personal_bundle
@@ -69,7 +69,7 @@ def draft_personal(
     with one_thread():
         golden = personal_examples(methods, bits=model.items.bits, seed=_GOLDEN_SEED)
     program = trace(methods)
-    if lowering == "portable":
+    if LOWERINGS[lowering].stock:
         check_android(program.plans)
     return PersonalDraft(
         model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lerg_exporter.programs.choice import PROPAGATIONS
 from lerg_runtime.sizes import format_size
 
 __all__ = ["Rows", "accuracy_rows", "cost_rows", "data_sentences", "part_rows", "program_rows", "size_rows"]
@@ -13,8 +14,7 @@ Rows = list[Sequence[str]]
 
 _STAGES = (
     ("before_pruning", "before pruning"),
-    ("rewired", "after rewiring"),
-    ("folded", "after folding"),
+    *((each.model, f"after {each.verb}") for each in PROPAGATIONS.values()),
     ("placeholders_only", "  pruned users by placeholder"),
     ("with_history", "  pruned users by history"),
     ("finetuned", "after fine-tuning"),
@@ -82,7 +82,10 @@ def cost_rows(macs: Mapping[str, int]) -> Rows:
     full = macs["full"]
     rows = [
         (title, f"{macs[name]:,}", f"{100 * macs[name] / full:.1f} %" if full else "-")
-        for name, title in (("full", "full graph"), ("rewired", "rewired graph"), ("folded", "folded"))
+        for name, title in (
+            ("full", "full graph"),
+            *((each.model, each.model) for each in PROPAGATIONS.values()),
+        )
         if name in macs
     ]
     return [("one propagation", "MACs", "of full graph"), *rows]

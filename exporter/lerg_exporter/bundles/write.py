@@ -15,13 +15,12 @@ import torch
 
 from lerg_edge.codes.quantiser import dequantise, quantise
 from lerg_edge.data.interactions import Interactions
-from lerg_edge.folding.folded_model import FoldedModel
-from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_edge.pruning.model import CompressedModel, retained_items, retained_users
 from lerg_edge.storage import embedding_storage, propagation_cost
 from lerg_exporter.bundles.golden import golden_examples
 from lerg_exporter.bundles.measure import Footprint, footprints
 from lerg_exporter.bundles.stock_android import check_android
-from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.choice import LOWERINGS, methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.quiet_imports import quiet_imports
 from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
@@ -42,27 +41,25 @@ class Draft:
     Attributes:
         model: the rewired or folded model.
         limits: largest inputs of the programs.
-        lowering, propagation: how the programs compute.
+        lowering: by which operators the programs compute.
         program: as traced.
         footprints: what each method takes beside its arenas.
         golden: arrays of `golden.arrays`.
     """
 
-    model: RewiredModel | FoldedModel
+    model: CompressedModel
     limits: ProgramLimits
     lowering: str
-    propagation: str
     program: Program
     footprints: Mapping[str, Footprint]
     golden: Mapping[str, Any]
 
 
 def draft_bundle(
-    model: RewiredModel | FoldedModel,
+    model: CompressedModel,
     limits: ProgramLimits,
     *,
     lowering: str = "native",
-    propagation: str = "graph",
     with_golden: bool = True,
 ) -> Draft:
     """Trace the programs of `model`, answer their golden examples, and measure what they take.
@@ -71,24 +68,24 @@ def draft_bundle(
         with_golden: False leaves the examples out, for a bundle that nobody will verify.
 
     Raises:
-        InputError: the lowering or propagation is not available, or the model has an empty side.
+        InputError: the lowering is not available for such a model, or the model has an empty side.
         LergError: a portable program could not be run by stock ExecuTorch on Android.
     """
     with quiet_imports():
         from lerg_exporter.programs.trace import trace
-    methods = methods_of(model, limits, lowering=lowering, propagation=propagation)
+    methods = methods_of(model, limits, lowering=lowering)
     golden: Mapping[str, Any] = {}
     if with_golden:
         with one_thread():
             golden = golden_examples(methods, bits=model.bits, seed=_GOLDEN_SEED)
     program = trace(methods)
-    if lowering == "portable":
+    if LOWERINGS[lowering].stock:
         check_android(program.plans)
     slots = (
-        len(model.retained_users) + model.placeholders.user_count,
-        len(model.retained_items) + model.placeholders.item_count,
+        len(retained_users(model)) + model.placeholders.user_count,
+        len(retained_items(model)) + model.placeholders.item_count,
     )
-    return Draft(model, limits, lowering, propagation, program, footprints(program, slots=slots), golden)
+    return Draft(model, limits, lowering, program, footprints(program, slots=slots), golden)
 
 
 def write(
@@ -141,14 +138,14 @@ def write(
             "created_with": {name: version(name) for name in ("lerg-edge", "executorch", "torch")},
             "requires": {"executorch": ".".join(version("executorch").split(".")[:2])},
             "lowering": draft.lowering,
-            "propagation": draft.propagation,
+            "propagation": model.propagation,
             "serving": dict(serving or {}),
             "model": _sizes(draft),
             "form": "shared",
             "methods": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
-            "macs": _macs(model, full_edges=edges),
+            "macs": propagation_cost(model, full_edges=edges),
             "data": dict(data or {}),
             "training": dict(training or {}),
             "finetune": dict(finetune),
@@ -173,7 +170,7 @@ def write(
 
 def _cuts(draft: Draft) -> dict[str, tuple[int, int]] | None:
     """The constants by which a program is packed; None for one that stock ExecuTorch reads."""
-    if draft.lowering == "portable":
+    if LOWERINGS[draft.lowering].stock:
         return None
     program = draft.program
     return {name: (program.places[name], size) for name, size in program.constants.items()}
@@ -188,9 +185,9 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "bits": model.bits,
         "codebook_rows": model.code_count,
         "layers": model.layers,
-        "retained_users": len(model.retained_users),
-        "retained_items": len(model.retained_items),
-        **_propagation_sizes(model),
+        "retained_users": len(retained_users(model)),
+        "retained_items": len(retained_items(model)),
+        **model.sizes(),
         "user_placeholders": model.placeholders.user_count,
         "item_placeholders": model.placeholders.item_count,
         "step_shape": list(model.step.shape),
@@ -203,25 +200,9 @@ def _sizes(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _propagation_sizes(model: RewiredModel | FoldedModel) -> dict[str, Any]:
-    if isinstance(model, FoldedModel):
-        return {"entries": model.rows.entries}
-    sizes = {
-        "composition": model.composition,
-        "codes_per_entity": int(model.assignment.shape[1]),
-        "edges": int(model.graph.nnz),
-    }
-    return sizes if model.composition == "blocks" else {**sizes, "anchor_weight": model.anchor_weight}
-
-
-def _macs(model: RewiredModel | FoldedModel, *, full_edges: int) -> dict[str, int]:
-    costs = asdict(propagation_cost(model, full_edges=full_edges))
-    return {name: cost for name, cost in costs.items() if cost is not None}
-
-
 def _parameters(draft: Draft, codebook: np.ndarray, step: np.ndarray) -> bytes | None:
-    """`model.ptd` of the portable lowering: the weights for a runtime that does not read the state."""
-    if draft.lowering != "portable" or draft.program.parameter_data is None:
+    """`model.ptd` for stock ExecuTorch: the weights for a runtime that does not read the state."""
+    if not LOWERINGS[draft.lowering].stock or draft.program.parameter_data is None:
         return None
     with quiet_imports():
         from lerg_exporter.programs.trace import with_parameters
@@ -244,7 +225,7 @@ def program_entry(plan: MethodPlan, footprint: Footprint) -> dict[str, Any]:
     }
 
 
-def _storage(model: RewiredModel | FoldedModel) -> dict[str, Any]:
+def _storage(model: CompressedModel) -> dict[str, Any]:
     report = embedding_storage(model)
     return {
         "embedding_bytes": report.embedding_bytes,

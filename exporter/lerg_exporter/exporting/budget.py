@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lerg_edge.data.interactions import Interactions
@@ -10,7 +10,6 @@ from lerg_edge.errors import BudgetError
 from lerg_edge.pruning.placeholders import split_count
 from lerg_edge.training.options import default_codes
 from lerg_exporter.bundles.estimate import DataSizes, bundle_bytes, memory_plan
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_runtime.bundle import ModelShape
 from lerg_runtime.planning import MemoryPlan
@@ -23,9 +22,6 @@ DEFAULT_BATCH = 4096
 _FEW_ENTITIES = 32
 HARD_CANDIDATES = 16
 _MOST_PLACEHOLDERS = 500
-_FOLDED_CODES_SHARE = 0.25
-# On gowalla 4 entries a row cost 2 % of NDCG@20 and save a fifth of the bundle: given up before entities are.
-_ENTRIES = (8, 6, 4)
 _SMALLEST_BATCH = 256
 # Parts of the wished number of codes and of the wished retention, in the order in which they are given up.
 # A smaller batch costs no accuracy and is tried first at every rung, then uniform negatives.
@@ -94,11 +90,11 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
     table is trained for everybody, and rows of the pruned are left out afterwards.
     """
     entities = train.user_count + train.item_count
-    if ASSIGNMENTS[options.assignment].one_each:
+    if options.assignment_kind.one_each:
         return entities
-    if options.propagation != "folded":
+    if not options.propagation_kind.entries:
         return stored
-    fixed = ASSIGNMENTS[options.assignment].codes
+    fixed = options.assignment_kind.codes
     if fixed is not None:
         return min(fixed, entities)
     return max(stored, default_codes(entities, dim=options.dim, bits=options.bits))
@@ -106,19 +102,20 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
 
 def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     codes = default_codes(data.users + data.items, dim=options.dim, bits=options.bits)
-    fixed = ASSIGNMENTS[options.assignment].codes
-    if options.propagation != "folded":
+    fixed = options.assignment_kind.codes
+    if not options.propagation_kind.entries:
         return codes if fixed is None else min(fixed, data.users + data.items)
     retained = int(_retention(options, data) * (data.users + data.items))
-    return max(_entries(options, data), min(round(_FOLDED_CODES_SHARE * codes), retained))
+    return max(_entries(options, data), min(round(options.propagation_kind.codes_share * codes), retained))
 
 
 def _entries(options: ExportOptions, data: DataSizes) -> int:
-    """As asked for, else 8, or as many as codes can be on data with few entities."""
+    """As asked for, else what is usual, or as many as codes can be on data with few entities."""
     if options.entries is not None:
         return options.entries
+    most = options.propagation_kind.entries[0]
     stay = int(_retention(options, data) * (data.users + data.items))
-    return max(1, min(_ENTRIES[0], stay, options.codes or stay))
+    return max(1, min(most, stay, options.codes or stay))
 
 
 def _retention(options: ExportOptions, data: DataSizes) -> float:
@@ -131,9 +128,9 @@ def _retention(options: ExportOptions, data: DataSizes) -> float:
 
 def _least_codes(options: ExportOptions, data: DataSizes) -> int:
     """Fewer could not be: the codes of a sum or a folded row are distinct, those of blocks are not."""
-    if options.propagation == "folded":
+    if options.propagation_kind.entries:
         return _entries(options, data)
-    return 1 if ASSIGNMENTS[options.assignment].block_width else options.codes_an_entity
+    return 1 if options.assignment_kind.block_width else options.codes_an_entity
 
 
 def _wished(options: ExportOptions, data: DataSizes) -> Plan:
@@ -151,9 +148,9 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
     negatives = [wished.negative_candidates]
     if options.finetune_candidates is None:
         negatives.append(1)
-    folded = options.propagation == "folded"
-    if folded and options.entries is None:
-        for entries in _ENTRIES if wished.entries == _ENTRIES[0] else (wished.entries,):
+    usual = options.propagation_kind.entries
+    if usual and options.entries is None:
+        for entries in usual if wished.entries == usual[0] else (wished.entries,):
             options = replace(options, entries=entries)
             for candidates in negatives:
                 for batch in batches:
@@ -161,7 +158,7 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
     tried = set()
     for code_part, retention_part in _LADDER:
         # A codebook of a fixed size is small; fewer codes would save nothing.
-        stated = options.codes is not None or (ASSIGNMENTS[options.assignment].codes and not folded)
+        stated = options.codes is not None or (options.assignment_kind.codes and not usual)
         codes = wished.codes if stated else max(1, round(wished.codes * code_part))
         codes = max(codes, _least_codes(options, data)) if options.codes is None else codes
         retention = wished.retention
@@ -192,19 +189,29 @@ def _sized(
         batch,
         candidates,
         _memory_plan(shape, data, candidates, options).peak_bytes,
-        sum(bundle_bytes(shape, data, lowering=options.lowering).values()),
+        sum(_stored(shape, data, options).values()),
         shape.entries,
     )
 
 
 def _memory_plan(shape: ModelShape, data: DataSizes, candidates: int, options: ExportOptions) -> MemoryPlan:
-    return memory_plan(shape, data, negative_candidates=candidates, lowering=options.lowering)
+    return memory_plan(
+        shape,
+        data,
+        negative_candidates=candidates,
+        lowering=options.lowering,
+        propagation=options.propagation,
+    )
+
+
+def _stored(shape: ModelShape, data: DataSizes, options: ExportOptions) -> Mapping[str, int]:
+    return bundle_bytes(shape, data, lowering=options.lowering, propagation=options.propagation)
 
 
 def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
     """Sizes of the model to be expected; how many of a side stay is known only after the selection."""
-    folded = options.propagation == "folded"
-    kind = ASSIGNMENTS[options.assignment]
+    folded = bool(options.propagation_kind.entries)
+    kind = options.assignment_kind
     entities = data.users + data.items
     retained = max(2, round(retention * entities))
     users = min(max(1, round(retained * data.users / entities)), data.users)
@@ -252,7 +259,7 @@ def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> BudgetErr
         what = f"the phase {phase.name} of such a bundle"
     else:
         name, budget, needed = "storage", options.storage_budget or 0, wished.storage_bytes
-        stored = bundle_bytes(shape, data, lowering=options.lowering)
+        stored = _stored(shape, data, options)
         items = ", ".join(f"{name} {size}" for name, size in stored.items())
         what = "such a bundle"
     free = replace(options, codes=None, retention=None, batch=None, finetune_candidates=None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from lerg_edge.codes.widths import FLOAT_BITS, WIDTHS
 from lerg_edge.errors import InputError
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS, SETTINGS
+from lerg_exporter.exporting.kinds.assignments import SETTINGS
 from lerg_exporter.exporting.kinds.selectors import ROUNDING
 from lerg_exporter.exporting.settings import Setting
 from lerg_exporter.programs.choice import check_combination
@@ -14,9 +15,8 @@ from lerg_exporter.programs.choice import check_combination
 if TYPE_CHECKING:
     from lerg_exporter.exporting.options import ExportOptions
 
-__all__ = ["FLOAT_BITS", "contradictions"]
+__all__ = ["contradictions"]
 
-FLOAT_BITS = 32
 _OF_SHARED = (
     "retention",
     "assignment",
@@ -58,27 +58,33 @@ def contradictions(options: ExportOptions, settings: Mapping[str, Setting]) -> I
         )
     except InputError as error:
         yield error
-    if options.bits == 4 and options.dim % 2:
-        yield InputError.naming("{dim} is {}; it must be even with {bits:4}", options.dim)
+    together = WIDTHS[options.bits].per_byte
+    if options.dim % together:
+        yield InputError.naming(
+            "{dim} is {}; it must be a multiple of {} with {bits:{}}", options.dim, together, options.bits
+        )
     yield from _without_effect(options, settings)
     yield from _of_another_form(options, settings)
     yield from _unquantised(options, settings)
     blocks = options.codes_an_entity
-    if ASSIGNMENTS[options.assignment].block_width and options.dim % blocks:
+    if options.assignment_kind.block_width and options.dim % blocks:
         yield InputError.naming(
             "{dim} is {} and an entity has {} codes, one for each of as many equal blocks; give a "
             "{per_entity} that divides it",
             options.dim,
             blocks,
         )
-    if options.recommender == "xsimgcl" and not options.depth:
-        yield InputError.naming("{layers} is 0; {recommender:xsimgcl} contrasts layers and needs at least 1")
+    if not options.recommender_kind.takes(options.depth):
+        rule = options.recommender_kind.layers_rule
+        yield InputError.naming(
+            "{layers} is {}; {recommender:{}} {}", options.depth, options.recommender, rule
+        )
 
 
 def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
     """Settings that others make idle."""
     for name in SETTINGS:
-        if name not in ASSIGNMENTS[options.assignment].reads and _is_set(options, name, settings):
+        if name not in options.assignment_kind.reads and _is_set(options, name, settings):
             yield InputError.naming(
                 f"{{{name}}} has no effect with {{assignment:{{}}}}; leave it out", options.assignment
             )
@@ -88,10 +94,6 @@ def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> 
             options.codes,
             options.assignment,
         )
-    if options.recommender == "mf" and options.depth:
-        yield InputError.naming(
-            "{layers} is {}; {recommender:mf} propagates nothing, so leave it out", options.layers
-        )
     if _is_set(options, "rounding_boundary", settings) and options.selector not in ROUNDING:
         yield InputError.naming(
             "{rounding_boundary} has no effect with {selector:{}}, which rounds nothing; choose {} or {}, "
@@ -100,12 +102,9 @@ def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> 
             ", ".join(ROUNDING[:-1]),
             ROUNDING[-1],
         )
-    if _is_set(options, "rewiring", settings) and options.propagation == "folded":
-        yield InputError.naming(
-            "{rewiring:{}} has no effect with {propagation:folded}, whose rows come from the full graph; "
-            "leave one of them out",
-            options.rewiring,
-        )
+    for name, sentence in options.propagation_kind.idle.items():
+        if _is_set(options, name, settings):
+            yield InputError.naming(sentence, getattr(options, name))
 
 
 def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
@@ -130,18 +129,12 @@ def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) ->
 
 def _unquantised(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
     """What asks of a quantiser what it cannot do, or needs one where there is none."""
-    folded, floats = options.propagation == "folded", options.bits == FLOAT_BITS
-    if floats and folded:
-        yield InputError.naming("{bits:32} needs {propagation:graph}; folded codebooks have 4, 8 or 16 bits")
+    floats = options.bits == FLOAT_BITS
+    if floats and options.propagation_kind.floats:
+        yield InputError.naming(options.propagation_kind.floats)
     for name in ("steps", "quantisation"):
         if floats and _is_set(options, name, settings):
             yield InputError.naming(f"{{{name}}} needs a quantiser and {{bits:32}} has none; leave it out")
-        if folded and _is_set(options, name, settings):
-            yield InputError.naming(
-                f"{{{name}:{{}}}} needs {{propagation:graph}}; a folded codebook is fitted to rows and has "
-                "one step",
-                getattr(options, name),
-            )
 
 
 def _is_set(options: ExportOptions, name: str, settings: Mapping[str, Setting]) -> bool:

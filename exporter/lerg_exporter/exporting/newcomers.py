@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lerg_edge.data.interactions import Interactions
 from lerg_edge.histories.choosing import RuleChoice, choose_rule
 from lerg_edge.histories.newcomers import hold_out_users
 from lerg_edge.histories.rule import HistoryRule
 from lerg_edge.training.options import Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import propagated, quantised
+from lerg_edge.training.pretraining import propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.exporting import stages
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.exporting.serving import rules_of
@@ -26,7 +25,7 @@ LEAST_NEWCOMERS = 100
 
 
 def choose_unknown(
-    train: Interactions,
+    cut: Cut,
     model: Pretrained,
     options: ExportOptions,
     training: TrainingOptions,
@@ -41,7 +40,7 @@ def choose_unknown(
     options say.
 
     Args:
-        train: the training pairs.
+        cut: the training pairs.
         model: the bundle's, for its number of epochs.
         training: its trainer's settings.
         codes: of the codebook that is pretrained.
@@ -50,7 +49,7 @@ def choose_unknown(
     given = HistoryRule(ridge=options.ridge or None, half_life=options.half_life or None)
     if len(rules) < 2 or options.newcomers == 0:
         return RuleChoice(given, {}, 0)
-    held = hold_out_users(train, seed=options.seed, count=options.newcomers)
+    held = hold_out_users(cut.train, seed=options.seed, count=options.newcomers)
     if len(held.users) < LEAST_NEWCOMERS:
         progress.note(
             f"fewer than {LEAST_NEWCOMERS} users can be held out to choose how unknown people are served; "
@@ -60,11 +59,12 @@ def choose_unknown(
     if not held.in_time:
         rules = tuple(rule for rule in rules if rule.half_life == given.half_life)
     everything = replace(training, validation_share=0.0)
+    known = Cut.of(held.known, everything)
     teacher_epochs = None
-    if ASSIGNMENTS[options.assignment].teacher:
-        teacher_epochs = stages.teacher_epochs(train, options, training, work=work)
+    if options.assignment_kind.teacher:
+        teacher_epochs = stages.teacher_epochs(cut, options, training, work=work)
     learned = stages.assigned(
-        held.known,
+        known,
         options,
         everything,
         codes=codes,
@@ -72,18 +72,11 @@ def choose_unknown(
         work=work,
         progress=progress,
     )
-    found = stages.pretrained(
-        held.known,
-        learned,
-        stages.stopped_after(everything, model.best_epoch),
-        kind=options.assignment,
-        work=work,
-        progress=progress,
-    )
-    if options.quantisation == "post-training":
-        found = quantised(found, bits=options.bits, per_row=options.steps == "row")
-    rows = propagated(found, held.known.matrix())[train.user_count :]
-    degrees = np.bincount(held.known.items, minlength=train.item_count)
+    until = stages.stopped_after(everything, model.best_epoch)
+    found = stages.pretrained(known, learned, until, options, work=work, progress=progress)
+    users, items = known.matrix.shape
+    rows = propagated(stages.rounded(found, options), known.matrix)[users:]
+    degrees = np.bincount(held.known.items, minlength=items)
     choice = choose_rule(rows, degrees, held.histories, held.wanted, rules=rules, newcomers=1)
     for rule, score in choice.scores.items():
         progress.note(f"validation NDCG@20 of {choice.people} users held out, by {rule}, is {score:.4f}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lerg_edge.codes.widths import WIDTHS
 from lerg_edge.errors import InputError
-from lerg_exporter.exporting.contradictions import FLOAT_BITS, contradictions
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS, AUXILIARIES
-from lerg_exporter.exporting.kinds.recommenders import RECOMMENDERS, default_layers
+from lerg_exporter.exporting.contradictions import contradictions
+from lerg_exporter.exporting.kinds.assignments import (
+    ASSIGNMENTS,
+    AUXILIARIES,
+    AssignmentKind,
+    assignment_kind,
+)
+from lerg_exporter.exporting.kinds.recommenders import RECOMMENDERS, RecommenderKind, recommender_kind
 from lerg_exporter.exporting.kinds.selectors import AUTO
 from lerg_exporter.exporting.settings import Setting, faults_of, schema, setting
-from lerg_exporter.programs.choice import LOWERINGS, PROPAGATIONS
+from lerg_exporter.programs.choice import LOWERINGS, PROPAGATIONS, Propagation
 from lerg_exporter.programs.limits import ITEM_TABLES, LAYER_STORAGES
 
-__all__ = ["BIT_WIDTHS", "EXPORT_SETTINGS", "ExportOptions"]
+__all__ = ["EXPORT_SETTINGS", "ExportOptions"]
 
-BIT_WIDTHS = (4, 8, 16, FLOAT_BITS)
 _FINETUNE_EPOCHS = 8
 
 
@@ -30,7 +35,7 @@ class ExportOptions:
         0,
         group="Model",
         option=True,
-        choices=BIT_WIDTHS,
+        choices=tuple(WIDTHS),
         help="Bits of a codebook element; 32 stands for floats that are not quantised.",
         unset="8 with product codes, else 4",
     )
@@ -58,13 +63,17 @@ class ExportOptions:
         group="Model",
         option=True,
         choices=tuple(ASSIGNMENTS),
-        help="Where codes come from: product codes, METIS, LEGCF, or a row of its own for everyone (full).",
+        own=assignment_kind,
+        help="Where codes come from: product codes, METIS, LEGCF, a row of its own for everyone (full), or "
+        "an assignment of your own as file.py:name.",
     )
     recommender: str = setting(
         "lightgcn",
         group="Model",
-        choices=RECOMMENDERS,
-        help="The model to train: LightGCN, matrix factorisation (mf), or XSimGCL, which contrasts layers.",
+        choices=tuple(RECOMMENDERS),
+        own=recommender_kind,
+        help="The model to train: LightGCN, matrix factorisation (mf), XSimGCL, which contrasts layers, or a "
+        "recommender of your own as file.py:name.",
     )
     layers: int | None = setting(
         None,
@@ -272,7 +281,7 @@ class ExportOptions:
         "graph",
         group="Device",
         option=True,
-        choices=PROPAGATIONS,
+        choices=tuple(PROPAGATIONS),
         help="Propagate over the interaction graph on the device, or store the propagated rows folded into a "
         "few codes each: smaller, and no graph is needed.",
     )
@@ -280,7 +289,7 @@ class ExportOptions:
         "native",
         group="Device",
         option=True,
-        choices=LOWERINGS,
+        choices=tuple(LOWERINGS),
         help="Use this project's kernels (native: fastest, smallest) or the operators of stock ExecuTorch "
         "(portable: runs anywhere).",
     )
@@ -414,53 +423,69 @@ class ExportOptions:
     )
 
     @property
+    def assignment_kind(self) -> AssignmentKind:
+        """What `assignment` names."""
+        return assignment_kind(self.assignment)
+
+    @property
+    def recommender_kind(self) -> RecommenderKind:
+        """What `recommender` names."""
+        return recommender_kind(self.recommender)
+
+    @property
+    def propagation_kind(self) -> Propagation:
+        """What `propagation` names."""
+        return PROPAGATIONS[self.propagation]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the assignment or the recommender is of one's own, whose code no fingerprint knows."""
+        return self.assignment not in ASSIGNMENTS or self.recommender not in RECOMMENDERS
+
+    @property
     def codes_an_entity(self) -> int:
         """`per_entity`, or what suits the assignment."""
         if self.per_entity is not None:
             return self.per_entity
-        kind = ASSIGNMENTS[self.assignment]
+        kind = self.assignment_kind
         return max(1, self.dim // kind.block_width) if kind.block_width else kind.per_entity
 
     @property
     def depth(self) -> int:
         """`layers`, or what suits the recommender and the assignment; 0 where nothing is propagated."""
-        if self.layers is not None:
-            return self.layers
-        return default_layers(self.recommender, lightgcn=ASSIGNMENTS[self.assignment].layers)
+        suited = (self.layers, self.recommender_kind.layers, self.assignment_kind.layers)
+        return next(layers for layers in suited if layers is not None)
 
     @property
     def tuning_epochs(self) -> int:
         """`finetune_epochs`, or what stands for None."""
         if self.finetune_epochs is not None:
             return self.finetune_epochs
-        trains_again = self.propagation == "graph" and self.quantisation == "learned"
+        trains_again = self.propagation_kind.trains_on and self.quantisation == "learned"
         return _FINETUNE_EPOCHS if trains_again else 0
 
     @property
     def is_full_table(self) -> bool:
         """Whether the bundle has a codebook row for each entity that stays."""
-        return ASSIGNMENTS[self.assignment].one_each and self.propagation == "graph"
+        return self.assignment_kind.one_each and not self.propagation_kind.entries
 
     def __post_init__(self) -> None:
         """Raises InputError, which names each setting that is wrong, its value and its range."""
-        if self.assignment in ASSIGNMENTS:
+        faults = list(faults_of(EXPORT_SETTINGS, self))
+        if not faults:
             for name in ("bits", "dim"):
                 if getattr(self, name) == 0:
-                    object.__setattr__(self, name, getattr(ASSIGNMENTS[self.assignment], name))
-        faults = list(faults_of(EXPORT_SETTINGS, self)) or list(contradictions(self, EXPORT_SETTINGS))
+                    object.__setattr__(self, name, getattr(self.assignment_kind, name))
+            faults = list(faults_of(EXPORT_SETTINGS, self)) or list(contradictions(self, EXPORT_SETTINGS))
         if faults:
             raise InputError.of_all(faults)
 
     @property
     def users_a_call(self) -> int:
-        """`max_users`, or 64 with the native lowering and 1 with the portable one.
-
-        Stock matrix products round by how many rows they are given. One row a call scores a user the same
-        alone and among others; in larger calls the last bits may differ.
-        """
+        """`max_users`, or what suits the lowering."""
         if self.max_users is not None:
             return self.max_users
-        return 1 if self.lowering == "portable" else 64
+        return LOWERINGS[self.lowering].users_a_call
 
 
 EXPORT_SETTINGS: dict[str, Setting] = schema(ExportOptions)

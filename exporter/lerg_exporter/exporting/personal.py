@@ -22,16 +22,18 @@ from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.histories.newcomers import Newcomers, hold_out_users, ordered_histories
 from lerg_edge.histories.rule import Histories, HistoryRule
 from lerg_edge.metrics import ranking_metrics
+from lerg_edge.own import without_folder
 from lerg_edge.personal.choosing import CodingTrial, choose_coding, scores_of, try_codings
 from lerg_edge.personal.coding import codings_for
 from lerg_edge.personal.model import PersonalModel
 from lerg_edge.personal.sheltering import Sheltered, degree_codes, shelter
 from lerg_edge.training.options import Pretrained
-from lerg_edge.training.pretraining import propagated
+from lerg_edge.training.pretraining import pretrain, propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_personal
 from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.config import values_of
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import described_data
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress, Silent
@@ -200,8 +202,9 @@ def _item_rows(
     training = stages.training_options(options, pairs=known.pair_count)
     settings = teacher_options(training, pairs=known.pair_count, epochs=options.epochs)
     each = LearnedAssignment(identity_assignment(known.user_count + known.item_count))
-    model = stages.pretrained(known, each, settings, kind="metis", work=work, progress=tell)
-    return model, propagated(model, known.matrix())[known.user_count :]
+    cut = Cut.of(known, settings)
+    model = stages.pretrained(cut, each, settings, options, by=pretrain, work=work, progress=tell)
+    return model, propagated(model, cut.matrix)[known.user_count :]
 
 
 def _tried(
@@ -324,6 +327,7 @@ def _described(
     """How the model was made, for people; it names nobody and no pair."""
     settings = {**({} if reading is None else values_of(reading)), **values_of(options)}
     settings.pop("test", None)
+    settings["recommender"] = without_folder(options.recommender)
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     return {
         "seed": options.seed,

@@ -11,32 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from lerg_edge.data.interactions import Dataset, Interactions
-from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import BudgetError, InputError
-from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.metrics import evaluate_embeddings
+from lerg_edge.pruning.model import CompressedModel, entity_rows
 from lerg_edge.pruning.placeholders import build_placeholders
-from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import propagated, quantised, training_device, validation_cut
+from lerg_edge.training.pretraining import propagated, training_device
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.estimate import DataSizes
 from lerg_exporter.bundles.write import Draft, draft_bundle
 from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import Plan, choose_plan, pretraining_codes
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import seen_beside
 from lerg_exporter.exporting.newcomers import choose_unknown
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.ordering import in_order
 from lerg_exporter.exporting.progress import Progress, Silent
 from lerg_exporter.exporting.reading import ReadingOptions
-from lerg_exporter.exporting.refitting import refit, refits, shape_of
+from lerg_exporter.exporting.refitting import refit, refits
 from lerg_exporter.exporting.resolving import config_of_bundle
 from lerg_exporter.exporting.selecting import check_selection
 from lerg_exporter.exporting.serving import OTHER_STAGE, PRUNED_WAYS, Ways, choose_known, given_ways
+from lerg_exporter.exporting.shaping import Given, shaped
+from lerg_exporter.exporting.shapings import SHAPINGS
 from lerg_exporter.exporting.target import check_target
 from lerg_exporter.exporting.threads import fixed_threads
 from lerg_exporter.exporting.tuning import RANKING, Tuned, evaluate, tune
@@ -48,7 +48,6 @@ from lerg_runtime.bundle import BundleFolder, Manifest, save_state
 __all__ = ["ExportReport", "check_export", "export"]
 
 _NEEDED_LATER = ("lerg_exporter.programs.trace", "sklearn.cluster")
-_SHAPING = {"graph": "rewiring", "folded": "folding"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,41 +117,35 @@ def export(
         _work_dir(work_dir) as work,
         tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
     ):
+        cut = Cut.of(dataset.train, training)
         tell.stage("assigning")
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
         with imported_meanwhile(*_NEEDED_LATER):
-            learned = stages.assigned(dataset.train, chosen, training, codes=codes, work=work, progress=tell)
+            learned = stages.assigned(cut, chosen, training, codes=codes, work=work, progress=tell)
         tell.stage("pretraining")
-        model = stages.pretrained(
-            dataset.train, learned, training, kind=chosen.assignment, work=work, progress=tell
-        )
-        if chosen.quantisation == "post-training":
-            model = quantised(model, bits=chosen.bits, per_row=chosen.steps == "row")
-        tell.stage(f"selecting and {_SHAPING[chosen.propagation]}")
-        embeddings = propagated(model, dataset.train.matrix())
-        metrics = {"before_pruning": _full_metrics(embeddings, dataset)}
-        pruned = shape_of(chosen)(dataset.train, model, embeddings, chosen, training, plan=plan, work=work)
+        model = stages.pretrained(cut, learned, training, chosen, work=work, progress=tell)
+        model = stages.rounded(model, chosen)
+        tell.stage(f"selecting and {chosen.propagation_kind.verb}")
+        embeddings = propagated(model, cut.matrix)
+        metrics = {"before_pruning": _full_metrics(embeddings, dataset, cut)}
+        given = Given(cut, model, embeddings, chosen, plan)
+        pruned = shaped(given, SHAPINGS[chosen.propagation], work=work)
         tell.stage("choosing how to serve")
-        split = validation_cut(dataset.train.matrix(), training)
-        twin_model = _honest(pruned.twin, propagated(model, split.train), chosen, plan)
-        ways = _ways(
-            dataset, twin_model, split, model, chosen, training, codes=codes, work=work, progress=tell
-        )
+        twin_model = _honest(pruned.twin, propagated(model, cut.split.train), chosen, plan)
+        ways = _ways(cut, twin_model, model, chosen, training, codes=codes, work=work, progress=tell)
         tell.stage("tracing")
         config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
         run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, ways, config)
-        draft = draft_bundle(
-            pruned.model, run.limits, lowering=chosen.lowering, propagation=chosen.propagation
-        )
+        draft = draft_bundle(pruned.model, run.limits, lowering=chosen.lowering)
         pruned_users = ~pruned.model.retained[: dataset.train.user_count]
         twin = None
         if chosen.tuning_epochs:
-            twin = _twin(run, draft, twin_model, Path(scratch), split=split)
+            twin = _twin(run, draft, twin_model, cut, Path(scratch))
         first = Path(scratch) / "untuned"
         run.write(draft, first)
         _check_budgets(first, chosen)
         tell.stage("evaluating")
-        metrics["folded" if chosen.propagation == "folded" else "rewired"] = _bundle_metrics(first, dataset)
+        metrics[draft.model.kind] = _bundle_metrics(first, dataset)
         if dataset.test is not None and pruned_users.any():
             other = next(way for way in PRUNED_WAYS if way != ways.pruned_users)
             run.write(draft, Path(scratch) / "other", pruned_users=other)
@@ -167,7 +160,7 @@ def export(
         if again:
             tell.stage("training again on everything")
             run, draft, tuned = refit(
-                run, training, tuned, codes=codes, work=work, scratch=Path(scratch), progress=tell
+                run, cut, training, tuned, codes=codes, work=work, scratch=Path(scratch), progress=tell
             )
         tell.stage("writing")
         manifest = run.write(draft, output, tuned=tuned, metrics=metrics, overwrite=overwrite)
@@ -199,8 +192,8 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
 
 
 def _honest(
-    twin: RewiredModel | FoldedModel, embeddings: np.ndarray, options: ExportOptions, plan: Plan
-) -> RewiredModel | FoldedModel:
+    twin: CompressedModel, embeddings: np.ndarray, options: ExportOptions, plan: Plan
+) -> CompressedModel:
     """The twin with placeholders that have not seen the validation pairs either.
 
     A placeholder is the centre of the propagated rows around it, and whose row goes where depends on all of
@@ -221,9 +214,8 @@ def _honest(
 
 
 def _ways(
-    dataset: Dataset,
-    twin: RewiredModel | FoldedModel,
-    split: ValidationSplit,
+    cut: Cut,
+    twin: CompressedModel,
     model: Pretrained,
     options: ExportOptions,
     training: TrainingOptions,
@@ -233,14 +225,12 @@ def _ways(
     progress: Progress,
 ) -> Ways:
     """How everybody is served: what is asked for, and by validation what is left open."""
-    unknown = choose_unknown(
-        dataset.train, model, options, training, codes=codes, work=work, progress=progress
-    )
+    unknown = choose_unknown(cut, model, options, training, codes=codes, work=work, progress=progress)
     ways = replace(given_ways(options), unknown=unknown.rule)
     if unknown.scores:
         ways = replace(ways, validation={"unknown": unknown.described()})
     retained = twin.retained[: twin.user_count]
-    return choose_known(ways, twin.entity_rows(), split, retained, options, progress=progress)
+    return choose_known(ways, entity_rows(twin), cut.split, retained, options, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,30 +254,22 @@ class _Twin:
 def _twin(
     run: ExportRun,
     draft: Draft,
-    model: RewiredModel | FoldedModel,
+    model: CompressedModel,
+    cut: Cut,
     scratch: Path,
-    *,
-    split: ValidationSplit,
 ) -> _Twin:
     """Write the twin of a bundle.
 
     Args:
         draft: the bundle's own.
         model: the twin's.
+        cut: training pairs.
         scratch: where its folder goes.
-        split: training and validation pairs.
     """
-    train = run.dataset.train
-    twin = draft_bundle(
-        model,
-        draft.limits,
-        lowering=draft.lowering,
-        propagation=draft.propagation,
-        with_golden=False,
-    )
+    twin = draft_bundle(model, draft.limits, lowering=draft.lowering, with_golden=False)
     folder = scratch / "twin"
-    run.write(twin, folder, interactions=_part(train, split.train))
-    return _Twin(twin, _part(train, split.held_out), folder)
+    run.write(twin, folder, interactions=cut.part(cut.split.train))
+    return _Twin(twin, cut.part(cut.split.held_out), folder)
 
 
 def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> Tuned:
@@ -307,11 +289,11 @@ def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> 
     )
 
 
-def _full_metrics(embeddings: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+def _full_metrics(embeddings: np.ndarray, dataset: Dataset, cut: Cut) -> dict[str, Any]:
     """Of the unpruned model: all entities propagated over the full graph."""
     if dataset.test is None:
         return {}
-    users, seen = dataset.train.user_count, dataset.train.matrix()
+    users, seen = dataset.train.user_count, cut.matrix
     if dataset.disliked is not None:
         seen = seen + dataset.disliked.matrix()
     found = evaluate_embeddings(
@@ -347,14 +329,6 @@ def _check_budgets(bundle: Path, options: ExportOptions) -> None:
                 needed[name],
                 needed[name],
             )
-
-
-def _part(train: Interactions, matrix: sparse.csr_matrix) -> Interactions:
-    """The pairs of `train` that are in `matrix`."""
-    users = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    wanted = users * train.item_count + matrix.indices
-    keys = train.users.astype(np.int64) * train.item_count + train.items
-    return train.subset(np.isin(keys, wanted, assume_unique=True))
 
 
 @contextmanager

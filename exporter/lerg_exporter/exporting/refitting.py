@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from lerg_edge.data.interactions import Dataset
-from lerg_edge.training.options import Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import propagated, quantised
+from lerg_edge.training.options import TrainingOptions
+from lerg_edge.training.pretraining import propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.write import Draft, draft_bundle
 from lerg_exporter.exporting import stages
-from lerg_exporter.exporting.folded import folded
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.kinds.selectors import AUTO, ROUNDING
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.exporting.selecting import preferred
+from lerg_exporter.exporting.shaping import Given, shaped
+from lerg_exporter.exporting.shapings import SHAPINGS
 from lerg_exporter.exporting.tuning import Tuned, retune
 from lerg_exporter.exporting.writing import ExportRun
 
-__all__ = ["refit", "refits", "shape_of"]
+__all__ = ["refit", "refits"]
 
 
 def refits(dataset: Dataset, options: ExportOptions) -> bool:
@@ -31,13 +31,9 @@ def refits(dataset: Dataset, options: ExportOptions) -> bool:
     return dataset.split is not None and dataset.split.kind == "none"
 
 
-def shape_of(options: ExportOptions) -> Callable[..., stages.Pruned]:
-    """The stage that makes a bundle's model from the pretrained one."""
-    return folded if options.propagation == "folded" else stages.rewired
-
-
 def refit(
     run: ExportRun,
+    cut: Cut,
     training: TrainingOptions,
     tuned: Tuned | None,
     *,
@@ -53,19 +49,20 @@ def refit(
 
     Args:
         run: the measured one.
+        cut: its training pairs.
         training: its trainer's settings.
         tuned: its fine-tuning, or None.
         codes: of the codebook that is pretrained.
         scratch: a folder for bundles in between.
     """
-    measured, options = run.dataset, _decided(run)
-    train = measured.whole().train
+    options = _decided(run)
     teacher_epochs = None
-    if ASSIGNMENTS[options.assignment].teacher:
-        teacher_epochs = stages.teacher_epochs(measured.train, options, training, work=work)
+    if options.assignment_kind.teacher:
+        teacher_epochs = stages.teacher_epochs(cut, options, training, work=work)
     everything = replace(training, validation_share=0.0)
+    whole = Cut.of(run.dataset.whole().train, everything)
     learned = stages.assigned(
-        train,
+        whole,
         options,
         everything,
         codes=codes,
@@ -73,20 +70,13 @@ def refit(
         work=work,
         progress=progress,
     )
-    model: Pretrained = stages.pretrained(
-        train,
-        learned,
-        stages.stopped_after(everything, run.pretrained.best_epoch),
-        kind=options.assignment,
-        work=work,
-        progress=progress,
-    )
-    if options.quantisation == "post-training":
-        model = quantised(model, bits=options.bits, per_row=options.steps == "row")
-    embeddings = propagated(model, train.matrix())
-    pruned = shape_of(options)(train, model, embeddings, options, everything, plan=run.plan, work=work)
+    until = stages.stopped_after(everything, run.pretrained.best_epoch)
+    model = stages.pretrained(whole, learned, until, options, work=work, progress=progress)
+    model = stages.rounded(model, options)
+    given = Given(whole, model, propagated(model, whole.matrix), options, run.plan)
+    pruned = shaped(given, SHAPINGS[options.propagation], work=work)
     again = replace(run, summary={**run.summary, **pruned.summary}, pretrained=model, refitted=True)
-    draft = draft_bundle(pruned.model, run.limits, lowering=options.lowering, propagation=options.propagation)
+    draft = draft_bundle(pruned.model, run.limits, lowering=options.lowering)
     if tuned is None:
         return again, draft, None
     folder = scratch / "again"

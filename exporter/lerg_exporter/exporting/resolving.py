@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 import torch
 
 from lerg_edge.assigning.product import teacher_options
 from lerg_edge.data.interactions import Dataset
+from lerg_edge.own import without_folder
 from lerg_edge.training.pretraining import training_device
 from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import Plan
 from lerg_exporter.exporting.config import values_of
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.reading import ReadingOptions
 from lerg_exporter.exporting.refitting import refits
@@ -34,7 +33,7 @@ def resolved(
         plan: what was chosen for the data, or None.
         dataset: the data, or None.
     """
-    kind = ASSIGNMENTS[options.assignment]
+    kind = options.assignment_kind
     stated: dict[str, Any] = {
         "layers": options.depth,
         "max_users": options.users_a_call,
@@ -54,7 +53,7 @@ def resolved(
         stated |= {"retention": plan.retention, "placeholders": plan.placeholders, "batch": plan.batch}
         if not options.is_full_table:
             stated["codes"] = plan.codes
-        if options.propagation == "folded":
+        if options.propagation_kind.entries:
             stated["entries"] = plan.entries
     return replace(options, **stated)
 
@@ -64,13 +63,11 @@ def config_of_bundle(
 ) -> Mapping[str, Any]:
     """What a bundle's manifest holds of its settings: those of :func:`resolved`, without folders.
 
-    Neither the test file is named nor the folder of a selector of one's own.
+    Neither the test file is named nor the folder of a selector, assignment or recommender of one's own.
     """
     read = {} if reading is None else values_of(reading)
     stated = {**read, **values_of(resolved(options, plan=plan, dataset=dataset))}
     stated.pop("test", None)
-    place, colon, function = str(stated["selector"]).rpartition(":")
-    if colon:
-        stated["selector"] = f"{PurePath(place).name}:{function}"
+    stated |= {name: without_folder(stated[name]) for name in ("selector", "assignment", "recommender")}
     lists = {name: list(value) for name, value in stated.items() if isinstance(value, tuple)}
     return {name: value for name, value in {**stated, **lists}.items() if value is not None}

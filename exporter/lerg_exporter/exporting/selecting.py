@@ -15,6 +15,7 @@ from lerg_edge.propagation.graph import normalised_bipartite
 from lerg_edge.pruning.placeholders import Placeholders, build_placeholders
 from lerg_edge.selection import Constraints, Selection, SelectionProblem, find_selector, select
 from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.kinds.selectors import AUTO, CANDIDATES, PROGRAMS
 from lerg_exporter.exporting.options import ExportOptions
 
@@ -104,21 +105,21 @@ def selection_settings(train: Interactions, options: ExportOptions, *, plan: Pla
 
 
 def selected(
-    train: Interactions, embeddings: np.ndarray, options: ExportOptions, selector: str, *, plan: Plan
+    cut: Cut, embeddings: np.ndarray, options: ExportOptions, selector: str, *, plan: Plan
 ) -> tuple[Selection, Placeholders]:
-    """Whom a selector keeps, and what stands for the others; errors of :func:`rewired`."""
+    """Whom a selector keeps, and what stands for the others; errors of `exporting.shaping.shaped`."""
     problem = SelectionProblem.at_retention(
-        train.matrix(),
+        cut.matrix,
         embeddings,
         retention=plan.retention,
-        constraints=constraints_of(train, options),
+        constraints=constraints_of(cut.train, options),
         seed=options.seed,
     )
     selection = select(problem, selector=find_selector(selector, boundary=options.rounding_boundary))
     placeholders = build_placeholders(
         embeddings,
         selection.retained,
-        user_count=train.user_count,
+        user_count=cut.train.user_count,
         count=plan.placeholders,
         bits=options.bits,
         seed=options.seed,

@@ -9,11 +9,12 @@ import difflib
 import math
 import tomllib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lerg_edge.errors import InputError
+from lerg_edge.own import is_own
 from lerg_runtime.errors import InputError as RuntimeInputError
 from lerg_runtime.sizes import parse_size
 
@@ -36,6 +37,8 @@ class Setting:
         group: the heading that it stands under, one of `GROUPS`.
         metavar: what stands for its value in help.
         choices: the values there are, or none for a range.
+        own: looks at a value that names something of one's own as `file.py:name`, and refuses what is not
+            usable; None where there are the choices alone.
         least, most: the range, ends included; `above`, `below`: without them.
         option: whether `lerg-export run` has an option for it.
         size: bytes, which may be written as `64MiB`.
@@ -47,6 +50,7 @@ class Setting:
     group: str
     metavar: str = ""
     choices: tuple[Any, ...] = ()
+    own: Callable[[str], object] | None = None
     least: float | None = None
     above: float | None = None
     below: float | None = None
@@ -104,8 +108,11 @@ class Setting:
 
     def _hold(self, value: Any) -> None:
         if self.choices:
-            if value not in self.choices:
-                raise self._wrong(value, f"choose one of {', '.join(map(str, self.choices))}")
+            if value in self.choices:
+                return
+            if self.own is None or not is_own(str(value)):
+                raise self._wrong(value, f"choose {self.rule}")
+            self.own(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             bounds = [
                 (self.least is None or value >= self.least),
@@ -150,7 +157,8 @@ class Setting:
     def rule(self) -> str:
         """What a value must be, such as `a whole number, at least 1`."""
         if self.choices:
-            return f"one of {', '.join(map(str, self.choices))}"
+            others = "" if self.own is None else ", or your own as file.py:name"
+            return f"one of {', '.join(map(str, self.choices))}{others}"
         if self.size:
             return 'a size in bytes, such as "64MiB"'
         if tuple in self.kinds:

@@ -11,6 +11,7 @@ from lerg_edge.data.splits import cut
 from lerg_edge.data.synthetic import generate
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.pipeline import export
+from lerg_exporter.programs.choice import LOWERINGS
 
 __all__ = ["build_bundle", "small_dataset"]
 
@@ -56,7 +57,7 @@ def build_bundle(
         retention=retention,
         placeholders=placeholders,
         batch=batch,
-        max_users=None if lowering == "portable" else 8,
+        max_users=min(8, LOWERINGS[lowering].users_a_call),
         max_k=32,
         epochs=epochs,
         finetune_epochs=finetune_epochs,

@@ -2,63 +2,37 @@
 
 What a stage's result depends on is its fingerprint.  Another retention leaves the pretrained model as it is;
 another bit width keeps the assignment only if `codes` is stated too, and trains the quantised codebook anew.
-A selector that is not built in is never taken from the folder: its code is not part of the fingerprint.
+What a recommender or an assignment of one's own makes is never taken from the folder: its code is not part of
+the fingerprint.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from lerg_edge.assigning.product import teacher_options
 from lerg_edge.codes.assignment import Assignment, LearnedAssignment, identity_assignment
-from lerg_edge.codes.quantiser import FLOAT_BITS
-from lerg_edge.data.interactions import Interactions
-from lerg_edge.folding.folded_model import FoldedModel
-from lerg_edge.pruning.placeholders import Placeholders
-from lerg_edge.pruning.rewired_model import RewiredModel
-from lerg_edge.pruning.rewiring import RewiredGraph, induced, rewire
-from lerg_edge.selection import SELECTORS, Selection
-from lerg_edge.training.contrast import Contrast
+from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
-from lerg_edge.training.pretraining import validation_cut, without_pruned
+from lerg_edge.training.pretraining import pretrain, quantised
 from lerg_edge.workdir import WorkDir, fingerprint
-from lerg_exporter.exporting.budget import Plan
-from lerg_exporter.exporting.kinds.assignments import ASSIGNMENTS
-from lerg_exporter.exporting.kinds.recommenders import FULL_TABLE
-from lerg_exporter.exporting.kinds.selectors import AUTO
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress, Silent
-from lerg_exporter.exporting.selecting import choose, selected, selection_settings, validated
 
 __all__ = [
-    "Pruned",
     "assigned",
     "pretrained",
-    "rewired",
+    "rounded",
     "stopped_after",
     "teacher_epochs",
     "training_options",
 ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pruned:
-    """A model of the retained entities, and the same one as seen without the validation pairs.
-
-    Attributes:
-        model: over all training interactions.
-        twin: over those that validation leaves; its weights and its selection are the model's.
-        summary: how the selection and what followed came out, for people.
-    """
-
-    model: RewiredModel | FoldedModel
-    twin: RewiredModel | FoldedModel
-    summary: dict[str, Any]
 
 
 def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
@@ -68,7 +42,7 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         pairs: training interactions, which a full table's settings depend on.
     """
     post_training = options.quantisation == "post-training"
-    kind = ASSIGNMENTS[options.assignment]
+    kind, recommender = options.assignment_kind, options.recommender_kind
     chosen: dict[str, Any] = {
         # With a full table to learn from, what is stated is for that; its codebook is trained for fewer.
         "epochs": None if kind.training else options.epochs,
@@ -80,24 +54,22 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         dim=options.dim,
         bits=FLOAT_BITS if post_training else options.bits,
         layers=options.depth,
-        contrast=Contrast() if options.recommender == "xsimgcl" else None,
+        augment=recommender.augmentation(),
         per_row_steps=options.steps == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
-        **(FULL_TABLE.get(options.recommender, {}) if kind.one_each else {}),
     )
     if kind.training:
         if options.epochs is not None:
             training = replace(training, epochs=options.epochs)
         training = kind.function("training")(training, pairs=pairs)
-    if kind.one_each and options.recommender == "lightgcn":
-        bits, steps = training.bits, training.per_row_steps
-        training = replace(teacher_options(training, pairs=pairs), bits=bits, per_row_steps=steps)
+    if kind.one_each:
+        training = recommender.for_full_table(training, pairs=pairs)
     return replace(training, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def assigned(
-    train: Interactions,
+    cut: Cut,
     options: ExportOptions,
     training: TrainingOptions,
     *,
@@ -113,7 +85,7 @@ def assigned(
         teacher_epochs: after which the full table's training ends, if codes are learned from one; None leaves
             that to validation.
     """
-    kind = ASSIGNMENTS[options.assignment]
+    kind = options.assignment_kind
     given = {
         "per_entity": options.codes_an_entity,
         "anchor_weight": options.anchor_weight,
@@ -121,31 +93,32 @@ def assigned(
     }
     settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
     if kind.teacher:
-        full = _teacher(train, options, training, epochs=teacher_epochs, work=work, progress=progress)
+        full = _teacher(cut, options, training, epochs=teacher_epochs, work=work, progress=progress)
         settings["teacher"] = full.codebook
     key = fingerprint(
         "assignment",
-        made_by=kind.assign,
-        graph=train.matrix(),
+        made_by=options.assignment if options.is_own else kind.assign,
+        graph=cut.matrix,
         seed=training.seed,
         layers=training.layers if kind.teacher else None,
         validation=[training.validation_share, training.validation_users],
         **settings,
     )
-    found = work.load("assignment", key)
+    found = None if options.is_own else work.load("assignment", key)
     if found is not None:
         return LearnedAssignment(Assignment.from_stage(*found), found[0].get("codebook"))
-    made = kind.function("assign")(train, training, **settings)
+    made = kind.function("assign")(cut.split, training, **settings)
     learned: LearnedAssignment = LearnedAssignment(made) if isinstance(made, Assignment) else made
     tensors, numbers = learned.assignment.to_stage()
     if learned.codebook is not None:
         tensors["codebook"] = learned.codebook
-    work.store("assignment", key, tensors=tensors, result=numbers)
+    if not options.is_own:
+        work.store("assignment", key, tensors=tensors, result=numbers)
     return learned
 
 
 def _teacher(
-    train: Interactions,
+    cut: Cut,
     options: ExportOptions,
     training: TrainingOptions,
     *,
@@ -155,18 +128,18 @@ def _teacher(
 ) -> Pretrained:
     """A full table, whose layer-0 rows float32 [N, d] an assignment is learned from."""
     progress.note("training the full table that codes are learned from")
-    settings = teacher_options(training, pairs=train.pair_count, epochs=options.epochs)
+    settings = teacher_options(training, pairs=cut.train.pair_count, epochs=options.epochs)
     if epochs is not None:
         settings = stopped_after(settings, epochs)
-    table = identity_assignment(train.user_count + train.item_count)
-    return pretrained(train, LearnedAssignment(table), settings, kind="metis", work=work, progress=progress)
+    table = identity_assignment(sum(cut.matrix.shape))
+    return pretrained(
+        cut, LearnedAssignment(table), settings, options, by=pretrain, work=work, progress=progress
+    )
 
 
-def teacher_epochs(
-    train: Interactions, options: ExportOptions, training: TrainingOptions, *, work: WorkDir
-) -> int:
+def teacher_epochs(cut: Cut, options: ExportOptions, training: TrainingOptions, *, work: WorkDir) -> int:
     """The epoch of the full table that validation chose; the table is in the work folder by now."""
-    return _teacher(train, options, training, epochs=None, work=work, progress=Silent()).best_epoch
+    return _teacher(cut, options, training, epochs=None, work=work, progress=Silent()).best_epoch
 
 
 def stopped_after(training: TrainingOptions, epochs: int) -> TrainingOptions:
@@ -179,27 +152,38 @@ def stopped_after(training: TrainingOptions, epochs: int) -> TrainingOptions:
 
 
 def pretrained(
-    train: Interactions,
+    cut: Cut,
     learned: LearnedAssignment,
     training: TrainingOptions,
+    options: ExportOptions,
     *,
-    kind: str,
+    by: Callable[..., Pretrained] | None = None,
     work: WorkDir,
     progress: Progress,
 ) -> Pretrained:
     """The codebook trained on the full graph; an interrupted run goes on after its last whole epoch.
 
     Args:
-        kind: of the assignment; training may change it.
+        training: the trainer's settings.
+        options: say what trains it.
+        by: what trains it, if it is not what suits the assignment; it may change the assignment.
     """
-    place = ASSIGNMENTS[kind].pretrain
+    trainer = by or options.assignment_kind.function("pretrain")
     start = {} if learned.codebook is None else {"start": learned.codebook}
+
+    def on_epoch(report: EpochReport) -> None:
+        score = "" if report.ndcg is None else f", validation NDCG@20 {report.ndcg:.4f}"
+        progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
+
+    train = partial(trainer, cut.split, learned.assignment, training, on_epoch=on_epoch, **start)
+    if options.is_own:
+        return train()
     key = fingerprint(
         "pretrained",
-        graph=train.matrix(),
+        graph=cut.matrix,
         assignment=learned.assignment,
         options=training,
-        trained_by=place,
+        trained_by=trainer,
         **start,
     )
     found = work.load("pretrained", key)
@@ -207,15 +191,7 @@ def pretrained(
         progress.note("pretraining is taken from the work folder")
         return _pretrained_of(training, *found)
     checkpoint = work.checkpoint("pretrained", key)
-
-    def on_epoch(report: EpochReport) -> None:
-        score = "" if report.ndcg is None else f", validation NDCG@20 {report.ndcg:.4f}"
-        progress.advance(report.epoch, training.epochs, f"loss {report.loss:.4f}{score}")
-
-    pretrain = ASSIGNMENTS[kind].function("pretrain")
-    result: Pretrained = pretrain(
-        train, learned.assignment, training, checkpoint=checkpoint, on_epoch=on_epoch, **start
-    )
+    result: Pretrained = train(checkpoint=checkpoint)
     tensors, numbers = result.assignment.to_stage()
     work.store(
         "pretrained",
@@ -232,104 +208,11 @@ def pretrained(
     return result
 
 
-def rewired(
-    train: Interactions,
-    model: Pretrained,
-    embeddings: np.ndarray,
-    options: ExportOptions,
-    training: TrainingOptions,
-    *,
-    plan: Plan,
-    work: WorkDir,
-) -> Pruned:
-    """Select whom to keep, re-route the graph around the others and give these placeholders.
-
-    Args:
-        embeddings: float32 [N, d], propagated over all training interactions.
-
-    Raises:
-        InputError: constraints that contradict each other, or a selector that cannot be used.
-        BudgetError: an edge budget that no choice meets.
-    """
-    matrix = train.matrix()
-    settings = {**selection_settings(train, options, plan=plan), "rewiring": options.rewiring}
-    key = fingerprint(
-        "rewired",
-        graph=matrix,
-        assignment=model.assignment,
-        codebook=model.codebook,
-        step=model.step,
-        layers=model.layers,
-        **settings,
-    )
-    found = work.load("rewired", key) if options.selector in (AUTO, *SELECTORS) else None
-    if found is not None:
-        tensors, numbers = found
-        result = RewiredModel.from_stage(tensors, numbers["model"])
-        data = np.ones(len(tensors["fit_indices"]), np.float32)
-        graph = sparse.csr_matrix(
-            (data, tensors["fit_indices"], tensors["fit_indptr"]), shape=result.graph.shape
-        )
-        return Pruned(result, replace(result, graph=graph), numbers["summary"])
-    split = validation_cut(matrix, training)
-
-    def graph_of(pairs: sparse.csr_matrix, selection: Selection) -> RewiredGraph:
-        # Where nothing is propagated no program reads an edge, and none is stored.
-        edges = pairs if model.layers else sparse.csr_matrix(matrix.shape, dtype=np.float32)
-        return _retained_graph(edges, selection, embeddings, options)
-
-    def model_of(graph: RewiredGraph, selection: Selection, placeholders: Placeholders) -> RewiredModel:
-        stored = without_pruned(model, selection.retained) if options.is_full_table else model
-        return RewiredModel(
-            train.user_count,
-            train.item_count,
-            stored.assignment.codes,
-            stored.assignment.anchor_weight,
-            stored.assignment.code_count,
-            stored.codebook,
-            stored.step.reshape(-1),
-            model.bits,
-            model.layers,
-            selection.retained,
-            graph.matrix,
-            placeholders,
-            model.assignment.composition,
-        )
-
-    def score(selection: Selection, placeholders: Placeholders) -> float:
-        twin = model_of(graph_of(split.train, selection), selection, placeholders)
-        return validated(
-            *twin.entity_rows(),
-            split,
-            pruned=~selection.retained[: train.user_count],
-            by_history=options.pruned_users != "placeholder",
-        )
-
-    (selection, placeholders), scores = choose(
-        options.selector, partial(selected, train, embeddings, options, plan=plan), score
-    )
-    graph, fit = graph_of(matrix, selection), graph_of(split.train, selection)
-    result = model_of(graph, selection, placeholders)
-    summary = {
-        "selection": asdict(selection.report) | ({"validation_ndcg@20": scores} if scores else {}),
-        "rewiring": {
-            "removed": int(graph.removed),
-            "added": int(graph.added),
-            "isolated": sum(int((graph.matrix.sum(axis=side) == 0).sum()) for side in (0, 1)),
-        },
-    }
-    tensors, numbers = result.to_stage()
-    tensors |= {"fit_indptr": fit.matrix.indptr, "fit_indices": fit.matrix.indices}
-    work.store("rewired", key, tensors=tensors, result={"model": numbers, "summary": summary})
-    return Pruned(result, replace(result, graph=fit.matrix), summary)
-
-
-def _retained_graph(
-    matrix: sparse.csr_matrix, selection: Selection, embeddings: np.ndarray, options: ExportOptions
-) -> RewiredGraph:
-    if options.rewiring == "none":
-        return induced(matrix, selection.retained)
-    return rewire(matrix, selection.retained, embeddings)
+def rounded(model: Pretrained, options: ExportOptions) -> Pretrained:
+    """The model in the bits that ship: as it was trained, or quantised now."""
+    if options.quantisation != "post-training":
+        return model
+    return quantised(model, bits=options.bits, per_row=options.steps == "row")
 
 
 def _pretrained_of(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.own import without_folder
 from lerg_edge.training.options import Pretrained
 from lerg_exporter.bundles.write import Draft, write
 from lerg_exporter.exporting.budget import Plan
@@ -146,4 +147,5 @@ def _kinds(options: ExportOptions) -> dict[str, Any]:
     """What of the method was asked for otherwise than by default, for people."""
     defaults = ExportOptions()
     names = ("assignment", "auxiliaries", "recommender", "quantisation")
-    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
+    asked = {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
+    return {name: without_folder(value) for name, value in asked.items()}

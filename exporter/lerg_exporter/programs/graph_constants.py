@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lerg_edge.codes.compositions import COMPOSITIONS
 from lerg_edge.errors import InputError
 from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.programs.indices import smallest_index
@@ -81,7 +82,7 @@ class GraphConstants:
             bits=int(model.bits),
             layers=int(model.layers),
             anchor_weight=float(model.anchor_weight),
-            blocks=model.composition == "blocks",
+            blocks=not COMPOSITIONS[model.composition].weighted,
         )
 
     @property

@@ -11,7 +11,7 @@ import gc
 import hashlib
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -114,7 +114,7 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         manager = edge.to_executorch(backend)
     data, parameter_data = _serialised(manager, backend)
     plans = {plan.name: plan for plan in manager.executorch_program.execution_plan}
-    constants, places = _constants(edge, data)
+    constants, places = _constants(edge, data, methods)
     return Program(
         data=data,
         plans=tuple(_method_plan(plans[name], method) for name, method in methods.items()),
@@ -198,22 +198,35 @@ def _make_parameters_external(exported: ExportedProgram) -> None:
             node.meta["constant_tag"] = PARAMETERS
 
 
-def _constants(edge: EdgeProgramManager, data: bytes) -> tuple[dict[str, int], dict[str, int]]:
-    """Sizes and places of the tensors of all methods that are found in the program, each content once."""
+def _constants(
+    edge: EdgeProgramManager, data: bytes, methods: Iterable[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Sizes and places of the tensors of methods that are found in the program, each content once.
+
+    Equal ones have the name that stands first: in the order of `methods`, constants before parameters, which
+    may only look like a constant that is stored.
+    """
     sizes: dict[str, int] = {}
     places: dict[str, int] = {}
     seen = set()
-    for method in edge.methods:
-        exported = edge.exported_program(method)
-        for name, tensor in {**exported.state_dict, **exported.constants}.items():
-            content = tensor.detach().cpu().numpy().tobytes()
-            digest = hashlib.sha256(content).digest()
-            if not content or digest in seen or content not in data:
-                continue
-            seen.add(digest)
-            short = name.rsplit(".", 1)[-1]
-            told = short if short not in sizes else f"{short} of {method}"
-            sizes[told], places[told] = len(content), data.rindex(content)
+    exported = {method: edge.exported_program(method) for method in methods}
+    held = [(method, each.state_dict | each.constants, each) for method, each in exported.items()]
+    named = [
+        (method, name, tensor)
+        for parameters in (False, True)
+        for method, tensors, each in held
+        for name, tensor in tensors.items()
+        if (name in each.graph_signature.parameters) == parameters
+    ]
+    for method, name, tensor in named:
+        content = tensor.detach().cpu().numpy().tobytes()
+        digest = hashlib.sha256(content).digest()
+        if not content or digest in seen or content not in data:
+            continue
+        seen.add(digest)
+        short = name.rsplit(".", 1)[-1]
+        told = short if short not in sizes else f"{short} of {method}"
+        sizes[told], places[told] = len(content), data.rindex(content)
     return sizes, places
 
 

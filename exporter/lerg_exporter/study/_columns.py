@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lerg_exporter.programs.choice import PROPAGATIONS
 from lerg_runtime.sizes import format_size
 
 __all__ = ["ARRIVAL_COLUMNS", "COLUMNS", "Column", "final_metrics", "shown", "shown_with_spread"]
@@ -18,7 +19,8 @@ _Read = Callable[[Record], Any]
 
 # How a spread is written; units that are not here are sizes and counts, of which the mean says enough.
 _SPREADS = {"score": ".4f", "share": ".1f", "seconds": ".1f", "ms": ".2f", "mean": ".1f", "number": ".2g"}
-_STAGES = ("finetuned", "folded", "rewired", "before_pruning")
+_MODELS = tuple(each.model for each in PROPAGATIONS.values())
+_STAGES = ("finetuned", *_MODELS, "before_pruning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +100,18 @@ def _metric(stage: str, name: str) -> _Read:
 
 
 def _shaped(name: str) -> _Read:
-    """Of the bundle before fine-tuning, rewired or folded."""
+    """Of the bundle before fine-tuning, of whichever kind its model is."""
 
     def read(record: Record) -> Any:
-        found = _metric("rewired", name)(record)
-        return _metric("folded", name)(record) if found is None else found
+        found = (_metric(model, name)(record) for model in _MODELS)
+        return next((value for value in found if value is not None), None)
 
     return read
 
 
 def _macs(record: Record) -> Any:
     macs = record["macs"]
-    return macs.get("folded", macs.get("rewired"))
+    return next((macs[model] for model in _MODELS if model in macs), None)
 
 
 def _finetune_epoch(record: Record) -> Any:

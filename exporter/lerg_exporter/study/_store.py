@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from lerg_edge.errors import InputError
-from lerg_edge.selection import SELECTORS
 from lerg_edge.workdir import fingerprint
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study._files import write_whole
@@ -23,13 +22,14 @@ _VERSION = 1
 
 
 def run_fingerprint(*, data: str, options: ExportOptions, arrivals: Arrivals | None) -> str:
-    """Of the data's content, the options, the protocol, the package's version and a selector's own file.
+    """Of the data's content, the options, the protocol, the package's version and files of one's own.
 
     Args:
         data: the digest of its content.
     """
-    place = options.selector.rpartition(":")[0]
-    own = options.selector not in SELECTORS and place.endswith(".py") and Path(place).is_file()
+    places = [
+        Path(name.rpartition(":")[0]) for name in (options.selector, options.assignment, options.recommender)
+    ]
     return fingerprint(
         "study-run",
         version=_VERSION,
@@ -37,7 +37,7 @@ def run_fingerprint(*, data: str, options: ExportOptions, arrivals: Arrivals | N
         data=data,
         options=options,
         arrivals=arrivals,
-        selector=Path(place).read_bytes() if own else None,
+        own=[place.read_bytes() if place.is_file() else None for place in places],
     )
 
 

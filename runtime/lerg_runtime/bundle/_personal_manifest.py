@@ -8,9 +8,9 @@ from typing import Any
 
 from lerg_runtime._limits import MAX_FILE_BYTES
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.bundle._manifest import Manifest, check_told, manifest_fields, release_series
+from lerg_runtime.bundle._manifest import DATA_FILES, Manifest, check_told, manifest_fields, release_series
 from lerg_runtime.bundle._personal_shape import PersonalShape
-from lerg_runtime.bundle._programs import PROGRAM_FILE, ProgramSpec, Signature, parse_programs
+from lerg_runtime.bundle._programs import JAVA_LOWERINGS, PROGRAM_FILE, ProgramSpec, Signature, parse_programs
 from lerg_runtime.errors import BundleError
 
 __all__ = ["FORMS", "ITEMS_FILE", "PersonalManifest", "parse_manifest", "personal_signatures"]
@@ -46,7 +46,7 @@ class PersonalManifest:
         Raises:
             BundleError: it has a value that cannot be.
         """
-        lowering = fields.text("lowering", among=("native", "portable"))
+        lowering = fields.text("lowering", among=tuple(DATA_FILES))
         shape = PersonalShape.parse(fields.inner("model"), fields.inner("serving"))
         files = fields.inner("files")
         if tuple(sorted(files.values)) != _FILES:
@@ -81,7 +81,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest | PersonalManifest:
 def personal_signatures(shape: PersonalShape, lowering: str) -> dict[str, tuple[Signature, Signature]]:
     """Inputs and outputs of each method, as (dtype, largest shape)."""
     codes, seen = (shape.packed_dtype, shape.packed_shape), "bool"
-    if lowering == "portable":
+    if lowering in JAVA_LOWERINGS:
         seen = "uint8"
         if shape.packed_dtype == "int16":
             codes = ("uint8", (shape.codes, 2 * shape.dim))

@@ -23,6 +23,8 @@ __all__ = [
 METHODS = ("encode", "finetune", "recommend")
 PROGRAM_FILE = "model.pte"
 PACKED_FILE = "program.arrays"
+# Lowerings whose programs take bytes where others take booleans or int16, which stock Java has no tensors of.
+JAVA_LOWERINGS = ("portable",)
 PARAMETER_FILE = "model.ptd"
 STRUCTURE_BYTES = 64 * 1024
 """What a method of a few dozen operators takes beside its arenas."""
@@ -136,7 +138,7 @@ def signatures_of(shape: ModelShape, lowering: str) -> dict[str, tuple[Signature
     Portable programs take bytes where native ones take booleans or int16, which stock Java has no tensors of.
     """
     codes, seen = (shape.packed_dtype, shape.packed_shape), "bool"
-    if lowering == "portable":
+    if lowering in JAVA_LOWERINGS:
         seen = "uint8"
         if shape.packed_dtype == "int16":
             codes = ("uint8", (shape.codes, 2 * shape.dim))

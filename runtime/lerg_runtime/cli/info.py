@@ -102,12 +102,12 @@ def _describe(
 
 def _codebook(model: dict[str, Any]) -> str:
     stored = f"{model['codebook_rows']} x {model['dim']}, {model['bits']} bits"
-    blocks = model.get("composition") == "blocks"
-    return f"{stored}, rows of {model['per_entity']} blocks" if blocks else stored
+    composed = "codes_per_entity" in model and "anchor_weight" not in model
+    return f"{stored}, rows of {model['codes_per_entity']} blocks" if composed else stored
 
 
 def _propagation(name: str, model: dict[str, Any]) -> str:
-    stored = f"{model['entries']} entries a row" if name == "folded" else f"{model['edges']} edges"
+    stored = f"{model['entries']} entries a row" if "entries" in model else f"{model['edges']} edges"
     return f"{name}, {model['layers']} layers, {stored}"
 
 

@@ -17,7 +17,7 @@ from lerg_exporter.programs.graph_constants import GraphConstants
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_exporter.programs.native import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
-from lerg_exporter.programs.native.recommend import Recommend
+from lerg_exporter.programs.native.recommend import Recommend, with_int8_items
 from lerg_exporter.programs.signatures import program_methods, step_tensor
 
 __all__ = ["ITEMS", "USERS", "Encode", "FineTune", "native_graph_methods"]
@@ -171,4 +171,5 @@ def native_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[str
         "encode": Encode(constants, layer_bits=limits.layer_bits),
         "recommend": Recommend(),
     }
-    return program_methods(modules, constants, limits, step=model.step, items=model.item_count)
+    methods = program_methods(modules, constants, limits, step=model.step, items=model.item_count)
+    return with_int8_items(methods) if limits.item_table == "int8" else methods

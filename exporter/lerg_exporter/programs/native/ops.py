@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lerg_edge.codes.widths import WIDTHS
 from lerg_exporter.programs.native import ranking_reference, reference
 
 __all__ = ["OPERATORS"]
@@ -71,7 +72,7 @@ def _shape_like_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) ->
 
 
 def _shape_of_dequantised(codes: Tensor, step: Tensor, bits: int) -> Tensor:
-    return step.new_empty(codes.shape[0], codes.shape[1] * (2 if bits == 4 else 1))
+    return step.new_empty(codes.shape[0], codes.shape[1] * WIDTHS[bits].per_byte)
 
 
 def _shape_of_rows(codebook: Tensor, *others: Any) -> Tensor:
@@ -98,7 +99,7 @@ def _shape_of_folded_table(packed: Tensor, step: Tensor, *others: Any) -> Tensor
     codes, _, _, _, placeholders, retained_users, user_placeholders, side, bits = others
     users = retained_users + user_placeholders
     rows = users if side == 0 else codes.shape[0] + placeholders.shape[0] - users
-    return step.new_empty(rows, packed.shape[1] * (2 if bits == 4 else 1))
+    return step.new_empty(rows, packed.shape[1] * WIDTHS[bits].per_byte)
 
 
 def _shape_of_loss(rows: Tensor, *others: Any) -> Tensor:

@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor
 
-from lerg_edge.codes.quantiser import FLOAT_BITS
+from lerg_edge.codes.widths import FLOAT_BITS, WIDTHS
 
 __all__ = [
     "dequantise",
@@ -83,9 +83,11 @@ def dequantise(codes: Tensor, step: Tensor, bits: int) -> Tensor:
     """
     if bits == FLOAT_BITS:
         return codes.clone()
-    if bits == 4:
-        nibbles = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).to(torch.int16)
-        codes = (nibbles ^ 8) - 8
+    parts = WIDTHS[bits].per_byte
+    if parts > 1:
+        half, mask = 1 << (bits - 1), (1 << bits) - 1
+        fields = torch.stack([(codes >> bits * place) & mask for place in range(parts)], dim=-1)
+        codes = (fields.flatten(1).to(torch.int16) ^ half) - half
     return codes.to(step.dtype) * step[:, None]
 
 

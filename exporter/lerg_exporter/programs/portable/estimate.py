@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 from lerg_exporter.programs.portable.gathers import CHUNK_BYTES, FIRST_GROUP, chunk_entries
+from lerg_exporter.programs.sizes import MethodSizes, ProgramSizes
 from lerg_runtime.bundle import ModelShape
 
-__all__ = ["portable_arenas", "portable_constants", "portable_scratch", "portable_structures"]
+__all__ = ["folded_sizes", "graph_sizes"]
 
 _FLOAT = 4
 _SCALE_TABLE = 256 * _FLOAT
@@ -19,16 +20,76 @@ _OPERATOR_BYTES = 320  # what a loaded operator takes with its tensors, a quarte
 _STORED_OPERATOR_BYTES = 250  # what it takes in the program file
 
 
-def portable_arenas(shape: ModelShape) -> dict[str, int]:
-    """Planned bytes of each method, outputs included."""
-    finetune, encode = _folded_arenas(shape) if shape.entries else _graph_arenas(shape)
+def graph_sizes(shape: ModelShape) -> ProgramSizes:
+    """Of graph propagation."""
+    entities = shape.retained_users + shape.retained_items
+    graph, assigned = _chunks(shape)
+    index = _stored(entities + 1)
+    weighted, chosen = shape.codes * _weights(shape), entities * shape.per_entity
+    places = _FLOAT * shape.blocks * (weighted + 1)
+    operators = graph * (4 + 6 * shape.layers) + 12 * assigned + 100
+    return _sizes(
+        shape,
+        _graph_arenas(shape),
+        (
+            _OPERATOR_BYTES * (200 + graph * (2 + 2 * shape.layers) + 4 * assigned),
+            _OPERATOR_BYTES * (400 + graph * (2 + 4 * shape.layers) + 8 * assigned),
+        ),
+        {
+            "edges": index * _entries(shape),
+            "assignment": chosen * _stored(weighted) + (chosen + _padding(shape)) * index + places,
+            "factors and slots": entities * (3 * _FLOAT + index),
+            "operators": _STORED_OPERATOR_BYTES * operators,
+        },
+    )
+
+
+def folded_sizes(shape: ModelShape) -> ProgramSizes:
+    """Of folded propagation."""
+    entities = shape.retained_users + shape.retained_items
+    return _sizes(
+        shape,
+        _folded_arenas(shape),
+        (
+            max(64 * 1024, _OPERATOR_BYTES * (130 + 13 * shape.entries)),
+            _OPERATOR_BYTES * (470 + 16 * shape.entries),
+        ),
+        {
+            "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
+            "operators": _STORED_OPERATOR_BYTES * (24 * shape.entries + 180),
+        },
+    )
+
+
+def _sizes(
+    shape: ModelShape, arenas: tuple[float, int], structures: tuple[int, int], constants: dict[str, int]
+) -> ProgramSizes:
+    """The sizes of all methods.
+
+    Args:
+        arenas: planned bytes of `finetune` and of `encode`, without what every propagation has.
+        structures: bytes that ExecuTorch builds when it loads `encode` and `finetune`.
+        constants: bytes of the program file, by what they hold.
+    """
+    finetune, encode = arenas
     places = (shape.user_placeholders + shape.item_placeholders) * _FLOAT * shape.dim
     ranked = shape.max_users * shape.items * 37 + shape.max_users * _FLOAT * shape.item_slots
-    return {
-        "encode": encode + 2 * places + 4096,
-        "finetune": int(finetune) + 2 * places + 16 * 1024,
-        "recommend": ranked + shape.max_users * shape.max_k * 32 + 4096,
-    }
+    ranking = ranked + shape.max_users * shape.max_k * 32 + 4096
+    # Stock kernels take memory for themselves for `topk`, and for some tensor shapes.
+    sorted_entries = 3 * shape.max_batch * shape.entries
+    return ProgramSizes(
+        methods={
+            "encode": MethodSizes(encode + 2 * places + 4096, 1024, structures[0]),
+            "finetune": MethodSizes(
+                int(finetune) + 2 * places + 16 * 1024,
+                _QUEUE_BYTES * sorted_entries + 1024,
+                structures[1],
+            ),
+            "recommend": MethodSizes(ranking, _QUEUE_BYTES * shape.items + 1024, 64 * 1024),
+        },
+        constants=constants,
+        weights=_FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096,
+    )
 
 
 def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
@@ -76,56 +137,6 @@ def _folded_arenas(shape: ModelShape) -> tuple[float, int]:
     )
     made = max(users, _FLOAT * shape.retained_users * shape.dim + items)
     return finetune, int(max(1.03 * made + codebook, 3 * codebook))
-
-
-def portable_scratch(shape: ModelShape) -> dict[str, int]:
-    """Bytes that stock kernels take for themselves: those of `topk`, and some tensor shapes."""
-    sorted_entries = 3 * shape.max_batch * shape.entries
-    return {
-        "encode": 1024,
-        "finetune": _QUEUE_BYTES * sorted_entries + 1024,
-        "recommend": _QUEUE_BYTES * shape.items + 1024,
-    }
-
-
-def portable_structures(shape: ModelShape) -> dict[str, int]:
-    """Bytes that ExecuTorch builds when it loads a method."""
-    if shape.entries:
-        return {
-            "encode": max(64 * 1024, _OPERATOR_BYTES * (130 + 13 * shape.entries)),
-            "finetune": _OPERATOR_BYTES * (470 + 16 * shape.entries),
-            "recommend": 64 * 1024,
-        }
-    graph, assigned = _chunks(shape)
-    return {
-        "encode": _OPERATOR_BYTES * (200 + graph * (2 + 2 * shape.layers) + 4 * assigned),
-        "finetune": _OPERATOR_BYTES * (400 + graph * (2 + 4 * shape.layers) + 8 * assigned),
-        "recommend": 64 * 1024,
-    }
-
-
-def portable_constants(shape: ModelShape) -> dict[str, int]:
-    """Bytes of the program file, and of the weights beside it, by what they hold."""
-    entities = shape.retained_users + shape.retained_items
-    weights = _FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096
-    if shape.entries:
-        return {
-            "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
-            "operators": _STORED_OPERATOR_BYTES * (24 * shape.entries + 180),
-            "float weights": weights,
-        }
-    graph, chunks = _chunks(shape)
-    operators = graph * (4 + 6 * shape.layers) + 12 * chunks + 100
-    index = _stored(entities + 1)
-    codes, assigned = shape.codes * _weights(shape), entities * shape.per_entity
-    places = _FLOAT * shape.blocks * (codes + 1)
-    return {
-        "graph": index * _entries(shape),
-        "assignment": assigned * _stored(codes) + (assigned + _padding(shape)) * index + places,
-        "factors and slots": entities * (3 * _FLOAT + index),
-        "operators": _STORED_OPERATOR_BYTES * operators,
-        "float weights": weights,
-    }
 
 
 def _entries(shape: ModelShape) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lerg_edge.codes.quantiser import FLOAT_BITS, bounds
+from lerg_edge.codes.widths import FLOAT_BITS, WIDTHS, bounds
 
 __all__ = ["dequantised", "quantise", "quantise_gradients"]
 
@@ -45,7 +45,8 @@ def _rounded(values: Tensor) -> Tensor:
 
 
 def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
-    """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so 4 bits divide.
+    """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so what shares a byte
+    is divided out.
 
     Integers of 16 bits come as int16, or as their bytes, uint8 [rows, 2 d], the lower one first. With 32 bits
     they are float32 already and stay what they are.
@@ -53,11 +54,16 @@ def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
     if bits == FLOAT_BITS:
         return codes
     values = codes.to(torch.float32)
-    if bits == 4:
-        high = torch.floor(values * 0.0625)
-        nibbles = torch.stack((values - 16.0 * high, high), dim=-1).flatten(1)
-        values = nibbles - 16.0 * (nibbles >= 8.0).to(torch.float32)
-    elif bits == 16 and codes.dtype == torch.uint8:
+    parts = WIDTHS[bits].per_byte
+    if parts > 1:
+        span, fields = 2.0**bits, []
+        for _ in range(parts - 1):
+            high = torch.floor(values * (1.0 / span))
+            fields.append(values - span * high)
+            values = high
+        elements = torch.stack((*fields, values), dim=-1).flatten(1)
+        values = elements - span * (elements >= span / 2).to(torch.float32)
+    elif bits > 8 and codes.dtype == torch.uint8:
         pairs = values.view(values.shape[0], -1, 2)
         high = pairs.select(2, 1)
         values = pairs.select(2, 0) + 256.0 * (high - 256.0 * (high >= 128.0).to(torch.float32))
