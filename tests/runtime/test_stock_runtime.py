@@ -19,7 +19,7 @@ from _real import RealBundle, write_real
 from lerg_edge.codes.quantiser import quantise
 from lerg_exporter.bundles.stock_android import registered_operators
 from lerg_runtime import Recommender, _native
-from lerg_runtime.bundle import pack
+from lerg_runtime.bundle import BundleFolder, pack
 
 pytestmark = pytest.mark.native
 
@@ -152,6 +152,13 @@ def test_the_list_of_androids_operators_is_that_of_the_installed_release(stock: 
     assert stock.operators == registered_operators()
 
 
+def program_file(bundle: RealBundle) -> str:
+    """Path of the program as ExecuTorch reads it: a native one is packed in its bundle."""
+    path = bundle.folder.parent / f"{bundle.folder.name}.pte"
+    path.write_bytes(BundleFolder.open(bundle.folder).read_program().tobytes())
+    return str(path)
+
+
 @pytest.mark.parametrize("lowering", ["portable", "native"])
 def test_training_steps_are_those_of_our_runtime(stock: Answers, lowering: str) -> None:
     bundle: RealBundle = getattr(stock, lowering)
@@ -160,7 +167,7 @@ def test_training_steps_are_those_of_our_runtime(stock: Answers, lowering: str) 
     latent = np.empty(bundle.model.codebook.shape, np.float32)
     _native.dequantise(state.codebook, state.step, bundle.model.bits, latent)
     parameters = {"codebook": latent, "step": state.step.copy()}
-    program = _native.Program(str(bundle.folder / "model.pte"), _native.Budget(0))
+    program = _native.Program(program_file(bundle), _native.Budget(0))
     method = program.load("finetune", parameters)
     for number in range(STEPS):
         loss, *gradients = method.execute(
@@ -181,7 +188,7 @@ def test_training_steps_are_those_of_our_runtime(stock: Answers, lowering: str) 
 @pytest.mark.parametrize("lowering", ["portable", "native"])
 def test_tables_and_rankings_are_those_of_our_runtime(stock: Answers, lowering: str) -> None:
     bundle: RealBundle = getattr(stock, lowering)
-    program = _native.Program(str(bundle.folder / "model.pte"), _native.Budget(0))
+    program = _native.Program(program_file(bundle), _native.Budget(0))
     codes = stock.given["codes"]
     if lowering == "native" and bundle.model.bits == 16:
         codes = codes.view(np.int16)
