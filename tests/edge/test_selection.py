@@ -307,8 +307,8 @@ def test_a_selector_of_ones_own_is_one_function_in_one_file(tmp_path: Path) -> N
         ("nothing", "choose one of bip"),
         ("no_such_module:f", "importing 'no_such_module' failed"),
         ("none.py:f", "no file 'none.py'"),
-        ("math:no_such", "no function 'no_such'"),
-        ("math:pi", "no function 'pi'"),
+        ("math:no_such", "'math' defines no 'no_such'"),
+        ("math:pi", "it is a float, no function"),
     ],
 )
 def test_a_selector_that_is_not_there_is_named(name: str, words: str) -> None:
