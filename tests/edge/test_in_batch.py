@@ -201,7 +201,7 @@ def test_who_is_of_a_club_is_told_by_dot_products() -> None:
         ({"loss_settings": {"power": 1.5}}, "power of the in-batch softmax is 1.5"),
         ({"loss_settings": {"group": 1}}, "group of the in-batch softmax is 1"),
         ({"loss_settings": {"correction": -0.1}}, "correction of the in-batch softmax is -0.1"),
-        ({"contrast": Contrast()}, "a contrast goes with bpr or softmax"),
+        ({"augment": Contrast()}, "augment goes with bpr or softmax"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -137,8 +137,8 @@ def memory_plan(
         document={},
         ways=_WAYS,
     )
-    # A packed program lies in memory beside what is made of it.
-    reading = 0 if LOWERINGS[lowering].stock else program
+    # A packed program, which has no graph of its own, lies in memory beside what is made of it.
+    reading = 0 if LOWERINGS[lowering].stock else program - sizes.graph
     stored = replace(
         data.stored, program_bytes=program, reading_bytes=max(data.stored.reading_bytes, reading)
     )

@@ -333,6 +333,11 @@ class BundleFolder:
         with self._arrays(ITEMS_FILE) as arrays:
             return id_bytes(arrays, "item", self.personal.model.items)
 
+    def item_reading_bytes(self) -> int:
+        """What is in memory besides while these ids are read."""
+        with self._arrays(ITEMS_FILE) as arrays:
+            return id_reading_bytes(arrays, "item", self.personal.model.items)
+
     def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
         """The interactions that the model was trained on, by user.
 

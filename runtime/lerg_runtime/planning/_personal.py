@@ -12,14 +12,16 @@ from lerg_runtime.planning._sizes import block_bytes
 __all__ = ["plan_personal"]
 
 _HISTORY_BYTES = 12  # index and time
+_BLOCKS = 16  # that reading an array takes at a time, at most
 
 
-def plan_personal(manifest: PersonalManifest, *, id_bytes: int) -> MemoryPlan:
+def plan_personal(manifest: PersonalManifest, *, id_bytes: int, reading_bytes: int) -> MemoryPlan:
     """The plan of one bundle: opening, encoding and recommending; one call at a time is worked on.
 
     Args:
         manifest: of the bundle.
         id_bytes: of its items' ids in memory.
+        reading_bytes: most that is in memory besides while they are read.
     """
     shape = manifest.model
     rows, columns = shape.packed_shape
@@ -47,7 +49,8 @@ def plan_personal(manifest: PersonalManifest, *, id_bytes: int) -> MemoryPlan:
         PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
         PlanItem("history", block_bytes(_HISTORY_BYTES * shape.max_history)),
     )
-    reading = PlanItem("slots while they are read", block_bytes(-(-shape.items // 8), 4 * shape.items))
+    slots = block_bytes(-(-shape.items // 8), 4 * shape.items)
+    reading = PlanItem("items while they are read", max(slots, reading_bytes + _BLOCKS * block_bytes(1)))
     return MemoryPlan(
         (
             Phase("open", (*resident, reading)),

@@ -51,6 +51,7 @@ class PersonalBundle:
         self._lock = threading.RLock()
         self._closed = False
         self._id_bytes = folder.item_id_bytes()
+        self._reading_bytes = folder.item_reading_bytes()
         for phase in self.plan().phases:
             check_phase(phase, budget_bytes, doing="opening this bundle")
         self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
@@ -78,7 +79,7 @@ class PersonalBundle:
 
     def plan(self) -> MemoryPlan:
         """What opening, encoding and recommending need."""
-        return plan_personal(self.folder.personal, id_bytes=self._id_bytes)
+        return plan_personal(self.folder.personal, id_bytes=self._id_bytes, reading_bytes=self._reading_bytes)
 
     @property
     def state(self) -> State:
