@@ -334,9 +334,10 @@ class BundleFolder:
             return id_bytes(arrays, "item", self.personal.model.items)
 
     def item_reading_bytes(self) -> int:
-        """What is in memory besides while these ids are read."""
+        """Most that is in memory besides while the items' arrays are read."""
         with self._arrays(ITEMS_FILE) as arrays:
-            return id_reading_bytes(arrays, "item", self.personal.model.items)
+            ids = id_reading_bytes(arrays, "item", self.personal.model.items)
+            return max(ids, *(arrays.reading_bytes(name) for name in arrays.names))
 
     def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
         """The interactions that the model was trained on, by user.

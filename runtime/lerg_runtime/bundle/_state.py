@@ -150,7 +150,8 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
             "disliked_users": state.disliked_users.astype(np.int32, copy=False),
         }
     arrays |= state.history.arrays()
-    content = array_bytes(arrays)
+    # As they are: reading a coded array takes memory that the plan of an open bundle does not have.
+    content = array_bytes(arrays, as_they_are=arrays)
     return hashlib.sha256(content).digest() + content
 
 
