@@ -32,6 +32,7 @@ from lerg_runtime.bundle.parts import (
     encode_seen_only,
     id_arrays,
     reading_bytes,
+    text_reading_bytes,
 )
 from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Workload, plan_memory
 
@@ -138,7 +139,8 @@ def memory_plan(
         ways=_WAYS,
     )
     # A packed program, which has no graph of its own, lies in memory beside what is made of it.
-    reading = 0 if LOWERINGS[lowering].stock else program - sizes.graph
+    packed = program - sizes.graph
+    reading = 0 if LOWERINGS[lowering].stock else packed + program + text_reading_bytes()
     stored = replace(
         data.stored, program_bytes=program, reading_bytes=max(data.stored.reading_bytes, reading)
     )

@@ -95,6 +95,11 @@ def _coded(array: np.ndarray) -> tuple[int, bytes]:
     return (coding, content) if len(content) + len(plain) // _WORTH < len(plain) else (_PLAIN, plain)
 
 
+def text_reading_bytes() -> int:
+    """What decoding an array that was coded as text takes beside the array and its code."""
+    return 2 * int(native().TEXT_ODDS)
+
+
 class ArrayReader:
     """The arrays of one file, each read when asked for.
 

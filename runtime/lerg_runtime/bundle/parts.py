@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lerg_runtime._limits import MAX_CHECKSUMS_BYTES
-from lerg_runtime.bundle._arrays import ArrayReader, array_bytes, array_ranges
+from lerg_runtime.bundle._arrays import ArrayReader, array_bytes, array_ranges, text_reading_bytes
 from lerg_runtime.bundle._boundary import open_regular, read_bounded, reading
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, code_sizes, encode_interactions
 from lerg_runtime.bundle._files import named_in_errors, replace_file, write_synced
@@ -40,6 +40,7 @@ __all__ = [
     "reading",
     "reading_bytes",
     "replace_file",
+    "text_reading_bytes",
     "write_synced",
 ]
 
