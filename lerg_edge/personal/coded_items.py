@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -77,22 +75,3 @@ class CodedItems:
         table = torch.from_numpy(dequantise(self.integers(), self.step))
         rows: np.ndarray = CompositionalEmbedding.from_assignment(self.parts).product(table).numpy()
         return rows
-
-    def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
-        tensors = {"codebook": self.codebook, "step": self.step}
-        numbers: dict[str, Any] = {"kind": self.kind, "bits": self.bits}
-        if isinstance(self.parts, FoldedRows):
-            return tensors | self.parts.to_stage(), numbers
-        arrays, described = self.parts.to_stage()
-        return tensors | arrays, numbers | described
-
-    @classmethod
-    def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> CodedItems:
-        """Put together what :meth:`to_stage` took apart."""
-        parts: Assignment | FoldedRows
-        if numbers["kind"] == "folded":
-            parts = FoldedRows.from_stage(tensors, code_count=len(tensors["codebook"]))
-        else:
-            parts = Assignment.from_stage(tensors, numbers)
-        return cls(numbers["kind"], parts, tensors["codebook"], tensors["step"], numbers["bits"])

@@ -36,14 +36,6 @@ def test_products_of_coded_rows_come_near_those_of_the_rows(coding: Coding) -> N
     assert np.linalg.norm(found - wanted) < worst * np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize("coding", CODINGS, ids=str)
-def test_coded_rows_survive_the_work_folder(coding: Coding) -> None:
-    coded = code_items(item_rows(), coding, seed=0)
-    again = CodedItems.from_stage(*coded.to_stage())
-    np.testing.assert_array_equal(again.rows(), coded.rows())
-    assert (again.kind, again.width) == (coding.kind, coding.width)
-
-
 def test_codings_stay_below_the_bytes_that_are_stated() -> None:
     bound = 40_000
     found = codings_for(1_000, 64, most_bytes=bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import BudgetError
@@ -11,11 +12,12 @@ from lerg_edge.pruning.placeholders import split_count
 from lerg_edge.training.options import default_codes
 from lerg_exporter.bundles.estimate import DataSizes, bundle_bytes, memory_plan
 from lerg_exporter.exporting.options import ExportOptions
+from lerg_runtime import Recommender
 from lerg_runtime.bundle import ModelShape
 from lerg_runtime.planning import MemoryPlan
 from lerg_runtime.sizes import format_size
 
-__all__ = ["Plan", "choose_plan", "default_placeholders", "pretraining_codes"]
+__all__ = ["Plan", "choose_plan", "default_placeholders", "over_budget", "pretraining_codes"]
 
 DEFAULT_RETENTION = 0.7
 DEFAULT_BATCH = 4096
@@ -36,6 +38,32 @@ _LADDER = (
     (0.15, 0.25),
     (0.1, 0.15),
 )
+
+
+def over_budget(bundle: Path, options: ExportOptions, *, found: str, remedy: str) -> BudgetError | None:
+    """What says that a bundle takes more than its budgets allow, by its own plan; None if it does not.
+
+    Args:
+        bundle: its folder.
+        options: with the budgets.
+        found: what is said of the bytes it takes, such as `the bundle came out at`.
+        remedy: the setting that makes it smaller.
+    """
+    with Recommender.open(bundle) as recommender:
+        needed = {
+            "memory": recommender.plan().peak_bytes,
+            "storage": sum(path.stat().st_size for path in bundle.iterdir()),
+        }
+    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
+        if budget is not None and needed[name] > budget:
+            return BudgetError.naming(
+                f"the {name} budget is {{}} bytes and {found} {{}}; give {{{name}_budget:{{}}}} or a smaller "
+                f"{{{remedy}}}",
+                budget,
+                needed[name],
+                needed[name],
+            )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from lerg_edge.training.pretraining import pretrain, propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_personal
 from lerg_exporter.exporting import stages
+from lerg_exporter.exporting.budget import over_budget
 from lerg_exporter.exporting.config import values_of
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import described_data
@@ -149,7 +150,7 @@ def export_personal(
                 max_history=options.max_history,
             )
             _write(draft, place, dataset, training=described)
-            fault = _over_budget(place, options)
+            fault = over_budget(place, options, found="the smallest personal bundle needs", remedy="dim")
             if fault is None:
                 break
             # The smallest that is good enough does not fit: the best of those that are smaller still.
@@ -268,25 +269,6 @@ def _write(
         training=training,
         overwrite=overwrite,
     )
-
-
-def _over_budget(bundle: Path, options: ExportOptions) -> BudgetError | None:
-    """What says that a bundle is larger than its budgets allow; None if it is not."""
-    with Recommender.open(bundle) as recommender:
-        needed = {
-            "memory": recommender.plan().peak_bytes,
-            "storage": sum(path.stat().st_size for path in bundle.iterdir()),
-        }
-    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
-        if budget is not None and needed[name] > budget:
-            return BudgetError.naming(
-                f"the {name} budget is {{}} bytes and the smallest personal bundle needs {{}}; give "
-                f"{{{name}_budget:{{}}}} or a smaller {{dim}}",
-                budget,
-                needed[name],
-                needed[name],
-            )
-    return None
 
 
 def _measured(bundle: Path, people: _People, *, tell: Progress) -> dict[str, dict[str, float]]:

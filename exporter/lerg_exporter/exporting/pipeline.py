@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lerg_edge.data.interactions import Dataset, Interactions
-from lerg_edge.errors import BudgetError, InputError
+from lerg_edge.errors import InputError
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.pruning.model import CompressedModel, entity_rows
 from lerg_edge.pruning.placeholders import build_placeholders
@@ -23,7 +23,7 @@ from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.estimate import DataSizes
 from lerg_exporter.bundles.write import Draft, draft_bundle
 from lerg_exporter.exporting import stages
-from lerg_exporter.exporting.budget import Plan, choose_plan, pretraining_codes
+from lerg_exporter.exporting.budget import Plan, choose_plan, over_budget, pretraining_codes
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import seen_beside
 from lerg_exporter.exporting.newcomers import choose_unknown
@@ -143,7 +143,9 @@ def export(
             twin = _twin(run, draft, twin_model, cut, Path(scratch))
         first = Path(scratch) / "untuned"
         run.write(draft, first)
-        _check_budgets(first, chosen)
+        fault = over_budget(first, chosen, found="the bundle came out at", remedy="retention")
+        if fault is not None:
+            raise fault
         tell.stage("evaluating")
         metrics[draft.model.kind] = _bundle_metrics(first, dataset)
         if dataset.test is not None and pruned_users.any():
@@ -307,28 +309,6 @@ def _bundle_metrics(bundle: Path, dataset: Dataset) -> dict[str, Any]:
         return {}
     with Recommender.open(bundle) as recommender:
         return evaluate(recommender, dataset.test)
-
-
-def _check_budgets(bundle: Path, options: ExportOptions) -> None:
-    """The budgets once more, with the plan of the bundle itself.
-
-    Raises:
-        BudgetError: the estimate was too low.
-    """
-    with Recommender.open(bundle) as recommender:
-        needed = {
-            "memory": recommender.plan().peak_bytes,
-            "storage": int(recommender.manifest.document["storage"]["bundle_bytes"]),
-        }
-    for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
-        if budget is not None and needed[name] > budget:
-            raise BudgetError.naming(
-                f"the {name} budget is {{}} bytes and the bundle came out at {{}}; give "
-                f"{{{name}_budget:{{}}}} or a smaller {{retention}}",
-                budget,
-                needed[name],
-                needed[name],
-            )
 
 
 @contextmanager

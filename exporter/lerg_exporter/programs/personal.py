@@ -14,7 +14,8 @@ from lambda to lambda + d, so with lambda of 1 and more some ten rounds do, and 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,17 +23,40 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional
 
+from lerg_edge.codes.assignment import Assignment
 from lerg_edge.errors import InputError
+from lerg_edge.folding.matrix import FoldedRows
+from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_runtime.bundle import pack
 
-__all__ = ["Encode", "Recommend", "inverse_by_products", "personal_methods"]
+__all__ = ["Encode", "Recommend", "TableModules", "inverse_by_products", "personal_methods"]
 
 _ROWS_AT_ONCE = 4096
 _MOST_PARTS = 32
 _DIGITS = 1e-7
+
+
+class TableModules(NamedTuple):
+    """What makes an item table, by how its rows are stored; each gives a module of (codes, step).
+
+    Attributes:
+        rows: of the bits, for a codebook row an item.
+        product: of the assignment and the bits, for blocks of codebook rows.
+        folded: of the entries and the bits, for weighted sums of codebook rows.
+    """
+
+    rows: Callable[[int], torch.nn.Module]
+    product: Callable[[Assignment, int], torch.nn.Module]
+    folded: Callable[[FoldedRows, int], torch.nn.Module]
+
+    def of(self, items: CodedItems) -> torch.nn.Module:
+        """The module for these items."""
+        if isinstance(items.parts, FoldedRows):
+            return self.folded(items.parts, items.bits)
+        return self.product(items.parts, items.bits) if items.kind == "product" else self.rows(items.bits)
 
 
 class Encode(torch.nn.Module):
@@ -116,7 +140,8 @@ def inverse_by_products(matrix: Tensor, *, ridge: float) -> Tensor:
 
 
 def personal_methods(
-    modules: tuple[torch.nn.Module, torch.nn.Module],
+    tables: TableModules,
+    rank: torch.nn.Module,
     model: PersonalModel,
     limits: ProgramLimits,
     *,
@@ -125,7 +150,8 @@ def personal_methods(
     """`encode` and `recommend`; the history's length and the ranks vary.
 
     Args:
-        modules: what makes the item table, and what ranks for rows.
+        tables: what makes the item table.
+        rank: what ranks for rows.
         model: whose item rows and rule they are.
         limits: of which `max_k` counts.
         max_history: most items of a history.
@@ -143,7 +169,7 @@ def personal_methods(
     history, ranks = _dimension("history", max_history), _dimension("ranks", max_k)
     return {
         "encode": Method(
-            module=Encode(modules[0], model.counts, ridge=ridge),
+            module=Encode(tables.of(items), model.counts, ridge=ridge),
             inputs={
                 "codes": torch.from_numpy(packed),
                 "step": torch.tensor(items.step, dtype=torch.float32).reshape(-1),
@@ -152,7 +178,7 @@ def personal_methods(
             outputs=("item_table", "metric"),
         ),
         "recommend": Method(
-            module=Recommend(modules[1]),
+            module=Recommend(rank),
             inputs={
                 "item_table": torch.zeros(items.item_count, items.dim),
                 "metric": torch.zeros(items.dim, items.dim),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
@@ -10,7 +11,7 @@ from lerg_runtime.bundle._packing import pack, unpack
 from lerg_runtime.bundle._personal_manifest import PersonalManifest
 from lerg_runtime.bundle._personal_writer import write_personal_bundle
 from lerg_runtime.bundle._programs import ProgramSpec, TensorSpec
-from lerg_runtime.bundle._reader import BundleFolder, Entities
+from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import State, save_state
 from lerg_runtime.bundle._trust import Trust

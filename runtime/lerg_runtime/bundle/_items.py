@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader
-from lerg_runtime.bundle._id_arrays import read_ids
+from lerg_runtime.bundle._entities import read_slots
+from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes, read_ids
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
 from lerg_runtime.bundle._personal_shape import PersonalShape
 
-__all__ = ["PersonalItems", "degrees_of", "read_items"]
+__all__ = ["ItemSizes", "PersonalItems", "degrees_of", "item_sizes", "read_items"]
 
 _STEPS_AN_OCTAVE = 8
 
@@ -33,29 +33,37 @@ class PersonalItems:
     degrees: np.ndarray
 
 
+class ItemSizes(NamedTuple):
+    """Bytes in memory of the id map, and the most that is in memory besides while an array is read."""
+
+    id_bytes: int
+    reading_bytes: int
+
+
 def degrees_of(codes: np.ndarray) -> np.ndarray:
     """How many users have touched items, about, from the byte for it: 2^(b / 8), float64 [n] of uint8 [n]."""
     return np.exp2(codes.astype(np.float64) / _STEPS_AN_OCTAVE)
 
 
-def read_items(
-    arrays: ArrayReader,
-    shape: PersonalShape,
-    *,
-    read_slots: Callable[..., np.ndarray],
-    allocate: Allocate,
-) -> PersonalItems:
-    """The arrays, checked against the sizes of the model.
+def item_sizes(arrays: ArrayReader, shape: PersonalShape) -> ItemSizes:
+    """What reading the arrays takes, from their headers alone."""
+    return ItemSizes(
+        id_bytes(arrays, "item", shape.items),
+        max(
+            id_reading_bytes(arrays, "item", shape.items),
+            *(arrays.reading_bytes(name) for name in arrays.names),
+        ),
+    )
 
-    Args:
-        read_slots: reader of one side of a bundle of any form.
+
+def read_items(arrays: ArrayReader, shape: PersonalShape, *, allocate: Allocate) -> PersonalItems:
+    """The arrays, checked against the sizes of the model.
 
     Raises:
         BundleError: an array is absent or does not fit.
     """
-    side: tuple[Any, ...] = (arrays, "item", shape.items)
     return PersonalItems(
         read_ids(arrays, "item", shape.items, allocate=allocate),
-        read_slots(*side, shape.own_rows, shape.placeholders, allocate),
+        read_slots(arrays, "item", shape.items, shape.own_rows, shape.placeholders, allocate=allocate),
         arrays.read("degrees", dtypes=("uint8",), shape=(shape.items,), allocate=allocate),
     )

@@ -23,9 +23,9 @@ from lerg_runtime.bundle._boundary import (
 )
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, Interactions, code_sizes, decode_interactions
-from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes, read_ids
-from lerg_runtime.bundle._ids import IntegerIds, TextIds
-from lerg_runtime.bundle._items import PersonalItems, read_items
+from lerg_runtime.bundle._entities import Entities, read_entities
+from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes
+from lerg_runtime.bundle._items import ItemSizes, PersonalItems, item_sizes, read_items
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._packed_program import PackedSizes, packed_sizes, reader_of, unpack_program
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest, parse_manifest
@@ -42,7 +42,6 @@ __all__ = [
     "INTERACTIONS_FILE",
     "MANIFEST_FILE",
     "BundleFolder",
-    "Entities",
     "StoredSizes",
 ]
 
@@ -52,27 +51,7 @@ ENTITIES_FILE = "entities.arrays"
 INTERACTIONS_FILE = "interactions.arrays"
 GOLDEN_FILE = "golden.arrays"
 
-_UNSIGNED = ("uint8", "uint16", "uint32")
 _MAX_GOLDEN_BYTES = 2**30
-_BYTES_AT_ONCE = 1 << 10  # of bits, eight entities each
-
-
-@dataclass(frozen=True, slots=True)
-class Entities:
-    """Ids and slots of both sides.
-
-    A slot is a row of a side's table: a retained entity's rank among the retained, or for a pruned one the
-    number of retained entities plus its placeholder.
-
-    Attributes:
-        user_ids, item_ids: raw ids in index order.
-        user_slots: int32 [U]; item_slots: int32 [I].
-    """
-
-    user_ids: IntegerIds | TextIds
-    item_ids: IntegerIds | TextIds
-    user_slots: np.ndarray
-    item_slots: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,20 +281,8 @@ class BundleFolder:
         Raises:
             BundleError: an array is absent or does not fit.
         """
-        shape = self.manifest.model
         with self._arrays(ENTITIES_FILE) as arrays:
-            sides = [
-                (
-                    read_ids(arrays, side, count, allocate=allocate),
-                    _read_slots(arrays, side, count, retained, placeholders, allocate),
-                )
-                for side, count, retained, placeholders in (
-                    ("user", shape.users, shape.retained_users, shape.user_placeholders),
-                    ("item", shape.items, shape.retained_items, shape.item_placeholders),
-                )
-            ]
-        (user_ids, user_slots), (item_ids, item_slots) = sides
-        return Entities(user_ids, item_ids, user_slots, item_slots)
+            return read_entities(arrays, self.manifest.model, allocate=allocate)
 
     def read_items(self, *, allocate: Allocate = np.empty) -> PersonalItems:
         """Ids, slots and degrees of the items of a personal bundle.
@@ -324,20 +291,13 @@ class BundleFolder:
             InputError: it is a shared one.
             BundleError: an array is absent or does not fit.
         """
-        shape = self.personal.model
         with self._arrays(ITEMS_FILE) as arrays:
-            return read_items(arrays, shape, read_slots=_read_slots, allocate=allocate)
+            return read_items(arrays, self.personal.model, allocate=allocate)
 
-    def item_id_bytes(self) -> int:
-        """What the ids of a personal bundle take in memory."""
+    def item_sizes(self) -> ItemSizes:
+        """What the items of a personal bundle take, without reading an array."""
         with self._arrays(ITEMS_FILE) as arrays:
-            return id_bytes(arrays, "item", self.personal.model.items)
-
-    def item_reading_bytes(self) -> int:
-        """Most that is in memory besides while the items' arrays are read."""
-        with self._arrays(ITEMS_FILE) as arrays:
-            ids = id_reading_bytes(arrays, "item", self.personal.model.items)
-            return max(ids, *(arrays.reading_bytes(name) for name in arrays.names))
+            return item_sizes(arrays, self.personal.model)
 
     def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
         """The interactions that the model was trained on, by user.
@@ -430,37 +390,6 @@ class BundleFolder:
             yield ArrayReader(stream, str(path))
             if stamp_of(handle) != before:
                 raise BundleError(f"{path} changed while it was read; open the bundle again")
-
-
-def _read_slots(
-    arrays: ArrayReader, side: str, count: int, retained: int, placeholders: int, allocate: Allocate
-) -> np.ndarray:
-    packed = arrays.read(f"retained_{side}s", dtypes=("uint8",), shape=((count + 7) // 8,), allocate=allocate)
-    marked = sum(
-        int(
-            np.unpackbits(
-                packed[start : start + _BYTES_AT_ONCE], count=min(8 * _BYTES_AT_ONCE, count - 8 * start)
-            ).sum()
-        )
-        for start in range(0, len(packed), _BYTES_AT_ONCE)
-    )
-    if marked != retained:
-        raise BundleError(f"{marked} {side}s are marked as retained and the manifest says {retained}")
-    index = arrays.read(f"{side}_placeholder", dtypes=_UNSIGNED, shape=(count - retained,), allocate=allocate)
-    if len(index) and int(index.max()) >= placeholders:
-        raise BundleError(f"a pruned {side} has placeholder {int(index.max())} and there are {placeholders}")
-    slots = allocate((count,), "int32")
-    ranked = 0
-    # A part at a time: whatever is made on the way stays small.
-    for start in range(0, len(packed), _BYTES_AT_ONCE):
-        part = slots[8 * start : 8 * (start + _BYTES_AT_ONCE)]
-        kept = np.unpackbits(packed[start : start + _BYTES_AT_ONCE], count=len(part)).view(np.bool_)
-        here = int(kept.sum())
-        pruned = 8 * start - ranked
-        part[kept] = np.arange(ranked, ranked + here, dtype=np.int32)
-        part[~kept] = index[pruned : pruned + len(part) - here].astype(np.int32) + retained
-        ranked += here
-    return slots
 
 
 def _altered(folder: Path, name: str) -> BundleError:

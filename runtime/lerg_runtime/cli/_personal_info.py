@@ -20,9 +20,7 @@ _TOLD = ("format", "version", "form", "created_with", "requires", "model", "lowe
 def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str, Any]:
     """The JSON object of `--json`."""
     document, state = folder.personal.document, folder.read_state()
-    plan = plan_personal(
-        folder.personal, id_bytes=folder.item_id_bytes(), reading_bytes=folder.item_reading_bytes()
-    )
+    plan = plan_personal(folder.personal, sizes=folder.item_sizes())
     files = folder.file_sizes()
     return {
         "bundle": str(folder.path),

@@ -10,8 +10,9 @@ import numpy as np
 
 from lerg_runtime._native_module import native
 from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._programs import ProgramSpec
-from lerg_runtime.bundle._reader import BundleFolder, Entities
+from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.errors import BudgetError, BundleError, LergRuntimeError
 
 __all__ = ["Engine", "LoadedMethod", "kernels_path", "native"]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._ids import IdMap, RawId
-from lerg_runtime.bundle._reader import Entities
 from lerg_runtime.errors import BudgetError, InputError, UnknownIdError
 from lerg_runtime.interactions_file import InteractionsFile, PairChunk
 from lerg_runtime.pairs._given import pair_blocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lerg_runtime.bundle._items import ItemSizes
 from lerg_runtime.bundle._personal_manifest import PersonalManifest
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
@@ -15,13 +16,12 @@ _HISTORY_BYTES = 12  # index and time
 _BLOCKS = 16  # that reading an array takes at a time, at most
 
 
-def plan_personal(manifest: PersonalManifest, *, id_bytes: int, reading_bytes: int) -> MemoryPlan:
+def plan_personal(manifest: PersonalManifest, *, sizes: ItemSizes) -> MemoryPlan:
     """The plan of one bundle: opening, encoding and recommending; one call at a time is worked on.
 
     Args:
         manifest: of the bundle.
-        id_bytes: of its items' ids in memory.
-        reading_bytes: most that is in memory besides while they are read.
+        sizes: of its items.
     """
     shape = manifest.model
     rows, columns = shape.packed_shape
@@ -43,14 +43,16 @@ def plan_personal(manifest: PersonalManifest, *, id_bytes: int, reading_bytes: i
         PlanItem(f"program {method}", _program_bytes(manifest, method)) for method in ("encode", "recommend")
     )
     resident = (
-        PlanItem("item ids", id_bytes + 2 * block_bytes(1)),
+        PlanItem("item ids", sizes.id_bytes + 2 * block_bytes(1)),
         PlanItem("slots and degrees", block_bytes(4 * shape.items, shape.items)),
         PlanItem("codebook", packed),
         PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),
         PlanItem("history", block_bytes(_HISTORY_BYTES * shape.max_history)),
     )
     slots = block_bytes(-(-shape.items // 8), 4 * shape.items)
-    reading = PlanItem("items while they are read", max(slots, reading_bytes + _BLOCKS * block_bytes(1)))
+    reading = PlanItem(
+        "items while they are read", max(slots, sizes.reading_bytes + _BLOCKS * block_bytes(1))
+    )
     return MemoryPlan(
         (
             Phase("open", (*resident, reading)),

@@ -13,7 +13,8 @@ import numpy as np
 
 from lerg_runtime.bundle import IdMap, copy_bundle, save_state
 from lerg_runtime.bundle._csr import Interactions
-from lerg_runtime.bundle._reader import BundleFolder, Entities, StoredSizes
+from lerg_runtime.bundle._entities import Entities
+from lerg_runtime.bundle._reader import BundleFolder, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State
 from lerg_runtime.engine._engine import Engine

@@ -14,7 +14,7 @@ from lerg_runtime.errors import InputError
 from lerg_runtime.pairs._given import id_list
 from lerg_runtime.pairs._resolved import OnUnknown, check_on_unknown, index_of, unknown_id
 from lerg_runtime.serving._personal import PersonalBundle
-from lerg_runtime.serving._recommend import raw_items
+from lerg_runtime.serving._recommend import history_items, raw_items
 
 __all__ = ["for_history", "for_person", "forget", "kept", "observe"]
 
@@ -100,30 +100,16 @@ def for_history(
         UnknownIdError: an item is unknown.
         InputError: no list of items, or none in it that counts.
     """
-    check_on_unknown(on_unknown)
-    wanted, single = id_list(history, what="items of the history", ordered=False)
-    if single:
-        raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
-    if not len(wanted):
-        raise InputError("the history is empty; give at least one item")
-    found = _indices(bundle.item_ids, wanted, what="items of the history", on_unknown=on_unknown)
-    if not len(found):
-        raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")
-    # Each once, where it came last.
-    _, last = np.unique(found[::-1], return_index=True)
-    known = found[::-1][np.sort(last)][::-1]
+    known = history_items(bundle.item_ids, history, in_order=bundle.is_in_order, on_unknown=on_unknown)
     barred = None
     if not include_seen:
         barred = np.zeros(bundle.item_count, dtype=bool)
         barred[known] = True
-    ordered = not isinstance(history, (set, frozenset))
-    return _answer(bundle, known, k=k, barred=barred, ordered=ordered)
+    return _answer(bundle, known, k=k, barred=barred)
 
 
-def _answer(
-    bundle: PersonalBundle, history: np.ndarray, *, k: int, barred: np.ndarray | None, ordered: bool = True
-) -> Ranking:
-    indices, scores = bundle.rank(history, k=k, barred=barred, ordered=ordered)
+def _answer(bundle: PersonalBundle, history: np.ndarray, *, k: int, barred: np.ndarray | None) -> Ranking:
+    indices, scores = bundle.rank(history, k=k, barred=barred)
     return raw_items(bundle.item_ids, indices), scores
 
 

@@ -50,8 +50,7 @@ class PersonalBundle:
         self._shape = folder.personal.model
         self._lock = threading.RLock()
         self._closed = False
-        self._id_bytes = folder.item_id_bytes()
-        self._reading_bytes = folder.item_reading_bytes()
+        self._sizes = folder.item_sizes()
         for phase in self.plan().phases:
             check_phase(phase, budget_bytes, doing="opening this bundle")
         self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
@@ -77,9 +76,14 @@ class PersonalBundle:
         """Most items of the history."""
         return self._shape.max_history
 
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the order of a history counts."""
+        return self._shape.half_life is not None
+
     def plan(self) -> MemoryPlan:
         """What opening, encoding and recommending need."""
-        return plan_personal(self.folder.personal, id_bytes=self._id_bytes, reading_bytes=self._reading_bytes)
+        return plan_personal(self.folder.personal, sizes=self._sizes)
 
     @property
     def state(self) -> State:
@@ -94,7 +98,7 @@ class PersonalBundle:
             self._state = replace(self._state, history=change(self._state.history))
 
     def rank(
-        self, history: np.ndarray, *, k: int, barred: np.ndarray | None, ordered: bool = True
+        self, history: np.ndarray, *, k: int, barred: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items for a history, by descending score and then ascending item index.
 
@@ -103,7 +107,6 @@ class PersonalBundle:
                 keeps the latest count.
             k: 1 .. I.
             barred: bool [I], what may not come; None for nothing.
-            ordered: whether the order is that of time; without one all items count alike.
 
         Returns:
             int64 [m] item indices and float32 [m] scores, m at most k.
@@ -117,7 +120,7 @@ class PersonalBundle:
             if self._tables is None:
                 self._tables = _Tables(self)
             history = history[-self.max_history :]
-            return self._tables.rank(history, self._weights(history, ordered), k=k, barred=barred)
+            return self._tables.rank(history, self._weights(history), k=k, barred=barred)
 
     def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The items nearest to one by cosine of their rows, itself left out: int64 [k] and float32 [k]."""
@@ -165,10 +168,10 @@ class PersonalBundle:
         with self._lock:
             self._closed, self._tables = True, None
 
-    def _weights(self, history: np.ndarray, ordered: bool) -> np.ndarray:
+    def _weights(self, history: np.ndarray) -> np.ndarray:
         counts = (degrees_of(self.items.degrees[history]) + 1.0) * len(history)
         weights = 1.0 / np.sqrt(counts)
-        if ordered and self._shape.half_life is not None:
+        if self._shape.half_life is not None:
             weights *= np.exp2(-np.arange(len(history) - 1, -1, -1) / self._shape.half_life)
         return weights.astype(np.float32)
 

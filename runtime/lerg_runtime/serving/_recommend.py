@@ -13,7 +13,7 @@ from lerg_runtime.pairs._resolved import OnUnknown, check_on_unknown, unknown_id
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._tables import Piece
 
-__all__ = ["for_history", "for_users", "raw_items"]
+__all__ = ["for_history", "for_users", "history_items", "raw_items"]
 
 Ranking = tuple[np.ndarray, np.ndarray]
 
@@ -70,9 +70,32 @@ def for_history(
         UnknownIdError: an item is unknown.
         InputError: no list of items, or none in it that counts.
     """
-    check_on_unknown(on_unknown)
     ids = bundle.entities.item_ids
     in_order = bundle.folder.manifest.ways.unknown.half_life is not None
+    known = history_items(ids, history, in_order=in_order, on_unknown=on_unknown)
+    answer = _Answer(ids, 1, k)
+    with bundle.serving() as serving:
+        for piece in serving.rank_history(known, k=k, include_seen=include_seen):
+            answer.put(np.zeros(1, np.intp), piece)
+    return answer.of_one()
+
+
+def history_items(
+    ids: IdMap, history: Sequence[RawId] | np.ndarray, *, in_order: bool, on_unknown: OnUnknown
+) -> np.ndarray:
+    """The known items of a history, each once, where it comes last: int64 [n], n >= 1.
+
+    Args:
+        ids: of the items.
+        history: raw ids.
+        in_order: whether the order counts, so that a set will not do.
+        on_unknown: what becomes of unknown ones.
+
+    Raises:
+        UnknownIdError: an item is unknown.
+        InputError: no list of items, or none in it that counts.
+    """
+    check_on_unknown(on_unknown)
     wanted, single = id_list(history, what="items of the history", ordered=in_order)
     if single:
         raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
@@ -89,11 +112,7 @@ def for_history(
     known = _last_ones(indices[indices >= 0])
     if len(known) == 0:
         raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")
-    answer = _Answer(ids, 1, k)
-    with bundle.serving() as serving:
-        for piece in serving.rank_history(known, k=k, include_seen=include_seen):
-            answer.put(np.zeros(1, np.intp), piece)
-    return answer.of_one()
+    return known
 
 
 def _last_ones(items: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime.bundle._reader import Entities
+from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._ways import ServingWays

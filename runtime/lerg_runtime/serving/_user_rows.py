@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from lerg_runtime.bundle._csr import Interactions
-from lerg_runtime.bundle._reader import Entities
+from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._ways import HistoryRule, ServingWays
 

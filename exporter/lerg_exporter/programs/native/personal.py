@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lerg_edge.codes.assignment import Assignment
 from lerg_edge.folding.matrix import FoldedRows
-from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.indices import smallest_index
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_exporter.programs.native import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
 from lerg_exporter.programs.native.recommend import Recommend
-from lerg_exporter.programs.personal import personal_methods
+from lerg_exporter.programs.personal import TableModules, personal_methods
 
 __all__ = ["native_personal_methods"]
 
@@ -39,10 +39,10 @@ class _Product(torch.nn.Module):
 
     codes: Tensor
 
-    def __init__(self, codes: np.ndarray, *, code_count: int, bits: int) -> None:
+    def __init__(self, parts: Assignment, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.register_buffer("codes", torch.from_numpy(smallest_index(codes, count=code_count)))
+        self.register_buffer("codes", torch.from_numpy(smallest_index(parts.codes, count=parts.code_count)))
 
     def forward(self, codes: Tensor, step: Tensor) -> Tensor:
         codebook = torch.ops.lerg.dequantise(codes, step, self.bits)
@@ -60,7 +60,7 @@ class _Folded(torch.nn.Module):
     scales: Tensor
     scale_table: Tensor
 
-    def __init__(self, rows: FoldedRows, *, bits: int) -> None:
+    def __init__(self, rows: FoldedRows, bits: int) -> None:
         super().__init__()
         self.bits = bits
         self.register_buffer("codes", torch.from_numpy(smallest_index(rows.codes, count=rows.code_count)))
@@ -74,16 +74,11 @@ class _Folded(torch.nn.Module):
         return rows
 
 
+_TABLES = TableModules(_Rows, _Product, _Folded)
+
+
 def native_personal_methods(
     model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
     """`encode` and `recommend` of a personal model; see `personal_methods`."""
-    return personal_methods((_table(model.items), Recommend()), model, limits, max_history=max_history)
-
-
-def _table(items: CodedItems) -> torch.nn.Module:
-    if isinstance(items.parts, FoldedRows):
-        return _Folded(items.parts, bits=items.bits)
-    if items.kind == "product":
-        return _Product(items.parts.codes, code_count=items.parts.code_count, bits=items.bits)
-    return _Rows(items.bits)
+    return personal_methods(_TABLES, Recommend(), model, limits, max_history=max_history)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lerg_edge.codes.assignment import Assignment
 from lerg_edge.folding.matrix import FoldedRows
-from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
-from lerg_exporter.programs.personal import personal_methods
+from lerg_exporter.programs.personal import TableModules, personal_methods
 from lerg_exporter.programs.portable.constants import stored_index
 from lerg_exporter.programs.portable.ops import widened
 from lerg_exporter.programs.portable.quantiser import dequantised
@@ -38,10 +38,10 @@ class _Product(torch.nn.Module):
 
     codes: Tensor
 
-    def __init__(self, codes: np.ndarray, *, code_count: int, bits: int) -> None:
+    def __init__(self, parts: Assignment, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        stored, self._offset = stored_index(codes.astype("int64"), count=code_count)
+        stored, self._offset = stored_index(parts.codes.astype("int64"), count=parts.code_count)
         self.register_buffer("codes", stored)
 
     def forward(self, codes: Tensor, step: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class _Folded(torch.nn.Module):
     scales: Tensor
     scale_table: Tensor
 
-    def __init__(self, rows: FoldedRows, *, bits: int) -> None:
+    def __init__(self, rows: FoldedRows, bits: int) -> None:
         super().__init__()
         self.bits = bits
         stored, self._offset = stored_index(rows.codes.astype("int64"), count=rows.code_count)
@@ -77,6 +77,9 @@ class _Folded(torch.nn.Module):
         return rows
 
 
+_TABLES = TableModules(_Rows, _Product, _Folded)
+
+
 def portable_personal_methods(
     model: PersonalModel, limits: ProgramLimits, *, max_history: int
 ) -> dict[str, Method]:
@@ -87,13 +90,5 @@ def portable_personal_methods(
         InputError: there are more items than ties can be told apart for.
     """
     check_catalogue(model.item_count)
-    methods = personal_methods((_table(model.items), Recommend()), model, limits, max_history=max_history)
+    methods = personal_methods(_TABLES, Recommend(), model, limits, max_history=max_history)
     return stock_methods(methods)
-
-
-def _table(items: CodedItems) -> torch.nn.Module:
-    if isinstance(items.parts, FoldedRows):
-        return _Folded(items.parts, bits=items.bits)
-    if items.kind == "product":
-        return _Product(items.parts.codes, code_count=items.parts.code_count, bits=items.bits)
-    return _Rows(items.bits)
