@@ -30,7 +30,7 @@ def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str
         "files": files,
         "bundle_bytes": sum(files.values()),
         "storage": document["storage"],
-        "programs": document["programs"],
+        "programs": document["methods"],
         "memory": {
             "peak_bytes": plan.peak_bytes,
             "uncounted_bytes": uncounted.resident_bytes,
@@ -58,7 +58,7 @@ def print_personal(told: dict[str, Any]) -> None:
         [
             ("identity", told["identity"]),
             ("items", f"{model['items']}, {shared} of them share {model['placeholders']} rows"),
-            ("stored as", f"{model['coding']}, {model['codes']} x {model['dim']}, {model['bits']} bits"),
+            ("stored as", f"{model['coding']}, {model['codebook_rows']} x {model['dim']}, {model['bits']} bits"),
             ("history", f"{told['state']['history']} items of at most {model['max_history']}"),
             ("served by", served or "one hop"),
             ("saves", str(told["state"]["saves"])),
