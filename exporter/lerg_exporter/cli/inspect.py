@@ -68,7 +68,7 @@ def _headline(found: dict[str, Any]) -> str:
     if found["form"] == "personal":
         return (
             f"personal, no user; {model['items']:,} items ({model['own_rows']:,} with a row of their own), "
-            f"by {model['coding']}, {model['codes']:,} codes of {model['dim']} x {model['bits']} bits; "
+            f"by {model['coding']}, {model['codebook_rows']:,} codes of {model['dim']} x {model['bits']} bits; "
             f"{found['lowering']} lowering; saved {state['generation']} times, {state['history']:,} items of "
             f"history, at most {model['max_history']:,}"
         )
