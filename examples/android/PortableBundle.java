@@ -22,7 +22,7 @@ import org.pytorch.executorch.training.TrainingModule;
  * A portable bundle over the stock ExecuTorch AAR: no code of this project's runs on the phone.
  *
  * <p>docs/android.md goes through it step by step. Indices are those of the bundle, from 0; which raw id an index
- * stands for is told by `user_ids` and `item_ids` of entities.npz. Not safe for use by several threads at a time.
+ * stands for is told by entities.arrays. Not safe for use by several threads at a time.
  */
 public final class PortableBundle implements AutoCloseable {
   private static final String BATCH_METHOD = "finetune";
@@ -30,7 +30,7 @@ public final class PortableBundle implements AutoCloseable {
   private final File folder;
   private final int bits;
   private final Map<String, BundleArray> entities;
-  private final Map<String, BundleArray> interactions;
+  private final PairCode interactions;
   private final Map<String, BundleArray> state;
   final int[] userSlots;
   final int[] itemSlots;
@@ -43,16 +43,17 @@ public final class PortableBundle implements AutoCloseable {
   public PortableBundle(File folder, int bits) throws IOException {
     this.folder = folder;
     this.bits = bits;
-    entities = BundleArray.readAll(Files.readAllBytes(new File(folder, "entities.npz").toPath()));
-    interactions = BundleArray.readAll(Files.readAllBytes(new File(folder, "interactions.npz").toPath()));
+    entities = ArrayFile.read(Files.readAllBytes(new File(folder, "entities.arrays").toPath()));
+    byte[] pairs = Files.readAllBytes(new File(folder, "interactions.arrays").toPath());
+    interactions = new PairCode(ArrayFile.read(pairs).get("pairs").bytes);
     byte[] stored = Files.readAllBytes(new File(folder, "state.bin").toPath());
     byte[] body = Arrays.copyOfRange(stored, 32, stored.length);
     if (!MessageDigest.isEqual(sha256(body), Arrays.copyOf(stored, 32))) {
       throw new IOException("state.bin is damaged");
     }
-    state = BundleArray.readAll(body);
-    userSlots = slots("user");
-    itemSlots = slots("item");
+    state = ArrayFile.read(body);
+    userSlots = slots("user", interactions.rows);
+    itemSlots = slots("item", interactions.columns);
   }
 
   /** Loads the programs and makes the tables of users and items from the codebook. */
@@ -76,7 +77,7 @@ public final class PortableBundle implements AutoCloseable {
   }
 
   /** The row of somebody unknown who has touched these items: h = sum of h_i / sqrt(n * degree of i). */
-  public float[] historyRow(int[] history) {
+  public float[] historyRow(int[] history) throws IOException {
     int[] degrees = itemDegrees();
     float[] row = new float[dim];
     float[] item = new float[dim];
@@ -150,6 +151,7 @@ public final class PortableBundle implements AutoCloseable {
     for (float value : step) {
       if (!(value > 0)) throw new IllegalStateException("training made a step of " + value + ": nothing was kept");
     }
+    state.remove("remainder"); // what rounding had left of other weights
     state.put("codebook", Codebook.pack(codebook, step, bits, state.get("codebook")));
     state.put("step", BundleArray.of(step, state.get("step").shape));
   }
@@ -158,7 +160,7 @@ public final class PortableBundle implements AutoCloseable {
   public void save() throws IOException {
     long generation = state.get("generation").longs()[0] + 1;
     state.put("generation", BundleArray.of(generation));
-    byte[] body = BundleArray.writeAll(state);
+    byte[] body = ArrayFile.write(state);
     Path target = new File(folder, "state.bin").toPath();
     Path beside = new File(folder, "state.bin.new").toPath();
     try (FileChannel file =
@@ -185,12 +187,10 @@ public final class PortableBundle implements AutoCloseable {
   }
 
   /** Rows of the tables: retained entities in order, then the placeholders that pruned ones share. */
-  private int[] slots(String side) {
+  private int[] slots(String side, int count) {
     byte[] kept = entities.get("retained_" + side + "s").bytes;
     long[] placeholders = entities.get(side + "_placeholder").longs();
-    BundleArray ids = entities.get(side + "_ids");
-    if (ids == null) ids = entities.get(side + "_id_lengths");
-    int[] slots = new int[ids.length()];
+    int[] slots = new int[count];
     int retained = 0;
     for (int entity = 0; entity < slots.length; entity++) if (isSet(kept, entity)) retained++;
     int rank = 0;
@@ -206,18 +206,9 @@ public final class PortableBundle implements AutoCloseable {
   }
 
   /** How many users have touched each item. */
-  int[] itemDegrees() {
-    long[] counts = interactions.get("degrees").longs();
-    long[] gaps = interactions.get("gaps").longs();
+  int[] itemDegrees() throws IOException {
     int[] degrees = new int[itemSlots.length];
-    int next = 0;
-    for (long count : counts) {
-      int item = 0;
-      for (long i = 0; i < count; i++) {
-        item += (int) gaps[next++];
-        degrees[item]++;
-      }
-    }
+    interactions.forEach((user, item) -> degrees[item]++);
     for (long item : state.get("items").longs()) degrees[(int) item]++;
     return degrees;
   }

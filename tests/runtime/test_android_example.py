@@ -5,6 +5,7 @@ The calls of ExecuTorch are compiled against `tests/android/org`, which declares
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from _tiny import tiny_model, write_tiny
 
 from lerg_edge.codes.quantiser import quantise
 from lerg_runtime.bundle import BundleFolder, pack
+from lerg_runtime.bundle.parts import array_bytes, encode_interactions
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE, DECLARED = ROOT / "examples" / "android", ROOT / "tests" / "android"
@@ -28,7 +30,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("javac") is None and not os.environ.get("CI"):
         pytest.skip("javac is not installed: apt-get install default-jdk-headless")
     folder = tmp_path_factory.mktemp("classes")
-    sources = [*sorted(EXAMPLE.glob("*.java")), DECLARED / "Roundtrip.java"]
+    sources = [*sorted(EXAMPLE.glob("*.java")), *sorted(DECLARED.glob("*.java"))]
     javac = ["javac", "-Xlint:all,-options", "-Werror", "--release", "8", "-sourcepath", str(DECLARED)]
     done = subprocess.run([*javac, "-d", str(folder), *map(str, sources)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -81,6 +83,42 @@ def test_java_reads_a_bundle_and_writes_a_state_that_python_reads(
     np.testing.assert_array_equal(state.step, step)
     assert state.generation == 1
     assert sorted(path.name for path in folder.iterdir() if "state" in path.name) == ["state.bin"]
+
+
+def test_java_decodes_what_is_coded(classes: Path, tmp_path: Path) -> None:
+    """By another decoder than this project's, written after the specification alone."""
+    rng = np.random.default_rng(3)
+    walk = np.cumsum(rng.integers(0, 3, 3000))
+    text = np.frombuffer(" ".join(f"item-{n:05d}" for n in walk).encode(), np.uint8)
+    arrays = {
+        "text": text,
+        "near": walk.astype(np.int64),
+        "alone": np.minimum(rng.geometric(0.3, 3000), 255).astype(np.uint8),
+        "wide": (rng.geometric(0.01, 3000) - 50).astype(np.int16),
+        "bits": rng.random(3000) < 0.02,
+        "plain": rng.normal(size=(5, 7)).astype(np.float32),
+    }
+    # Enough pairs for a code of several parts.
+    users, items = np.divmod(np.unique(rng.integers(0, 700 * 900, 220_000)), 900)
+    pairs = encode_interactions(users, items, user_count=700, item_count=900)
+    assert pairs[12] > 1
+    arrays["pairs"] = pairs
+    stored = array_bytes(arrays, as_they_are=("pairs",))
+    assert len(stored) < 0.6 * sum(array.nbytes for name, array in arrays.items() if name != "pairs") + len(
+        pairs
+    )
+    (tmp_path / "file").write_bytes(stored)
+    done = subprocess.run(
+        ["java", "-cp", str(classes), "Decode", str(tmp_path / "file")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *lines, rows, columns = done.stdout.splitlines()
+    found = {line.split()[0]: line.split()[2] for line in lines}
+    assert found == {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    for line, ends, count in ((rows, users, 700), (columns, items, 900)):
+        np.testing.assert_array_equal(
+            np.array(line.strip("[]").split(","), dtype=int), np.bincount(ends, minlength=count)
+        )
 
 
 def test_java_refuses_a_damaged_state(classes: Path, tmp_path: Path) -> None:
