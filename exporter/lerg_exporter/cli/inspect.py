@@ -68,9 +68,9 @@ def _headline(found: dict[str, Any]) -> str:
     if found["form"] == "personal":
         return (
             f"personal, no user; {model['items']:,} items ({model['own_rows']:,} with a row of their own), "
-            f"by {model['coding']}, {model['codebook_rows']:,} codes of {model['dim']} x {model['bits']} bits; "
-            f"{found['lowering']} lowering; saved {state['generation']} times, {state['history']:,} items of "
-            f"history, at most {model['max_history']:,}"
+            f"by {model['coding']}, {model['codebook_rows']:,} codes of {model['dim']} x {model['bits']} "
+            f"bits; {found['lowering']} lowering; saved {state['generation']} times, {state['history']:,} "
+            f"items of history, at most {model['max_history']:,}"
         )
     return (
         f"{model['users']:,} users ({model['retained_users']:,} retained), {model['items']:,} items "

@@ -58,7 +58,10 @@ def print_personal(told: dict[str, Any]) -> None:
         [
             ("identity", told["identity"]),
             ("items", f"{model['items']}, {shared} of them share {model['placeholders']} rows"),
-            ("stored as", f"{model['coding']}, {model['codebook_rows']} x {model['dim']}, {model['bits']} bits"),
+            (
+                "stored as",
+                f"{model['coding']}, {model['codebook_rows']} x {model['dim']}, {model['bits']} bits",
+            ),
             ("history", f"{told['state']['history']} items of at most {model['max_history']}"),
             ("served by", served or "one hop"),
             ("saves", str(told["state"]["saves"])),
