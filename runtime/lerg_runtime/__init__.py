@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from lerg_runtime.learning._training import EpochReport, FineTuneProgress, FineTuneReport
     from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
     from lerg_runtime.recommender import Recommender
-    from lerg_runtime.serving._metrics import Metrics
+    from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
+    from lerg_runtime.serving._per_user import UserFigures
     from lerg_runtime.serving._profile import Profile
 
 __all__ = [
@@ -52,9 +53,12 @@ __all__ = [
     "Phase",
     "PlanItem",
     "Profile",
+    "RankingMetrics",
     "Recommender",
     "UnknownIdError",
     "UnsyncedError",
+    "UserFigures",
+    "UserGroup",
     "kernels_path",
 ]
 
@@ -72,9 +76,12 @@ _MODULES = {
     "Phase": "planning",
     "PlanItem": "planning",
     "Profile": "serving._profile",
+    "RankingMetrics": "serving._metrics",
     "Recommender": "recommender",
     "UnknownIdError": "errors",
     "UnsyncedError": "errors",
+    "UserFigures": "serving._per_user",
+    "UserGroup": "serving._metrics",
     "kernels_path": "engine._engine",
 }
 _SUBMODULES = ("bundle", "errors", "golden", "interactions_file", "recommender", "sizes")

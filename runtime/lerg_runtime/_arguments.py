@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lerg_runtime._limits import MAX_CANDIDATES
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.errors import InputError
 
-__all__ = ["batch_size", "candidates", "ranking_length", "whole"]
+__all__ = ["batch_size", "candidates", "ranking_length", "ranking_lengths", "whole"]
+
+_MOST_LENGTHS = 16
 
 
 def batch_size(manifest: Manifest, batch: int | None) -> int:
@@ -37,6 +41,22 @@ def ranking_length(k: int | None, *, usual: int, most: int, of: str) -> int:
     if whole(k, "k", least=1) > most:
         raise InputError(f"k is {k} and there are {most} {of}; ask for at most {most}")
     return int(k)
+
+
+def ranking_lengths(k: int | Sequence[int] | None, *, usual: int, most: int, of: str) -> tuple[int, ...]:
+    """One length or several, ascending and each once; see `ranking_length`.
+
+    Raises:
+        InputError: there are fewer items, or no lengths or too many.
+    """
+    if k is None or isinstance(k, (int, np.integer)):
+        return (ranking_length(k, usual=usual, most=most, of=of),)
+    if not isinstance(k, (Sequence, np.ndarray)) or isinstance(k, (str, bytes)):
+        raise InputError(f"k is {k!r}; give a whole number or several, such as (5, 10, 20)")
+    if not 1 <= len(k) <= _MOST_LENGTHS:
+        raise InputError(f"k has {len(k)} lengths of a ranking; give 1 to {_MOST_LENGTHS}")
+    lengths = {whole(length, "k", least=1) for length in k}
+    return tuple(sorted(ranking_length(length, usual=usual, most=most, of=of) for length in lengths))
 
 
 def whole(value: object, name: str, *, least: int) -> int:

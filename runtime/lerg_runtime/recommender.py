@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime._arguments import batch_size, candidates, ranking_length, whole
+from lerg_runtime._arguments import batch_size, candidates, ranking_length, ranking_lengths, whole
 from lerg_runtime._history_calls import HistoryCalls
 from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State
 from lerg_runtime.bundle._ids import RawId
@@ -365,28 +365,32 @@ class Recommender(HistoryCalls):
         self,
         test: Pairs,
         *,
-        k: int | None = None,
+        k: int | Sequence[int] | None = None,
+        per_user: bool = False,
         on_unknown: OnUnknown = "raise",
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Metrics:
-        """Recall and NDCG at k over the whole catalogue, seen items left out.
+        """Metrics of rankings of the whole catalogue, seen items left out, at one k or at several at once.
 
         Pairs that the bundle has learned from or that were rated low are counted and not measured; what the
         export held out is a candidate where `test` has it.
 
         Args:
             test: held-out (user, item) raw ids, or an `InteractionsFile`.
-            k: 1 .. number of items; None for 20, or all items if there are fewer.
+            k: 1 .. number of items, or up to 16 such lengths; None for 20, or all items if there are fewer.
+            per_user: keep each user's figures in `Metrics.per_user`, for intervals and comparisons. They
+                take 32 bytes a user and k, and 12 a user, of the memory budget until nobody has them.
             on_unknown: `skip` leaves out interactions with an unknown id.
             on_progress: called with users done and users in all.
 
         Raises:
             UnknownIdError: an id is unknown.
             InputError: k is out of range, or no interaction is left to measure.
+            BudgetError: the pairs, or the figures of users, do not fit the memory budget.
         """
-        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
+        ks = ranking_lengths(k, usual=20, most=len(self.item_ids), of="items")
         pairs = self._open.resolved(test, on_unknown)
-        return _evaluate.evaluate(self._open, pairs, k=k, on_progress=on_progress)
+        return _evaluate.evaluate(self._open, pairs, ks=ks, per_user=per_user, on_progress=on_progress)
 
     def profile(
         self,

@@ -195,6 +195,24 @@ def test_evaluate(shell: Shell, tiny_bundle: Path, new: Path) -> None:
     assert out.startswith("NDCG@5 ")
 
 
+def test_evaluate_at_several_lengths(shell: Shell, tiny_bundle: Path, new: Path) -> None:
+    told = shell.json("evaluate", tiny_bundle, "--test", new, "-k", "5,10,20")
+    names = ("precision", "recall", "hit_rate", "mrr", "map", "ndcg", "coverage", "novelty", "popularity")
+    assert {f"{name}@{k}" for name in names for k in (5, 10, 20)} <= set(told)
+    assert sum(group["users"] for group in told["groups"]) == told["users"] == 2
+    assert told["recall@5"] <= told["recall@10"] <= told["recall@20"]
+    alone = shell.json("evaluate", tiny_bundle, "--test", new, "-k", 10)
+    assert {name: told[name] for name in alone if name.endswith("@10")} == {
+        name: alone[name] for name in alone if "@" in name
+    }
+    status, out, _ = shell("evaluate", tiny_bundle, "--test", new, "-k", "5,20")
+    assert status == 0
+    assert out.startswith("NDCG@20 ")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["metric", "@5", "@20"] in rows
+    assert ["NDCG", f"{told['ndcg@5']:.4f}", f"{told['ndcg@20']:.4f}"] in rows
+
+
 def test_profile(shell: Shell, tiny_bundle: Path) -> None:
     state = (tiny_bundle / "state.bin").read_bytes()
     told = shell.json("profile", tiny_bundle, "--runs", 6, "--seconds", 0.1)

@@ -113,6 +113,9 @@ FAILURES: list[tuple[str, Callable[[Path], None], int, str]] = [
     (f"{FINETUNE} --output N/b", GOOD, 2, "there is no folder"),
     ("evaluate B --test F", nothing, 2, "does not exist"),
     ("evaluate B --test F -k 100", GOOD, 2, "k is 100 and there are 40 items"),
+    ("evaluate B --test F -k 5,100", GOOD, 2, "k is 100 and there are 40 items"),
+    ("evaluate B --test F -k 5,,10", GOOD, 2, "'5,,10' is no list of lengths"),
+    ("evaluate B --test F -k 0,5", GOOD, 2, "'0,5' is no list of lengths"),
     (
         "evaluate B --test F",
         written("user,item\nbob,y\n"),

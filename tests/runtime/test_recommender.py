@@ -210,3 +210,60 @@ def test_the_usual_length_is_capped_at_what_there_is(tmp_path: Path, fake_native
             ask([users[0]], k=7)
     with pytest.raises(InputError, match="k is 6 and there are 5 other items"):
         rec.similar_items(items[0], k=6)
+
+
+def test_several_k_at_once(rec: Recommender, model: TinyModel) -> None:
+    users, items = raw_ids("text", model.users, prefix="user"), raw_ids("text", model.items, prefix="item")
+    test = [(users[u], items[i]) for u in range(0, 20) for i in np.flatnonzero(~model.seen()[u])[:3].tolist()]
+    found = rec.evaluate(test, k=[10, 5, 10])
+    assert [at.k for at in found.by_k] == [5, 10]
+    for k in (5, 10):
+        assert rec.evaluate(test, k=k).by_k == (found.at(k),)
+        top = [[item for item, _ in oracle(model, user, k)] for user in range(20)]
+        degrees = model.seen().sum(axis=0)
+        assert found.at(k).coverage == len({item for row in top for item in row}) / model.items
+        assert found.at(k).popularity == pytest.approx(degrees[np.array(top)].mean())
+    assert found.per_user is None
+    assert sum(group.users for group in found.groups) == 20
+
+
+@pytest.mark.parametrize(
+    ("k", "reason"),
+    [
+        ((), "k has 0 lengths"),
+        (range(1, 18), "k has 17"),
+        ((5, 0), "k is 0"),
+        ("5,10", "k is '5,10'"),
+        ({5}, "k is {5}"),
+    ],
+)
+def test_what_are_no_lengths(rec: Recommender, k: object, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        rec.evaluate([("useré0001", "x")], k=k)  # type: ignore[arg-type]
+
+
+def test_figures_of_users_are_planned_and_counted(tiny_bundle: Path, model: TinyModel) -> None:
+    users, items = raw_ids("text", model.users, prefix="user"), raw_ids("text", model.items, prefix="item")
+    test = [(users[u], items[i]) for u in range(30) for i in np.flatnonzero(~model.seen()[u])[:3].tolist()]
+    with Recommender.open(tiny_bundle) as free:
+        found = free.evaluate(test, k=(5, 10), per_user=True)
+        assert found == free.evaluate(test, k=(5, 10))
+        before = free.memory[0]
+        figures = found.per_user
+        del found
+        assert figures is not None
+        assert figures.figures.shape == (30, 2, 8)
+        del figures
+        assert free.memory[0] <= before - 4 * 30 * 16
+        budget = free.plan().phase("recommend").total_bytes
+    for _ in range(3):
+        try:
+            with Recommender.open(tiny_bundle, memory_budget=budget) as rec:
+                assert rec.evaluate(test, k=(5, 10), per_user=True).users == 30
+                assert rec.memory[1] <= budget
+                break
+        except BudgetError as error:
+            budget, said = error.needed_bytes, str(error)
+    else:
+        pytest.fail(said)
+    assert "figures of 30 users" in said

@@ -20,8 +20,10 @@ __all__ = [
     "input_file",
     "json_option",
     "k_option",
+    "lengths_option",
     "memory_budget_option",
     "ranking_length",
+    "ranking_lengths",
     "reading_options",
     "tell_of_threshold",
     "threads_option",
@@ -61,6 +63,33 @@ def ranking_length(k: int | None, recommender: Recommender) -> int:
     if k is not None and k > items:
         raise InputError(f"-k is {k} and there are {items} items; ask for at most {items}")
     return min(_USUAL_LENGTH, items) if k is None else k
+
+
+class _Lengths(click.ParamType):
+    """Whole numbers with commas between them, such as `5,10,20`."""
+
+    name = "K,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isascii() and part.isdigit() and 0 < len(part) < 10 and int(part) for part in parts):
+            self.fail(f"{value!r} is no list of lengths above 0, such as 5,10,20", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+lengths_option = click.option(
+    "-k",
+    "ks",
+    type=_Lengths(),
+    help="Length of a ranking, or several in one pass.  [default: 20, or all items if fewer]",
+)
+
+
+def ranking_lengths(ks: tuple[int, ...] | None, recommender: Recommender) -> tuple[int, ...]:
+    """As `ranking_length`, of one length or several."""
+    return tuple(ranking_length(k, recommender) for k in ks or (None,))
 
 
 threads_option = click.option(

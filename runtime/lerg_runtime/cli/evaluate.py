@@ -1,4 +1,4 @@
-"""`lerg-edge evaluate`: recall and NDCG on a file of held-out interactions."""
+"""`lerg-edge evaluate`: ranking metrics on a file of held-out interactions."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from pathlib import Path
 
 import click
 
+from lerg_runtime.cli._metric_tables import by_group, by_length
 from lerg_runtime.cli._options import (
     SKIP_UNKNOWN,
     input_file,
     json_option,
-    k_option,
+    lengths_option,
     memory_budget_option,
-    ranking_length,
+    ranking_lengths,
     reading_options,
     tell_of_threshold,
     threads_option,
     unknown_ids,
 )
-from lerg_runtime.cli._output import note, print_json, progress
+from lerg_runtime.cli._output import note, print_json, print_table, progress
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.recommender import Recommender
@@ -27,10 +28,10 @@ from lerg_runtime.serving._metrics import Metrics
 __all__ = ["evaluate"]
 
 
-@click.command(short_help="Recall and NDCG on held-out interactions.")
+@click.command(short_help="Ranking metrics on held-out interactions.")
 @bundle_argument
 @input_file("--test", "Held-out interactions")
-@k_option
+@lengths_option
 @memory_budget_option
 @threads_option
 @reading_options
@@ -39,7 +40,7 @@ __all__ = ["evaluate"]
 def evaluate(
     bundle: Path,
     file: Path,
-    k: int | None,
+    ks: tuple[int, ...] | None,
     memory_budget: int | None,
     threads: int | None,
     skip_unknown: bool,
@@ -59,7 +60,7 @@ def evaluate(
 
     \b
     lerg-edge evaluate bundle --test test.txt
-    lerg-edge evaluate bundle --test test.csv -k 10 --json
+    lerg-edge evaluate bundle --test test.csv -k 5,10,20 --json
     """
     test = InteractionsFile(
         file,
@@ -77,20 +78,26 @@ def evaluate(
         unknown_ids(SKIP_UNKNOWN),
     ):
         tell_of_threshold(rating_threshold, recommender)
-        k = ranking_length(k, recommender)
         metrics = recommender.evaluate(
-            test, k=k, on_unknown="skip" if skip_unknown else "raise", on_progress=show
+            test,
+            k=ranking_lengths(ks, recommender),
+            on_unknown="skip" if skip_unknown else "raise",
+            on_progress=show,
         )
     if as_json:
         counts = {"bad_rows": test.bad_rows_skipped, "file": test.described()}
         print_json({**metrics.as_dict(), **counts})
     else:
         click.echo(
-            f"NDCG@{k} {metrics.ndcg:.4f}, Recall@{k} {metrics.recall:.4f}, "
+            f"NDCG@{metrics.k} {metrics.ndcg:.4f}, Recall@{metrics.k} {metrics.recall:.4f}, "
             f"{_counted(metrics.users, 'user')}, {_counted(metrics.pairs, 'pair')}"
         )
         click.echo(_dropped(metrics, bad_rows=test.bad_rows_skipped))
         click.echo(f"{file}: {test.columns}")
+        print_table(by_length(metrics))
+        if len(metrics.groups) > 1:
+            click.echo(f"By how many items a user has touched, at {metrics.k}:")
+            print_table(by_group(metrics))
 
 
 def _dropped(metrics: Metrics, *, bad_rows: int) -> str:

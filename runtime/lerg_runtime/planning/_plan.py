@@ -86,10 +86,24 @@ def _size(item: PlanItem) -> int:
     return item.size_bytes
 
 
-def plan_tests(manifest: Manifest, pairs: int) -> PlanItem:
-    """Distinct pairs to measure on, which are in memory beside recommending."""
-    users = manifest.model.users
-    return PlanItem(
+def plan_tests(manifest: Manifest, pairs: int, *, figures: int | None = None) -> tuple[PlanItem, ...]:
+    """What measuring takes beside recommending.
+
+    Args:
+        manifest: of the bundle.
+        pairs: distinct pairs to measure on.
+        figures: that are kept of each user; None to keep none.
+    """
+    shape = manifest.model
+    users = min(shape.users, pairs)
+    tests = PlanItem(
         f"{pairs} test pairs",
-        2 * block_bytes(4 * pairs) + block_bytes(4 * (users + 1), 4 * min(users, pairs)),
+        2 * block_bytes(4 * pairs)
+        + block_bytes(4 * (shape.users + 1), 4 * users, 4 * users)
+        + block_bytes(shape.items),
+    )
+    if figures is None:
+        return (tests,)
+    return tests, PlanItem(
+        f"figures of {users} users", block_bytes(4 * users, 4 * users, 4 * users * figures)
     )

@@ -1,8 +1,8 @@
-"""Recall and NDCG of an open bundle on held-out interactions."""
+"""Ranking metrics of an open bundle on held-out interactions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +14,13 @@ from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.planning._phases import Phase
 from lerg_runtime.planning._plan import plan_tests
 from lerg_runtime.serving._core import OpenBundle
-from lerg_runtime.serving._metrics import Metrics, RankingSums
+from lerg_runtime.serving._metrics import Metrics
+from lerg_runtime.serving._per_user import FIGURES, UserFigures
+from lerg_runtime.serving._ranking_sums import RankingSums, group_edges
 
 __all__ = ["evaluate"]
 
-_PLACES_AT_ONCE = 1 << 13  # of rankings in memory, beside the budget
+_PLACES_AT_ONCE = 1 << 12  # of rankings in memory, beside the budget
 _PAIRS_AT_ONCE = 1 << 13
 
 
@@ -26,7 +28,8 @@ def evaluate(
     bundle: OpenBundle,
     test: ResolvedPairs,
     *,
-    k: int,
+    ks: Sequence[int],
+    per_user: bool = False,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Metrics:
     """Rank the whole catalogue, seen items left out, for each user with test items.
@@ -38,7 +41,8 @@ def evaluate(
     Args:
         bundle: an open bundle.
         test: held-out interactions, which are put in another order; all that grows with them is counted.
-        k: length of a ranking.
+        ks: lengths of rankings, ascending, each once.
+        per_user: keep the figures of each user, in memory that is counted.
         on_progress: called with users done and users in all.
 
     Raises:
@@ -46,9 +50,13 @@ def evaluate(
         BudgetError: the pairs do not fit beside recommending for one user.
     """
     shape = bundle.folder.manifest.model
-    check_evaluation(bundle, pairs=len(test))
+    check_evaluation(bundle, pairs=len(test), ks=ks if per_user else None)
+    most = min(shape.users, len(test))
     indptr = bundle.empty((shape.users + 1,), "int32")
-    users = bundle.empty((min(shape.users, len(test)),), "int32")
+    users = bundle.empty((most,), "int32")
+    lengths = bundle.empty((most,), "int32")
+    covered = bundle.empty((shape.items,), "uint8")
+    kept = _figures_of(bundle, users, ks) if per_user else None
     with bundle.serving() as serving:
         given = len(test)
         left = _move_unseen(test, (serving.interactions, bundle.seen_only.disliked, serving.disliked))
@@ -64,12 +72,21 @@ def evaluate(
             test.users[:left], test.items[:left], indptr=indptr, item_count=shape.items
         )
         users = users[: _list_distinct(test.users[:left], users)]
-        sums = RankingSums(tests, k=k)
-        at_once = max(1, min(serving.users_at_once, _PLACES_AT_ONCE // k))
-        top = np.empty((at_once, k), dtype=np.int64)
+        sums = RankingSums(
+            tests,
+            known=serving.interactions,
+            degrees=serving.item_degrees,
+            ks=ks,
+            edges=_edges(serving.interactions, users, lengths[: len(users)]),
+            covered=covered,
+            figures=kept and _first(kept, len(users)),
+        )
+        longest = ks[-1]
+        at_once = max(1, min(serving.users_at_once, _PLACES_AT_ONCE // longest))
+        top = np.empty((at_once, longest), dtype=np.int64)
         for start in range(0, len(users), at_once):
             batch = users[start : start + at_once]
-            for piece in serving.rank(batch, k=k, measured=tests.of_user):
+            for piece in serving.rank(batch, k=longest, measured=tests.of_user):
                 top[piece.users, piece.ranks] = piece.items
             sums.add(batch, top[: len(batch)])
             if on_progress is not None:
@@ -84,16 +101,50 @@ def evaluate(
     )
 
 
-def check_evaluation(bundle: OpenBundle, *, pairs: int) -> None:
+def check_evaluation(bundle: OpenBundle, *, pairs: int, ks: Sequence[int] | None = None) -> None:
     """Refuse test pairs that do not fit beside recommending for one user.
+
+    Args:
+        bundle: an open bundle.
+        pairs: distinct pairs.
+        ks: lengths of rankings of which each user's figures are kept; None to keep none.
 
     Raises:
         BudgetError: names each item, and the budget that is enough.
     """
     plan = bundle.plan(bundle.workload(users_at_once=1))
-    tests = plan_tests(bundle.folder.manifest, pairs)
+    figures = None if ks is None else len(ks) * len(FIGURES)
+    tests = plan_tests(bundle.folder.manifest, pairs, figures=figures)
     largest = max((plan.phase(name) for name in ("encode", "recommend")), key=lambda phase: phase.total_bytes)
-    check_phase(Phase("evaluate", (*largest.items, tests)), bundle.budget_bytes, doing="evaluating")
+    check_phase(Phase("evaluate", (*largest.items, *tests)), bundle.budget_bytes, doing="evaluating")
+
+
+def _figures_of(bundle: OpenBundle, users: np.ndarray, ks: Sequence[int]) -> UserFigures:
+    """Memory for the figures of so many users."""
+    count = len(users)
+    return UserFigures(
+        tuple(ks),
+        bundle.entities.user_ids,
+        users,
+        tests=bundle.empty((count,), "int32"),
+        figures=bundle.empty((count, len(ks), len(FIGURES)), "float32"),
+        own_popularity=bundle.empty((count,), "float32"),
+    )
+
+
+def _first(kept: UserFigures, count: int) -> UserFigures:
+    """The first rows of it."""
+    names = ("users", "tests", "figures", "own_popularity")
+    return replace(kept, **{name: getattr(kept, name)[:count] for name in names})
+
+
+def _edges(known: Interactions, users: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Edges of the groups of users by the lengths of their histories, which are sorted in `lengths`."""
+    for start in range(0, len(users), _PAIRS_AT_ONCE):
+        part = users[start : start + _PAIRS_AT_ONCE]
+        lengths[start : start + len(part)] = known.indptr[part + 1] - known.indptr[part]
+    lengths.sort()
+    return group_edges(lengths)
 
 
 def _move_unseen(test: ResolvedPairs, seen: tuple[Interactions | None, ...]) -> int:

@@ -1,18 +1,73 @@
-"""Ranking metrics over the whole catalogue, binary relevance.
+"""What an evaluation reports: averages over users at each k, by group of users, and the counts of rows.
 
-Recall@K = hits / |test items|; NDCG@K = DCG / ideal DCG with 1 / log2(rank + 1) and the ideal over
-min(K, |test items|); both averaged over the users that have test items.
+The formulas are in docs/metrics.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
-import numpy as np
+from lerg_runtime.serving._per_user import UserFigures
 
-from lerg_runtime.bundle._csr import Interactions
+__all__ = ["Metrics", "RankingMetrics", "UserGroup"]
 
-__all__ = ["Metrics", "RankingSums"]
+
+@dataclass(frozen=True, slots=True)
+class RankingMetrics:
+    """Averages over users at one length of a ranking; relevance is binary.
+
+    Attributes:
+        k: length of a ranking.
+        precision: hits / k.
+        recall: hits / test items of the user.
+        hit_rate: share of the users with a hit.
+        mrr: 1 / rank of the first hit, 0 without one.
+        map: average precision: precisions at the ranks of hits, over the test items of the user.
+        ndcg: discounted gain 1 / log2(rank + 1) over that of the best ranking.
+        novelty: mean self-information of the recommended items, in bits.
+        popularity: mean number of users who have touched a recommended item.
+        popularity_lift: by how much that is above the mean over the users' own items: 0.5 is half as much
+            again; None where no user has touched anything.
+        coverage: share of all items that is recommended to somebody; None for a group of users.
+    """
+
+    k: int
+    precision: float
+    recall: float
+    hit_rate: float
+    mrr: float
+    map: float
+    ndcg: float
+    novelty: float
+    popularity: float
+    popularity_lift: float | None
+    coverage: float | None = None
+
+    def as_dict(self) -> dict[str, float]:
+        """`precision@K`, `recall@K` and so on; what is None is left out."""
+        named = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "k"}
+        return {f"{name}@{self.k}": value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class UserGroup:
+    """Users who have touched about as many items.
+
+    Attributes:
+        fewest, most: items that a user of the group has touched, the local ones included.
+        users: how many they are.
+        by_k: their averages, by ascending k, without coverage.
+    """
+
+    fewest: int
+    most: int
+    users: int
+    by_k: tuple[RankingMetrics, ...]
+
+    def as_dict(self) -> dict[str, float]:
+        """`fewest`, `most`, `users`, and the averages by their names."""
+        counts = {"fewest": self.fewest, "most": self.most, "users": self.users}
+        return counts | {name: value for at in self.by_k for name, value in at.as_dict().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +77,8 @@ class Metrics:
     `rows` is the sum of `pairs`, `unknown`, `below_threshold`, `duplicates` and `already_seen`.
 
     Attributes:
-        recall, ndcg: at k.
+        by_k: averages over all users, by ascending k.
         users: that have a measured pair.
-        k: length of a ranking.
         pairs: distinct pairs that were measured.
         rows: rows, or pairs of a sequence, that could be read.
         unknown: of them, skipped because the user or the item is unknown.
@@ -32,62 +86,48 @@ class Metrics:
         duplicates: of them, repeats of a pair.
         already_seen: pairs that were not measured, as they can't be recommended: the bundle learned from
             them, or the user rated them low.
+        groups: the users in at most four groups by how many items they have touched, fewest first.
+        per_user: the figures of each user, where they were asked for; not compared by ==.
     """
 
-    recall: float
-    ndcg: float
+    by_k: tuple[RankingMetrics, ...]
     users: int
-    k: int
     pairs: int = 0
     rows: int = 0
     unknown: int = 0
     below_threshold: int = 0
     duplicates: int = 0
     already_seen: int = 0
+    groups: tuple[UserGroup, ...] = ()
+    per_user: UserFigures | None = field(default=None, compare=False, repr=False)
 
-    def as_dict(self) -> dict[str, float | int]:
-        """`recall@K`, `ndcg@K`, and the counts by their names."""
+    @property
+    def k(self) -> int:
+        """The greatest k."""
+        return self.by_k[-1].k
+
+    @property
+    def recall(self) -> float:
+        """At the greatest k."""
+        return self.by_k[-1].recall
+
+    @property
+    def ndcg(self) -> float:
+        """At the greatest k."""
+        return self.by_k[-1].ndcg
+
+    def at(self, k: int) -> RankingMetrics:
+        """The averages at one k; raises KeyError if it was not asked for."""
+        for found in self.by_k:
+            if found.k == k:
+                return found
+        raise KeyError(k)
+
+    def as_dict(self) -> dict[str, object]:
+        """`recall@K`, `ndcg@K` and so on for each k, the counts by their names, and `groups`."""
         counts = ("users", "pairs", "rows", "unknown", "below_threshold", "duplicates", "already_seen")
         return {
-            f"recall@{self.k}": self.recall,
-            f"ndcg@{self.k}": self.ndcg,
+            **{name: value for at in self.by_k for name, value in at.as_dict().items()},
             **{name: getattr(self, name) for name in counts},
+            "groups": [group.as_dict() for group in self.groups],
         }
-
-
-class RankingSums:
-    """Adds up the metrics of rankings that come in batches.
-
-    Args:
-        tests: the test pairs; nothing that grows with them is taken beside.
-        k: length of a ranking.
-    """
-
-    def __init__(self, tests: Interactions, *, k: int) -> None:
-        self._tests = tests
-        self._k = k
-        self._discounts = 1.0 / np.log2(np.arange(2, k + 2))
-        self._ideal = np.concatenate(([0.0], np.cumsum(self._discounts)))
-        self._recall = self._ndcg = 0.0
-        self._users = 0
-
-    def add(self, users: np.ndarray, top: np.ndarray) -> None:
-        """Count rankings.
-
-        Args:
-            users: int32 [B], each with at least one test item and added once.
-            top: int64 [B, k], item indices from best to worst, -1 for none.
-        """
-        asked = np.repeat(users, top.shape[1]), top.reshape(-1)
-        hits = self._tests.contains(*asked).reshape(top.shape)
-        relevant = self._tests.indptr[users + 1] - self._tests.indptr[users]
-        self._recall += float((hits.sum(axis=1) / relevant).sum())
-        self._ndcg += float(
-            ((hits * self._discounts).sum(axis=1) / self._ideal[np.minimum(relevant, self._k)]).sum()
-        )
-        self._users += len(users)
-
-    def averages(self) -> Metrics:
-        """The metrics of all rankings so far."""
-        count = max(1, self._users)
-        return Metrics(self._recall / count, self._ndcg / count, self._users, self._k, len(self._tests))

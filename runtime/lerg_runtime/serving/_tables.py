@@ -99,6 +99,11 @@ class Serving:
         )
 
     @property
+    def item_degrees(self) -> np.ndarray:
+        """int32 [I], how many users have touched each item."""
+        return self._user_rows.degrees
+
+    @property
     def users_at_once(self) -> int:
         """Most users in one call of the program."""
         return self.lanes.users

@@ -37,6 +37,9 @@ class UserRows:
         metrics: by ridge, float32 [d, d].
         allocate: memory of the items' degrees.
 
+    Attributes:
+        degrees: int32 [I], how many users have touched each item.
+
     It is only read once it is made: `gathered` of each call, of `gathered_shape` and the item table's dtype,
     is the caller's own.
     """
@@ -59,11 +62,11 @@ class UserRows:
         self._item_table, self._scales = item_arrays[0], item_arrays[1] if len(item_arrays) > 1 else None
         self._ways, self._metrics = ways, metrics
         self._first_pruned = shape.retained_users
-        self._degrees: np.ndarray = allocate((shape.items,), "int32")
-        self._degrees[:] = 0
+        self.degrees: np.ndarray = allocate((shape.items,), "int32")
+        self.degrees[:] = 0
         for start in range(0, len(interactions), _PAIRS_AT_ONCE):
             touched = interactions.items[start : start + _PAIRS_AT_ONCE]
-            self._degrees += np.bincount(touched, minlength=shape.items).astype(np.int32)
+            self.degrees += np.bincount(touched, minlength=shape.items).astype(np.int32)
 
     def of_users(self, users: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
         """The rows of users of the bundle.
@@ -158,7 +161,7 @@ class UserRows:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows of items, and what each counts in a history of so many items: [n, d] and float32 [n]."""
         slots = self._entities.item_slots[items]
-        degrees = self._degrees[items].astype(np.float64) + newcomers
+        degrees = self.degrees[items].astype(np.float64) + newcomers
         weights = (1.0 / np.sqrt(sizes * degrees)).astype(np.float32)
         if self._scales is not None:
             weights *= self._scales[slots]
