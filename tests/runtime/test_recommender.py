@@ -10,7 +10,7 @@ import pytest
 from _oracles import by_definition, parts
 from _tiny import TinyModel, raw_ids, tiny_manifest, tiny_model, write_tiny
 
-from lerg_runtime import BundleError, InputError, LergRuntimeError, Recommender, UnknownIdError
+from lerg_runtime import BudgetError, BundleError, InputError, LergRuntimeError, Recommender, UnknownIdError
 from lerg_runtime.bundle import write_bundle
 
 
@@ -238,7 +238,7 @@ def test_several_k_at_once(rec: Recommender, model: TinyModel) -> None:
     ],
 )
 def test_what_are_no_lengths(rec: Recommender, k: object, reason: str) -> None:
-    with pytest.raises(InputError, match=reason):
+    with pytest.raises(InputError, match=re.escape(reason)):
         rec.evaluate([("useré0001", "x")], k=k)  # type: ignore[arg-type]
 
 
