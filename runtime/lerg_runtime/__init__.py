@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lerg_runtime.learning._training import EpochReport, FineTuneProgress, FineTuneReport
     from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
     from lerg_runtime.recommender import Recommender
+    from lerg_runtime.serving._comparison import Comparison, Difference, Interval
     from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
     from lerg_runtime.serving._per_user import UserFigures
     from lerg_runtime.serving._profile import Profile
@@ -42,11 +43,14 @@ if TYPE_CHECKING:
 __all__ = [
     "BudgetError",
     "BundleError",
+    "Comparison",
+    "Difference",
     "EpochReport",
     "FineTuneProgress",
     "FineTuneReport",
     "InputError",
     "InteractionsFile",
+    "Interval",
     "LergRuntimeError",
     "MemoryPlan",
     "Metrics",
@@ -65,11 +69,14 @@ __all__ = [
 _MODULES = {
     "BudgetError": "errors",
     "BundleError": "errors",
+    "Comparison": "serving._comparison",
+    "Difference": "serving._comparison",
     "EpochReport": "learning._training",
     "FineTuneProgress": "learning._training",
     "FineTuneReport": "learning._training",
     "InputError": "errors",
     "InteractionsFile": "interactions_file",
+    "Interval": "serving._comparison",
     "LergRuntimeError": "errors",
     "MemoryPlan": "planning",
     "Metrics": "serving._metrics",

@@ -10,7 +10,7 @@ import click
 from lerg_runtime.bundle._boundary import check_folder
 from lerg_runtime.errors import InputError
 
-__all__ = ["bundle_argument", "trust_option"]
+__all__ = ["bundle_argument", "other_bundle", "trust_option"]
 
 
 class _BundlePath(click.Path):
@@ -30,6 +30,12 @@ class _BundlePath(click.Path):
 
 
 bundle_argument = click.argument("bundle", type=_BundlePath(), metavar="BUNDLE")
+
+
+def other_bundle(name: str, help_text: str) -> Any:
+    """An option that names another bundle."""
+    return click.option(name, type=_BundlePath(), metavar="OTHER", help=help_text)
+
 
 trust_option = click.option(
     "--trust",

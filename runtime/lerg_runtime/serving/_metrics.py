@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from lerg_runtime.errors import InputError
+from lerg_runtime.serving._comparison import RESAMPLES, Comparison, Interval, compare_users, user_intervals
 from lerg_runtime.serving._per_user import UserFigures
 
 __all__ = ["Metrics", "RankingMetrics", "UserGroup"]
@@ -122,6 +124,38 @@ class Metrics:
             if found.k == k:
                 return found
         raise KeyError(k)
+
+    def intervals(self, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+        """95 % bootstrap intervals over users, by name such as `ndcg@20`; coverage has none.
+
+        Args:
+            resamples: draws of as many users, with replacement.
+            seed: the same seed gives the same intervals.
+
+        Raises:
+            InputError: the figures of each user were not kept, or there cannot be so many resamples.
+        """
+        return user_intervals(self._figures, resamples=resamples, seed=seed)
+
+    def compare(self, other: Metrics, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+        """Differences to another bundle, over the users whom both know and were measured on alike.
+
+        Args:
+            other: of the same k and the same test pairs, the figures of each user kept.
+            resamples: draws of as many users, with replacement, the same ones for both bundles.
+            seed: the same seed gives the same intervals.
+
+        Raises:
+            InputError: the figures of each user were not kept, there is no such user, k differs, or there
+                cannot be so many resamples.
+        """
+        return compare_users(self._figures, other._figures, resamples=resamples, seed=seed)
+
+    @property
+    def _figures(self) -> UserFigures:
+        if self.per_user is None:
+            raise InputError("the figures of each user are not here; evaluate with per_user=True")
+        return self.per_user
 
     def as_dict(self) -> dict[str, object]:
         """`recall@K`, `ndcg@K` and so on for each k, the counts by their names, and `groups`."""
