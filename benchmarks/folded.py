@@ -40,7 +40,7 @@ TOGETHER = 8
 def run() -> list[Row]:
     """Against our graph step, eager's graph and folded steps, and with ten times the entities."""
     name, interactions = gowalla_or_generated()
-    graph = random_model(interactions, dim=DIM, codes=CODES, retention=0.7)
+    graph = random_model(interactions, dim=DIM, codebook_rows=CODES, retention=0.7)
     folded, large = (random_folded(graph, times=times) for times in (1, 10))
     triples = _triples(graph.graph.shape)
     with tempfile.TemporaryDirectory() as folder:
@@ -201,7 +201,7 @@ def random_folded(graph: RewiredModel, *, times: int = 1) -> FoldedModel:
     return FoldedModel(
         user_count=times * users,
         item_count=times * items,
-        rows=FoldedRows.quantised(codes, weights, code_count=CODES),
+        rows=FoldedRows.quantised(codes, weights, codebook_rows=CODES),
         codebook=graph.codebook,
         step=graph.step,
         bits=BITS,

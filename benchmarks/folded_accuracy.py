@@ -50,7 +50,7 @@ def main() -> None:
         selector="bip",
         pruned_users="placeholder",
         bits=given.bits,
-        codes=given.codes,
+        codebook_rows=given.codes,
         retention=given.retention,
         finetune_epochs=given.finetune_epochs,
     )
@@ -62,9 +62,9 @@ def main() -> None:
             report = export(dataset, Path(folder) / str(entries), chosen, work_dir=given.work_dir)
             rows.append({**_row(report.manifest.document), "seconds": round(time.perf_counter() - began)})
             print(_line(rows[-1], rows[0]), flush=True)
-        folded_codes = rows[-1]["codes"]
+        folded_codes = rows[-1]["codebook_rows"]
         for entries in given.largest or ():
-            ndcg = _largest(dataset, replace(options, entries=entries), codes=folded_codes)
+            ndcg = _largest(dataset, replace(options, entries=entries), codebook_rows=folded_codes)
             rows.append({"propagation": "largest entries of P", "entries": entries, "ndcg": ndcg})
             share = 100 * ndcg / rows[0]["ndcg"]
             print(
@@ -75,7 +75,7 @@ def main() -> None:
         given.output.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _largest(dataset: Dataset, options: ExportOptions, *, codes: int) -> float:
+def _largest(dataset: Dataset, options: ExportOptions, *, codebook_rows: int) -> float:
     """Truncated P trained in that form, nobody pruned; the test's rows come from the full graph's P."""
     training, train, test = (
         training_options(options, pairs=dataset.train.pair_count),
@@ -85,7 +85,7 @@ def _largest(dataset: Dataset, options: ExportOptions, *, codes: int) -> float:
     if test is None:
         raise SystemExit("there is no test set")
     matrix = train.matrix()
-    assignment = assign(train, training, codes=codes)
+    assignment = assign(train, training, codebook_rows=codebook_rows)
     fit, full = (
         largest_entries(graph, assignment, layers=options.layers, entries=options.entries)
         for graph in (validation_cut(matrix, training).train, matrix)
@@ -107,7 +107,7 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     return {
         "propagation": document["propagation"],
         "entries": model.get("entries", 0),
-        "codes": model["codebook_rows"],
+        "codebook_rows": model["codebook_rows"],
         "retained": retained,
         "ndcg_before_pruning": metrics["before_pruning"]["ndcg@20"],
         "ndcg_untuned": metrics[shaped]["ndcg@20"],

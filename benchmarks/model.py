@@ -25,7 +25,9 @@ def gowalla_or_generated() -> tuple[str, Interactions]:
     return "generated", generate(29_858, 40_981, 810_128, communities=200, seed=0)
 
 
-def random_model(interactions: Interactions, *, dim: int, codes: int, retention: float) -> RewiredModel:
+def random_model(
+    interactions: Interactions, *, dim: int, codebook_rows: int, retention: float
+) -> RewiredModel:
     """Random codes and weights over the graph that degree selection and rewiring leave."""
     random = np.random.default_rng(0)
     entities = interactions.user_count + interactions.item_count
@@ -36,10 +38,10 @@ def random_model(interactions: Interactions, *, dim: int, codes: int, retention:
     return RewiredModel(
         user_count=interactions.user_count,
         item_count=interactions.item_count,
-        assignment=random.integers(0, codes, (entities, 2)).astype(np.int32),
+        assignment=random.integers(0, codebook_rows, (entities, 2)).astype(np.int32),
         anchor_weight=0.9,
-        code_count=codes,
-        codebook=0.1 * random.standard_normal((codes, dim), dtype=np.float32),
+        codebook_rows=codebook_rows,
+        codebook=0.1 * random.standard_normal((codebook_rows, dim), dtype=np.float32),
         step=np.full(1, 0.005, np.float32),
         bits=8,
         layers=3,

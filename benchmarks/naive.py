@@ -49,7 +49,7 @@ class _FineTune(torch.nn.Module):
         weight = 1 / np.sqrt(degrees[ends[0]] * degrees[ends[1]])
         self.register_buffer("weight", torch.tensor(np.tile(weight, 2), dtype=torch.float32).unsqueeze(1))
         codes = model.assignment[model.retained]
-        self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
+        self.register_buffer("codebook_rows", torch.from_numpy(codes.astype(np.int64)))
         others = codes.shape[1] - 1
         rest = [(1 - model.anchor_weight) / others] * others if others else []
         self.code_weights = torch.tensor([model.anchor_weight if others else 1.0, *rest])[:, None]

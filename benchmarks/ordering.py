@@ -32,7 +32,7 @@ def run() -> list[Row]:
     shuffled = interactions.reordered(
         rng.permutation(interactions.user_count), rng.permutation(interactions.item_count)
     )
-    model = random_model(shuffled, dim=DIM, codes=CODES, retention=RETENTION)
+    model = random_model(shuffled, dim=DIM, codebook_rows=CODES, retention=RETENTION)
     order = order_entities(shuffled.matrix())
     ordered = in_other_order(model, order)
     print(f"{name} with shuffled ids, d = {DIM}: {model.graph.nnz} edges, {model.layers} layers")

@@ -39,7 +39,7 @@ def run() -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for dim in (64, 128):
-            model = random_model(interactions, dim=dim, codes=CODES, retention=0.7)
+            model = random_model(interactions, dim=dim, codebook_rows=CODES, retention=0.7)
             print(f"{name}: {_size(model)}, d = {dim}")
             steps = [
                 _Step(Path(folder), model, methods_of(model, LIMITS, lowering=lowering)["finetune"], lowering)
@@ -48,7 +48,7 @@ def run() -> list[Row]:
             rows.append(_compared(f"step against native, d = {dim}", steps[1], steps[0], runs=15))
         rows.extend(_folded(interactions, Path(folder)))
         part = _part(interactions, PART_PAIRS)
-        model = random_model(part, dim=64, codes=2000, retention=0.7)
+        model = random_model(part, dim=64, codebook_rows=2000, retention=0.7)
         print(f"part of {name}: {_size(model)}, d = 64")
         portable = _Step(
             Path(folder), model, methods_of(model, LIMITS, lowering="portable")["finetune"], "portable"
@@ -59,7 +59,7 @@ def run() -> list[Row]:
 
 
 def _folded(interactions: Interactions, folder: Path) -> list[Row]:
-    graph = random_model(interactions, dim=folded.DIM, codes=folded.CODES, retention=0.7)
+    graph = random_model(interactions, dim=folded.DIM, codebook_rows=folded.CODES, retention=0.7)
     model = folded.random_folded(graph)
     print(f"folded: {len(model.rows.codes)} rows of {folded.ENTRIES} codes, d = {folded.DIM}")
     steps = [

@@ -50,7 +50,9 @@ def run() -> list[Row]:
     name, train = gowalla_or_generated()
     split = validation_cut(train.matrix(), OPTIONS)
     assignment = assign(train, OPTIONS)
-    print(f"{name}: {train.pair_count} pairs, {assignment.code_count} codes of d = {OPTIONS.dim}, 3 layers")
+    print(
+        f"{name}: {train.pair_count} pairs, {assignment.codebook_rows} codes of d = {OPTIONS.dim}, 3 layers"
+    )
     rows = [_epochs(train, split, assignment)]
     if name == "gowalla":
         rows.append(_time_to_quality())
@@ -155,8 +157,8 @@ def _time_to_quality() -> Row:
 
 def _storage(assignment: Assignment) -> float:
     """Codebook, step and assignment of all entities, against the full table."""
-    size = packed_bytes(assignment.code_count, OPTIONS.dim, bits=OPTIONS.bits) + 4
-    size += assignment.codes.size * unsigned_bytes(assignment.code_count)
+    size = packed_bytes(assignment.codebook_rows, OPTIONS.dim, bits=OPTIONS.bits) + 4
+    size += assignment.codes.size * unsigned_bytes(assignment.codebook_rows)
     return size / (assignment.entity_count * REFERENCE_DIM * 4)
 
 
@@ -165,7 +167,7 @@ def _start(split: ValidationSplit, assignment: Assignment) -> tuple[torch.Tensor
     codebook = spectral_codebook(
         BipartiteGraph.from_interactions(split.train),
         CompositionalEmbedding.from_assignment(assignment),
-        code_count=assignment.code_count,
+        codebook_rows=assignment.codebook_rows,
         dim=OPTIONS.dim,
         scale=OPTIONS.start_scale,
         seed=OPTIONS.seed,

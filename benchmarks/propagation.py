@@ -44,7 +44,7 @@ class _Tables(torch.nn.Module):
     def __init__(self, constants: GraphConstants, layer_bits: int) -> None:
         super().__init__()
         self.layer_bits, self.layers, self.anchor = layer_bits, constants.layers, constants.anchor_weight
-        self.code_count, self.dim = constants.code_count, constants.dim
+        self.codebook_rows, self.dim = constants.codebook_rows, constants.dim
         for name in ("user_codes", "item_codes", "indptr", "indices"):
             self.register_buffer(name, getattr(constants, name))
 
@@ -70,7 +70,14 @@ class _Adjoint(_Tables):
     ) -> tuple[Tensor, Tensor]:
         first, second = (
             torch.ops.lerg.propagate_rows_grad(
-                grad, *self.graph(), slots, side, self.layers, self.anchor, self.code_count, self.layer_bits
+                grad,
+                *self.graph(),
+                slots,
+                side,
+                self.layers,
+                self.anchor,
+                self.codebook_rows,
+                self.layer_bits,
             )
             for side, (grad, slots) in enumerate(((users, user_slots), (items, item_slots)))
         )
@@ -82,7 +89,7 @@ def run() -> list[Row]:
     name, interactions = gowalla_or_generated()
     rows: list[Row] = []
     for dim in (64, 128):
-        model = random_model(interactions, dim=dim, codes=CODES, retention=RETENTION)
+        model = random_model(interactions, dim=dim, codebook_rows=CODES, retention=RETENTION)
         users, items = model.graph.shape
         print(
             f"{name}, d = {dim}: {users} + {items} retained, {model.graph.nnz} edges, {model.layers} layers"

@@ -45,7 +45,7 @@ def run() -> list[Row]:
 def _trained_tables(interactions: Interactions, *, dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Propagated users [U, d] and items [I, d] of a model trained briefly."""
     options = TrainingOptions(dim=dim, epochs=EPOCHS, seed=0, device="cpu")
-    model = pretrain(interactions, assign(interactions, options, codes=CODES), options)
+    model = pretrain(interactions, assign(interactions, options, codebook_rows=CODES), options)
     rows = propagated(model, interactions.matrix())
     return rows[: interactions.user_count], rows[interactions.user_count :]
 

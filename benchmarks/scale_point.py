@@ -190,7 +190,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         "train_pairs": dataset.train.pair_count,
         "retained": model["retained_users"] + model["retained_items"],
         "edges": model["edges"],
-        "codes": model["codebook_rows"],
+        "codebook_rows": model["codebook_rows"],
         "bundle_bytes": document["storage"]["bundle_bytes"],
         "bundle_share": document["storage"]["bundle_bytes"] / document["storage"]["baseline_bytes"],
         "planned_bytes": {program["method"]: program["planned_bytes"] for program in document["methods"]},

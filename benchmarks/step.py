@@ -27,7 +27,7 @@ BATCH, LEARNING_RATE, L2, K = 2048, 0.01, 1e-4, 20
 def run() -> list[Row]:
     """Write a bundle, then time its programs."""
     name, interactions = gowalla_or_generated()
-    model = random_model(interactions, dim=64, codes=8000, retention=0.7)
+    model = random_model(interactions, dim=64, codebook_rows=8000, retention=0.7)
     print(
         f"{name}: {model.graph.shape[0]} + {model.graph.shape[1]} retained, {model.graph.nnz} edges, d = 64, "
         "3 layers"

@@ -30,7 +30,7 @@ def run() -> list[Row]:
     """Write a bundle, open it once, and ask."""
     name, interactions = gowalla_or_generated()
     print(f"{name}: {interactions.item_count} items, d = {DIM}, K = {K}, {CALLS} calls for one user each")
-    model = random_model(interactions, dim=DIM, codes=8000, retention=0.7)
+    model = random_model(interactions, dim=DIM, codebook_rows=8000, retention=0.7)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         write(

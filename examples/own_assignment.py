@@ -22,16 +22,23 @@ from lerg_exporter import AssignmentKind
 
 
 def nearest_centres(
-    split: ValidationSplit, training: TrainingOptions, *, codes: int, per_entity: int, anchor_weight: float
+    split: ValidationSplit,
+    training: TrainingOptions,
+    *,
+    codebook_rows: int,
+    codes_per_entity: int,
+    anchor_weight: float,
 ) -> Assignment:
     """Cluster the graph's singular vectors by k-means; an entity's anchor is the nearest centre's code."""
     graph = normalised_bipartite(split.train)
     width = min(16, min(graph.shape) - 1)
     users, strengths, items = svds(graph, k=width, v0=np.ones(min(graph.shape)))
     rows = np.concatenate([users, items.T]) * strengths
-    centres = KMeans(codes, n_init=1, random_state=training.seed).fit(rows)
-    nearest = np.argsort(centres.transform(rows), axis=1, kind="stable")[:, :per_entity]
-    return Assignment(nearest.astype(np.int32), codes, anchor_weight)
+    centres = KMeans(codebook_rows, n_init=1, random_state=training.seed).fit(rows)
+    nearest = np.argsort(centres.transform(rows), axis=1, kind="stable")[:, :codes_per_entity]
+    return Assignment(nearest.astype(np.int32), codebook_rows, anchor_weight)
 
 
-NEAREST_CENTRES = AssignmentKind(assign=nearest_centres, per_entity=2, reads=("per_entity", "anchor_weight"))
+NEAREST_CENTRES = AssignmentKind(
+    assign=nearest_centres, codes_per_entity=2, reads=("codes_per_entity", "anchor_weight")
+)

@@ -35,26 +35,28 @@ _SCORES_AT_ONCE = 1 << 25  # of float32: 128 MiB
 
 
 def updated_assignment(
-    rows: np.ndarray, codebook: np.ndarray, *, per_entity: int, anchor_weight: float
+    rows: np.ndarray, codebook: np.ndarray, *, codes_per_entity: int, anchor_weight: float
 ) -> Assignment:
     """The t largest entries of each row of H E^+, the largest first.
 
     Args:
         rows: H, float32 [N, d].
         codebook: E, float32 [c, d].
-        per_entity: t.
+        codes_per_entity: t.
         anchor_weight: w*.
 
     Raises:
-        InputError: ``per_entity`` is not between 1 and c.
+        InputError: ``codes_per_entity`` is not between 1 and c.
     """
     count = len(codebook)
-    if not 1 <= per_entity <= count:
-        raise InputError(f"per_entity is {per_entity}; it must lie between 1 and codes, {count}")
+    if not 1 <= codes_per_entity <= count:
+        raise InputError(
+            f"codes_per_entity is {codes_per_entity}; it must lie between 1 and codebook_rows, {count}"
+        )
     inverse = torch.linalg.pinv(torch.from_numpy(codebook).double()).float()
     at_once = max(1, _SCORES_AT_ONCE // count)
     parts = [
-        torch.topk(part @ inverse, per_entity, dim=1).indices
+        torch.topk(part @ inverse, codes_per_entity, dim=1).indices
         for part in torch.from_numpy(np.ascontiguousarray(rows, np.float32)).split(at_once)
     ]
     return Assignment(torch.cat(parts).int().numpy(), count, anchor_weight)
@@ -100,7 +102,7 @@ def pretrain(
         codes = updated_assignment(
             propagated(best, split.train),
             dequantise(quantise(best.codebook, best.step, bits=best.bits), best.step),
-            per_entity=assignment.per_entity,
+            codes_per_entity=assignment.codes_per_entity,
             anchor_weight=assignment.anchor_weight,
         )
         found = turn(number, codes, best)

@@ -173,8 +173,8 @@ def assign(
     train: Interactions | ValidationSplit,
     training: TrainingOptions,
     *,
-    codes: int,
-    per_entity: int,
+    codebook_rows: int,
+    codes_per_entity: int,
     teacher: np.ndarray,
 ) -> LearnedAssignment:
     """Learn product codes from what :func:`lerg_edge.training.pretraining.pretrain` will train on.
@@ -182,26 +182,26 @@ def assign(
     Args:
         train: training interactions, or what validation has cut them into; those held out stay out.
         training: layers, validation settings and seed.
-        codes: c.
-        per_entity: t, blocks of a row.
+        codebook_rows: c.
+        codes_per_entity: t, blocks of a row.
         teacher: float32 [U + I, d], layer-0 rows of a full table.
 
     Raises:
         InputError: see :func:`product_codes`.
     """
-    return _learned(train, training, codes, per_entity, teacher, sweeps=_SWEEPS)
+    return _learned(train, training, codebook_rows, codes_per_entity, teacher, sweeps=_SWEEPS)
 
 
 def assign_nearest(
     train: Interactions | ValidationSplit,
     training: TrainingOptions,
     *,
-    codes: int,
-    per_entity: int,
+    codebook_rows: int,
+    codes_per_entity: int,
     teacher: np.ndarray,
 ) -> LearnedAssignment:
     """Plain product quantisation, the nearest codes: what :func:`assign` is compared with."""
-    return _learned(train, training, codes, per_entity, teacher, sweeps=0)
+    return _learned(train, training, codebook_rows, codes_per_entity, teacher, sweeps=0)
 
 
 def untrained(
@@ -233,8 +233,8 @@ def untrained(
 def _learned(
     train: Interactions | ValidationSplit,
     training: TrainingOptions,
-    codes: int,
-    per_entity: int,
+    codebook_rows: int,
+    codes_per_entity: int,
     teacher: np.ndarray,
     *,
     sweeps: int,
@@ -242,9 +242,9 @@ def _learned(
     learned = product_codes(
         teacher,
         as_split(train, training).train,
-        blocks=per_entity,
+        blocks=codes_per_entity,
         layers=training.layers,
-        codes=codes,
+        codebook_rows=codebook_rows,
         sweeps=sweeps,
         seed=training.seed,
     )
@@ -257,7 +257,7 @@ def product_codes(
     *,
     blocks: int,
     layers: int,
-    codes: int = DEFAULT_CODES,
+    codebook_rows: int = DEFAULT_CODES,
     sweeps: int = _SWEEPS,
     seed: int,
 ) -> ProductCodes:
@@ -271,7 +271,7 @@ def product_codes(
         matrix: interactions [U, I] that the teacher was trained on, without the validation pairs.
         blocks: t, d must be a multiple of it.
         layers: L of the propagation.
-        codes: c, at most the number of entities.
+        codebook_rows: c, at most the number of entities.
         sweeps: how often each entity chooses again; 0 gives plain product quantisation.
         seed: of the rows that a codebook starts from and of the order in which entities choose.
 
@@ -281,19 +281,21 @@ def product_codes(
     count, dim = rows.shape
     if count != sum(matrix.shape):
         raise InputError(f"the teacher has {count} rows and the data {sum(matrix.shape)} entities")
-    if not 1 <= codes <= count:
-        raise InputError(f"codes is {codes}; it must lie between 1 and the number of entities, {count}")
+    if not 1 <= codebook_rows <= count:
+        raise InputError(
+            f"codebook_rows is {codebook_rows}; it must lie between 1 and the number of entities, {count}"
+        )
     check_blocks(blocks, dim)
     rng = np.random.default_rng([seed, 5])
     # Blocks of columns are small problems: threads of their own would only wait for each other.
     with threadpool_limits(1, user_api="openmp"):
         target = torch.from_numpy(_rotated(np.asarray(rows, np.float32), blocks))
         learner = _Learner(target, BipartiteGraph.from_interactions(matrix), blocks, layers)
-        codebook = learner.clustered(codes, rng)
+        codebook = learner.clustered(codebook_rows, rng)
         chosen = learner.nearest(target, codebook)
         codebook, chosen = learner.shaped(codebook, chosen, sweeps=sweeps, rng=rng)
         return ProductCodes(
-            Assignment.of_blocks(chosen, codes), codebook.numpy(), learner.error(codebook, chosen)
+            Assignment.of_blocks(chosen, codebook_rows), codebook.numpy(), learner.error(codebook, chosen)
         )
 
 
@@ -324,13 +326,13 @@ class _Learner:
         lost = self.propagated(self._rows(codebook, chosen) - self.target).square().sum()
         return float(lost / self.propagated(self.target).square().sum().clamp_min(1e-30))
 
-    def clustered(self, codes: int, rng: np.random.Generator) -> torch.Tensor:
+    def clustered(self, codebook_rows: int, rng: np.random.Generator) -> torch.Tensor:
         """A codebook [c, d] by k-means of each block over a sample of the rows."""
-        sample = rng.permutation(len(self.target))[: max(_SAMPLE, codes)]
+        sample = rng.permutation(len(self.target))[: max(_SAMPLE, codebook_rows)]
         points = self.target[torch.from_numpy(sample)]
-        codebook = points[:codes].clone()
+        codebook = points[:codebook_rows].clone()
         for _ in range(_LLOYD_ROUNDS):
-            embedding = self._embedding(self.nearest(points, codebook), codes)
+            embedding = self._embedding(self.nearest(points, codebook), codebook_rows)
             ones = embedding.adjoint(torch.ones_like(points))
             codebook = torch.where(ones > 0, embedding.adjoint(points) / ones.clamp_min(1.0), codebook)
         return codebook
@@ -389,5 +391,5 @@ class _Learner:
     def _rows(self, codebook: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
         return self._embedding(chosen, len(codebook)).product(codebook)
 
-    def _embedding(self, chosen: np.ndarray, codes: int) -> CompositionalEmbedding:
-        return CompositionalEmbedding.from_assignment(Assignment.of_blocks(chosen, codes))
+    def _embedding(self, chosen: np.ndarray, codebook_rows: int) -> CompositionalEmbedding:
+        return CompositionalEmbedding.from_assignment(Assignment.of_blocks(chosen, codebook_rows))

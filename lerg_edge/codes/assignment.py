@@ -35,7 +35,7 @@ class Assignment:
     """
 
     codes: np.ndarray
-    code_count: int
+    codebook_rows: int
     anchor_weight: float
     composition: str = "sum"
 
@@ -43,16 +43,16 @@ class Assignment:
         check_composition(self.composition)
 
     @classmethod
-    def of_blocks(cls, codes: np.ndarray, code_count: int) -> Assignment:
-        """Give each entity one of ``code_count`` codes for each block, integer [N, t]."""
-        return cls(np.asarray(codes, np.int32), code_count, 1.0, "blocks")
+    def of_blocks(cls, codes: np.ndarray, codebook_rows: int) -> Assignment:
+        """Give each entity one of ``codebook_rows`` codes for each block, integer [N, t]."""
+        return cls(np.asarray(codes, np.int32), codebook_rows, 1.0, "blocks")
 
     @property
     def entity_count(self) -> int:
         return self.codes.shape[0]
 
     @property
-    def per_entity(self) -> int:
+    def codes_per_entity(self) -> int:
         return self.codes.shape[1]
 
     @property
@@ -64,7 +64,7 @@ class Assignment:
         """
         if not COMPOSITIONS[self.composition].weighted:
             raise InputError(f"an assignment composed by {self.composition} has no weights; only sums have")
-        others = self.per_entity - 1
+        others = self.codes_per_entity - 1
         if others == 0:
             return np.ones(1, np.float32)
         share = (1.0 - self.anchor_weight) / others
@@ -73,7 +73,7 @@ class Assignment:
     @property
     def blocks(self) -> int:
         """Parts that a row is cut into: t, or 1 for sums."""
-        return COMPOSITIONS[self.composition].blocks(self.per_entity)
+        return COMPOSITIONS[self.composition].blocks(self.codes_per_entity)
 
     def matrix(self) -> sparse.csr_matrix:
         """S itself, float32 [N * b, c * b] for b ``blocks``, entries of a row in the order of ``codes``.
@@ -82,13 +82,13 @@ class Assignment:
         block j of code k is row k * b + j.
         """
         kind = COMPOSITIONS[self.composition]
-        weights = self.weights if kind.weighted else np.ones(self.per_entity, np.float32)
-        return kind.matrix(self.codes, self.code_count, weights)
+        weights = self.weights if kind.weighted else np.ones(self.codes_per_entity, np.float32)
+        return kind.matrix(self.codes, self.codebook_rows, weights)
 
     def to_stage(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Take it apart into arrays and a JSON object, for :class:`lerg_edge.workdir.WorkDir`."""
         numbers = {
-            "code_count": self.code_count,
+            "codebook_rows": self.codebook_rows,
             "anchor_weight": self.anchor_weight,
             "composition": self.composition,
         }
@@ -97,7 +97,9 @@ class Assignment:
     @classmethod
     def from_stage(cls, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> Assignment:
         """Put together what :meth:`to_stage` took apart."""
-        return cls(tensors["codes"], numbers["code_count"], numbers["anchor_weight"], numbers["composition"])
+        return cls(
+            tensors["codes"], numbers["codebook_rows"], numbers["anchor_weight"], numbers["composition"]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,8 +123,8 @@ def identity_assignment(entities: int) -> Assignment:
 def metis_assignment(
     matrix: sparse.csr_matrix,
     *,
-    codes: int,
-    per_entity: int = 2,
+    codebook_rows: int,
+    codes_per_entity: int = 2,
     anchor_weight: float = 0.6,
     auxiliaries: Literal["neighbours", "random"] = "neighbours",
     seed: int,
@@ -137,8 +139,8 @@ def metis_assignment(
 
     Args:
         matrix: interactions [U, I].
-        codes: c, number of meta-embeddings, 1 <= c <= U + I.
-        per_entity: t, codes of an entity, 1 <= t <= c.
+        codebook_rows: c, number of meta-embeddings, 1 <= c <= U + I.
+        codes_per_entity: t, codes of an entity, 1 <= t <= c.
         anchor_weight: w*, in (0, 1].
         auxiliaries: how columns 1 to t - 1 are chosen; entities whose interactions lead to too few other
             parts are filled up at random.
@@ -148,32 +150,39 @@ def metis_assignment(
         InputError: a value outside the range stated.
     """
     total = sum(matrix.shape)
-    if not 1 <= codes <= total:
-        raise InputError(f"codes is {codes}; it must lie between 1 and the number of entities, {total}")
-    if not 1 <= per_entity <= codes:
-        raise InputError(f"per_entity is {per_entity}; it must lie between 1 and codes, {codes}")
+    if not 1 <= codebook_rows <= total:
+        raise InputError(
+            f"codebook_rows is {codebook_rows}; it must lie between 1 and the number of entities, {total}"
+        )
+    if not 1 <= codes_per_entity <= codebook_rows:
+        raise InputError(
+            f"codes_per_entity is {codes_per_entity}; it must lie between 1 and codebook_rows, which is "
+            f"{codebook_rows}"
+        )
     if not 0.0 < anchor_weight <= 1.0:
         raise InputError(f"anchor_weight is {anchor_weight}; it must be above 0 and at most 1")
     if auxiliaries not in ("neighbours", "random"):
         raise InputError(f"auxiliaries is {auxiliaries!r}; choose neighbours or random")
-    rows = np.full((total, per_entity), -1, np.int32)
-    rows[:, 0] = _partition(full_adjacency(matrix), codes, seed=seed)
+    rows = np.full((total, codes_per_entity), -1, np.int32)
+    rows[:, 0] = _partition(full_adjacency(matrix), codebook_rows, seed=seed)
     if auxiliaries == "neighbours":
-        _add_neighbouring_parts(rows, full_adjacency(normalised_bipartite(matrix)), codes)
-    _fill_at_random(rows, codes, np.random.default_rng([seed, 1]))
-    return Assignment(rows, codes, float(anchor_weight))
+        _add_neighbouring_parts(rows, full_adjacency(normalised_bipartite(matrix)), codebook_rows)
+    _fill_at_random(rows, codebook_rows, np.random.default_rng([seed, 1]))
+    return Assignment(rows, codebook_rows, float(anchor_weight))
 
 
-def _add_neighbouring_parts(rows: np.ndarray, adjacency: sparse.csr_matrix, codes: int) -> None:
+def _add_neighbouring_parts(rows: np.ndarray, adjacency: sparse.csr_matrix, codebook_rows: int) -> None:
     """Fill in the parts that weigh most among an entity's neighbours, the largest first.
 
     A part's weight is the sum of its normalised edges, over the root of the part's size.
     """
     count, width = rows.shape
     anchors = rows[:, 0]
-    parts = sparse.csr_matrix((np.ones(count, np.float32), (np.arange(count), anchors)), shape=(count, codes))
+    parts = sparse.csr_matrix(
+        (np.ones(count, np.float32), (np.arange(count), anchors)), shape=(count, codebook_rows)
+    )
     reached = (adjacency @ parts).tocoo()
-    sizes = np.bincount(anchors, minlength=codes)
+    sizes = np.bincount(anchors, minlength=codebook_rows)
     strength = reached.data / np.sqrt(sizes[reached.col])
     other = reached.col != anchors[reached.row]
     row, column, strength = reached.row[other], reached.col[other], strength[other]
@@ -184,7 +193,7 @@ def _add_neighbouring_parts(rows: np.ndarray, adjacency: sparse.csr_matrix, code
     rows[row[taken], rank[taken] + 1] = column[taken]
 
 
-def _fill_at_random(rows: np.ndarray, codes: int, rng: np.random.Generator) -> None:
+def _fill_at_random(rows: np.ndarray, codebook_rows: int, rng: np.random.Generator) -> None:
     """Replace each -1 by a code that its row does not have, uniform over those.
 
     A draw from the c - j codes left is shifted past the j codes taken, in ascending order, so nothing is
@@ -192,7 +201,7 @@ def _fill_at_random(rows: np.ndarray, codes: int, rng: np.random.Generator) -> N
     """
     for column in range(1, rows.shape[1]):
         missing = np.flatnonzero(rows[:, column] < 0)
-        drawn = rng.integers(0, codes - column, len(missing))
+        drawn = rng.integers(0, codebook_rows - column, len(missing))
         for taken in np.sort(rows[missing, :column], axis=1).T:
             drawn += drawn >= taken
         rows[missing, column] = drawn

@@ -28,24 +28,26 @@ class Composing:
     matrix: Callable[[np.ndarray, int, np.ndarray], sparse.csr_matrix]
 
 
-def _sums(codes: np.ndarray, code_count: int, weights: np.ndarray) -> sparse.csr_matrix:
+def _sums(codes: np.ndarray, codebook_rows: int, weights: np.ndarray) -> sparse.csr_matrix:
     """Float32 [N, c], entries of a row in the order of `codes`."""
     count, width = codes.shape
     starts = np.arange(0, count * width + 1, width, dtype=np.int64)
-    return sparse.csr_matrix((np.tile(weights, count), codes.reshape(-1), starts), shape=(count, code_count))
+    return sparse.csr_matrix(
+        (np.tile(weights, count), codes.reshape(-1), starts), shape=(count, codebook_rows)
+    )
 
 
-def _blocks(codes: np.ndarray, code_count: int, weights: np.ndarray) -> sparse.csr_matrix:
+def _blocks(codes: np.ndarray, codebook_rows: int, weights: np.ndarray) -> sparse.csr_matrix:
     """Float32 [N * t, c * t] of ones: block j of code k is row k * t + j of the codebook."""
     count, width = codes.shape
     places = codes.astype(np.int64) * width + np.arange(width)
     ones, starts = np.ones(places.size, np.float32), np.arange(places.size + 1, dtype=np.int64)
-    return sparse.csr_matrix((ones, places.reshape(-1), starts), shape=(count * width, code_count * width))
+    return sparse.csr_matrix((ones, places.reshape(-1), starts), shape=(count * width, codebook_rows * width))
 
 
 COMPOSITIONS: dict[str, Composing] = {
-    "sum": Composing(blocks=lambda per_entity: 1, weighted=True, matrix=_sums),
-    "blocks": Composing(blocks=lambda per_entity: per_entity, weighted=False, matrix=_blocks),
+    "sum": Composing(blocks=lambda codes_per_entity: 1, weighted=True, matrix=_sums),
+    "blocks": Composing(blocks=lambda codes_per_entity: codes_per_entity, weighted=False, matrix=_blocks),
 }
 """A weighted sum of codebook rows, or one block from each of them."""
 

@@ -59,7 +59,7 @@ class Dictionary:
 def learn_dictionary(
     rows: np.ndarray,
     *,
-    codes: int,
+    codebook_rows: int,
     entries: int,
     bits: int,
     seed: int,
@@ -71,7 +71,7 @@ def learn_dictionary(
     Args:
         rows: float32 [n, d], the propagated rows of retained entities. Give it rows that have not seen the
             validation pairs.
-        codes: c.
+        codebook_rows: c.
         entries: k.
         bits: width of a stored element.
         seed: of the rows that it starts from.
@@ -82,16 +82,18 @@ def learn_dictionary(
         InputError: k above c, or more codes than rows.
     """
     bounds(bits)
-    if not 1 <= entries <= codes:
-        raise InputError(f"entries is {entries}; it must lie between 1 and codes, {codes}")
-    if codes > len(rows):
-        raise InputError(f"codes is {codes} and there are {len(rows)} rows; use at most as many codes")
+    if not 1 <= entries <= codebook_rows:
+        raise InputError(f"entries is {entries}; it must lie between 1 and codebook_rows, {codebook_rows}")
+    if codebook_rows > len(rows):
+        raise InputError(
+            f"codebook_rows is {codebook_rows} and there are {len(rows)} rows; use at most as many codes"
+        )
     rng = np.random.default_rng([seed, 4])
-    sample = max(_SAMPLE, _ROWS_PER_CODE * codes)
+    sample = max(_SAMPLE, _ROWS_PER_CODE * codebook_rows)
     if len(rows) > sample:
         rows = rows[np.sort(rng.choice(len(rows), sample, replace=False))]
     target = torch.from_numpy(np.array(rows, np.float32))
-    codebook = target[torch.from_numpy(rng.permutation(len(target))[:codes])].clone()
+    codebook = target[torch.from_numpy(rng.permutation(len(target))[:codebook_rows])].clone()
     # Rows of d numbers leave nothing to learn from well before k reaches d.
     fitted = min(entries, max(1, round(_MOST_ENTRIES_SHARE * rows.shape[1])))
     for _ in range(rounds):
@@ -113,7 +115,7 @@ def approximate(
         entries=entries,
         memory_limit=memory_limit,
     )
-    return FoldedRows.quantised(chosen.numpy(), weights.numpy(), code_count=len(codebook))
+    return FoldedRows.quantised(chosen.numpy(), weights.numpy(), codebook_rows=len(codebook))
 
 
 def _fit(

@@ -72,9 +72,9 @@ class FoldedModel:
             )
 
     @property
-    def code_count(self) -> int:
+    def codebook_rows(self) -> int:
         """Rows of the codebook, c."""
-        return self.rows.code_count
+        return self.rows.codebook_rows
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings by slot, float32 [m_u + r_u, d] and [m_i + r_i, d].
@@ -92,7 +92,7 @@ class FoldedModel:
         """What codes take, and weights: a byte each, one for a row's scale, and the table of scales."""
         rows = self.rows
         weights = rows.weights.nbytes + rows.scales.nbytes + rows.scale_table.nbytes
-        return rows.codes.size * unsigned_bytes(self.code_count), weights
+        return rows.codes.size * unsigned_bytes(self.codebook_rows), weights
 
     def macs(self) -> int:
         """Of the entries of all rows."""
@@ -111,4 +111,4 @@ class FoldedModel:
             InputError: parts that do not fit together.
         """
         common = common_from_stage(tensors, numbers)
-        return cls(rows=FoldedRows.from_stage(tensors, code_count=len(common["codebook"])), **common)
+        return cls(rows=FoldedRows.from_stage(tensors, codebook_rows=len(common["codebook"])), **common)

@@ -52,7 +52,7 @@ class FoldedRows:
     weights: np.ndarray
     scales: np.ndarray
     scale_table: np.ndarray
-    code_count: int
+    codebook_rows: int
 
     def __post_init__(self) -> None:
         shape = self.codes.shape
@@ -61,13 +61,13 @@ class FoldedRows:
                 f"codes are {shape}, weights {self.weights.shape} and scales {self.scales.shape}; "
                 "there must be one weight a code and one scale a row."
             )
-        if self.codes.size and not 0 <= self.codes.min() <= self.codes.max() < self.code_count:
-            raise InputError(f"a code is not between 0 and {self.code_count - 1}.")
+        if self.codes.size and not 0 <= self.codes.min() <= self.codes.max() < self.codebook_rows:
+            raise InputError(f"a code is not between 0 and {self.codebook_rows - 1}.")
         if (np.diff(self.codes, axis=1) < 0).any():
             raise InputError("codes must ascend in each row.")
 
     @classmethod
-    def quantised(cls, codes: np.ndarray, weights: np.ndarray, *, code_count: int) -> FoldedRows:
+    def quantised(cls, codes: np.ndarray, weights: np.ndarray, *, codebook_rows: int) -> FoldedRows:
         """Round float weights [n, k] to 8 bits, each row by the smallest scale that clips nothing."""
         order = np.argsort(codes, axis=1, kind="stable")
         codes, weights = (np.take_along_axis(part, order, axis=1) for part in (codes, weights))
@@ -80,7 +80,7 @@ class FoldedRows:
             np.clip(rounded, -_HIGH, _HIGH).astype(np.int8),
             scales,
             table,
-            code_count,
+            codebook_rows,
         )
 
     @property
@@ -107,13 +107,13 @@ class FoldedRows:
         count, width = self.codes.shape
         starts = np.arange(0, count * width + 1, width, dtype=np.int64)
         return sparse.csr_matrix(
-            (self.values().reshape(-1), self.codes.reshape(-1), starts), shape=(count, self.code_count)
+            (self.values().reshape(-1), self.codes.reshape(-1), starts), shape=(count, self.codebook_rows)
         )
 
     def take(self, rows: np.ndarray) -> FoldedRows:
         """Some of the rows, by index or mask."""
         return FoldedRows(
-            self.codes[rows], self.weights[rows], self.scales[rows], self.scale_table, self.code_count
+            self.codes[rows], self.weights[rows], self.scales[rows], self.scale_table, self.codebook_rows
         )
 
     def to_stage(self) -> dict[str, np.ndarray]:
@@ -126,14 +126,14 @@ class FoldedRows:
         }
 
     @classmethod
-    def from_stage(cls, tensors: Mapping[str, np.ndarray], *, code_count: int) -> FoldedRows:
+    def from_stage(cls, tensors: Mapping[str, np.ndarray], *, codebook_rows: int) -> FoldedRows:
         """Put together what :meth:`to_stage` took apart."""
         return cls(
             tensors["row_codes"],
             tensors["row_weights"],
             tensors["row_scales"],
             tensors["scale_table"],
-            code_count,
+            codebook_rows,
         )
 
     def compose(self, codebook: np.ndarray) -> np.ndarray:
@@ -180,14 +180,14 @@ def propagation_blocks(
             f"approximate the propagated rows instead"
         )
     entities = sum(matrix.shape)
-    width = min(memory_limit // (_TABLES * _FLOAT * max(entities, 1)), assignment.code_count)
+    width = min(memory_limit // (_TABLES * _FLOAT * max(entities, 1)), assignment.codebook_rows)
     if width < 1:
         raise InputError(
             f"memory_limit is {memory_limit} bytes; one column of P takes {_TABLES * _FLOAT * entities}"
         )
     graph = BipartiteGraph.from_interactions(matrix)
     columns = assignment.matrix().tocsc()
-    for first in range(0, assignment.code_count, width):
+    for first in range(0, assignment.codebook_rows, width):
         start = torch.from_numpy(columns[:, first : first + width].toarray(order="C"))
         yield first, mean_of_layers(graph, start, layers=layers).numpy()
 
@@ -210,14 +210,16 @@ def largest_entries(
     Raises:
         InputError: k outside its range, or a limit that does not hold one column.
     """
-    if not 1 <= entries <= assignment.code_count:
-        raise InputError(f"entries is {entries}; it must lie between 1 and codes, {assignment.code_count}")
+    if not 1 <= entries <= assignment.codebook_rows:
+        raise InputError(
+            f"entries is {entries}; it must lie between 1 and codebook_rows, {assignment.codebook_rows}"
+        )
     kept = torch.zeros(sum(matrix.shape), 0, dtype=torch.int64)
     for first, block in propagation_blocks(matrix, assignment, layers=layers, memory_limit=memory_limit // 2):
         kept = _merged(kept, torch.from_numpy(block), first, entries, memory_limit=memory_limit // 2)
     values = (kept >> 32).to(torch.int32).view(torch.float32)
     codes = _LAST_CODE - (kept & _LAST_CODE)
-    return FoldedRows.quantised(codes.numpy(), values.numpy(), code_count=assignment.code_count)
+    return FoldedRows.quantised(codes.numpy(), values.numpy(), codebook_rows=assignment.codebook_rows)
 
 
 def _merged(

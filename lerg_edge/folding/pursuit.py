@@ -71,9 +71,9 @@ def _choose(
     return chosen, entries
 
 
-def _filled(chosen: torch.Tensor, entries: int, code_count: int) -> torch.Tensor:
+def _filled(chosen: torch.Tensor, entries: int, codebook_rows: int) -> torch.Tensor:
     """Rows of codes [n, j] made up to `entries`, some free codes after them."""
-    is_free = torch.ones(len(chosen), code_count, dtype=torch.bool).scatter_(1, chosen, False)
+    is_free = torch.ones(len(chosen), codebook_rows, dtype=torch.bool).scatter_(1, chosen, False)
     lowest = torch.topk(is_free.to(torch.float32), entries - chosen.shape[1], dim=1).indices
     return torch.cat([chosen, lowest], dim=1)
 

@@ -42,7 +42,7 @@ class CodedItems:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"kind is {self.kind}; choose one of {', '.join(KINDS)}")
-        codes = self.parts.code_count
+        codes = self.parts.codebook_rows
         if len(self.codebook) != codes or self.step.shape not in ((1,), (codes,)):
             raise InputError(
                 f"codebook has {len(self.codebook)} rows and step shape {self.step.shape}; "
@@ -64,7 +64,7 @@ class CodedItems:
     @property
     def width(self) -> int:
         """Codes of an item."""
-        return self.parts.entries if isinstance(self.parts, FoldedRows) else self.parts.per_entity
+        return self.parts.entries if isinstance(self.parts, FoldedRows) else self.parts.codes_per_entity
 
     def integers(self) -> np.ndarray:
         """The codebook as it is stored, int8 or int16 [c, d]."""

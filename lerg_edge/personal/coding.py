@@ -36,7 +36,7 @@ class Coding:
         kind: `rows`, `product` or `folded`.
         bits: of a codebook element; of a row's own elements with `rows`.
         width: codes of an item: blocks with `product`, weighted codes with `folded`, 1 with `rows`.
-        codes: rows of the codebook, 0 for as many as there are items.
+        codebook_rows: rows of the codebook, 0 for as many as there are items.
 
     >>> str(Coding("rows", 4)), str(Coding("product", 8, 16, 256))
     ('rows of 4 bits', '16 product codes')
@@ -45,7 +45,7 @@ class Coding:
     kind: str
     bits: int
     width: int = 1
-    codes: int = 0
+    codebook_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,10 +58,10 @@ class Coding:
 
     def stored_bytes(self, items: int, dim: int) -> int:
         """Bytes of codes, weights and codebook, before any file is compressed."""
-        codes = items if self.kind == "rows" else self.codes
+        codes = items if self.kind == "rows" else self.codebook_rows
         steps = codes if self.kind == "rows" else 1
         codebook = codes * dim * self.bits // 8 + _STEP_BYTES * steps
-        index = 1 if self.codes <= 1 << 8 else 2
+        index = 1 if self.codebook_rows <= 1 << 8 else 2
         an_item = {"rows": 0, "product": self.width * index, "folded": self.width * (index + 1) + 1}[
             self.kind
         ]
@@ -85,8 +85,8 @@ def codings_for(items: int, dim: int, *, most_bytes: int | None = None) -> tuple
             continue
         if coding.kind != "rows":
             # Fewer rows than that would be the codebook themselves.
-            coding = replace(coding, codes=min(coding.codes, items // _FEWEST_ROWS_A_CODE))
-            if coding.codes < max(1, coding.width if coding.kind == "folded" else 1):
+            coding = replace(coding, codebook_rows=min(coding.codebook_rows, items // _FEWEST_ROWS_A_CODE))
+            if coding.codebook_rows < max(1, coding.width if coding.kind == "folded" else 1):
                 continue
         if dim % 2 and coding.bits == 4:
             continue
@@ -112,14 +112,14 @@ def code_items(rows: np.ndarray, coding: Coding, *, seed: int) -> CodedItems:
         return CodedItems(coding.kind, identity_assignment(len(rows)), rows, step, coding.bits)
     if coding.kind == "folded":
         dictionary = learn_dictionary(
-            rows, codes=coding.codes, entries=coding.width, bits=coding.bits, seed=seed
+            rows, codebook_rows=coding.codebook_rows, entries=coding.width, bits=coding.bits, seed=seed
         )
         folded = approximate(rows, dictionary, entries=coding.width)
         return CodedItems(coding.kind, folded, dictionary.codebook, dictionary.step, coding.bits)
     # Rows of items as they are: no user has a row here, and nothing is propagated any more.
     nobody = sparse.csr_matrix((0, len(rows)), dtype=np.float32)
     learned = product_codes(
-        rows, nobody, blocks=coding.width, layers=0, codes=coding.codes, sweeps=0, seed=seed
+        rows, nobody, blocks=coding.width, layers=0, codebook_rows=coding.codebook_rows, sweeps=0, seed=seed
     )
     step = least_error_step(learned.codebook, bits=coding.bits)
     return CodedItems(coding.kind, learned.assignment, learned.codebook, step, coding.bits)

@@ -34,7 +34,7 @@ class CompressedModel(Protocol):
         """I."""
 
     @property
-    def code_count(self) -> int:
+    def codebook_rows(self) -> int:
         """Rows of the codebook, c."""
 
     @property
@@ -116,10 +116,10 @@ def check_model(model: CompressedModel) -> None:
     for name, array in (("retained", model.retained), ("the placeholder index", placeholders.index)):
         if array.shape != (entities,):
             raise InputError(f"{name} has {len(array)} entries; the model has {entities} entities.")
-    if len(model.codebook) != model.code_count or model.step.shape not in ((1,), (model.code_count,)):
+    if len(model.codebook) != model.codebook_rows or model.step.shape not in ((1,), (model.codebook_rows,)):
         raise InputError(
             f"codebook has {len(model.codebook)} rows and step shape {model.step.shape}; "
-            f"there are {model.code_count} codes."
+            f"there are {model.codebook_rows} codes."
         )
     if placeholders.codes.shape[1] != model.codebook.shape[1]:
         raise InputError(

@@ -40,7 +40,7 @@ class RewiredModel:
         item_count: I.
         assignment: int32 [N, t], users first, rows of S for all entities; for sums column 0 is the anchor.
         anchor_weight: w*; means nothing with blocks.
-        code_count: c.
+        codebook_rows: c.
         codebook: float32 [c, d], latent.
         step: float32 [1] or [c].
         bits: 4, 8 or 16, of the codebook, or 32 where nothing is quantised; its step is then 1.
@@ -59,7 +59,7 @@ class RewiredModel:
     item_count: int
     assignment: np.ndarray
     anchor_weight: float
-    code_count: int
+    codebook_rows: int
     codebook: np.ndarray
     step: np.ndarray
     bits: int
@@ -89,8 +89,11 @@ class RewiredModel:
             raise InputError(f"the rewired graph is {self.graph.shape}; {kept} entities are retained.")
         if self.bits == FLOAT_BITS and not np.array_equal(self.step, [1.0]):
             raise InputError("a codebook of 32 bits is not quantised; its step must be [1].")
-        if self.assignment.size and not 0 <= self.assignment.min() <= self.assignment.max() < self.code_count:
-            raise InputError(f"assignment holds a code that is not between 0 and {self.code_count - 1}.")
+        if (
+            self.assignment.size
+            and not 0 <= self.assignment.min() <= self.assignment.max() < self.codebook_rows
+        ):
+            raise InputError(f"assignment holds a code that is not between 0 and {self.codebook_rows - 1}.")
         blocks = COMPOSITIONS[self.composition].blocks(self.assignment.shape[1])
         check_blocks(blocks, self.codebook.shape[1])
 
@@ -98,7 +101,9 @@ class RewiredModel:
     def is_full_table(self) -> bool:
         """Whether every retained entity has a code of its own, in their order, and there are no others."""
         rows = self.assignment[self.retained]
-        return rows.shape == (self.code_count, 1) and np.array_equal(rows[:, 0], np.arange(self.code_count))
+        return rows.shape == (self.codebook_rows, 1) and np.array_equal(
+            rows[:, 0], np.arange(self.codebook_rows)
+        )
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings by slot, float32 [m_u + r_u, d] and [m_i + r_i, d].
@@ -107,7 +112,7 @@ class RewiredModel:
         The plain definition in scipy, which exported programs are compared with.
         """
         kept = self.assignment[self.retained]
-        codes = Assignment(kept, self.code_count, self.anchor_weight, self.composition)
+        codes = Assignment(kept, self.codebook_rows, self.anchor_weight, self.composition)
         quantised = dequantise(quantise(self.codebook, self.step, bits=self.bits), self.step)
         rows = compose_rows(codes, quantised)
         half = normalised_bipartite(self.graph)
@@ -133,7 +138,7 @@ class RewiredModel:
     def assignment_bytes(self) -> tuple[int, int]:
         """What codes take, none for a full table, whose row j is code j; weights follow from the anchor's."""
         stored = 0 if self.is_full_table else self.assignment.shape[1]
-        return int(self.retained.sum()) * stored * unsigned_bytes(self.code_count), 0
+        return int(self.retained.sum()) * stored * unsigned_bytes(self.codebook_rows), 0
 
     def macs(self) -> int:
         """Of propagation over the rewired graph."""
@@ -149,7 +154,7 @@ class RewiredModel:
         }
         numbers |= {
             "anchor_weight": self.anchor_weight,
-            "code_count": self.code_count,
+            "codebook_rows": self.codebook_rows,
             "composition": self.composition,
         }
         return tensors, numbers
@@ -168,5 +173,5 @@ class RewiredModel:
             (np.ones(len(indices), np.float32), indices, tensors["graph_indptr"]),
             shape=(users, int(kept.sum()) - users),
         )
-        others = {name: numbers[name] for name in ("anchor_weight", "code_count", "composition")}
+        others = {name: numbers[name] for name in ("anchor_weight", "codebook_rows", "composition")}
         return cls(assignment=tensors["assignment"], graph=graph, **others, **common)

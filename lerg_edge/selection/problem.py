@@ -25,21 +25,21 @@ class Constraints:
     """Linear side constraints of a selection; they hold for every selector.
 
     Attributes:
-        user_floor: least number of retained users; None for half of the retention ratio of all users, at
+        min_users: least number of retained users; None for half of the retention ratio of all users, at
             least one. 0 switches the floor off.
-        item_floor: the same for items.
+        min_items: the same for items.
         keep_users: integer [k], user indices that must stay.
         keep_items: integer [k], item indices that must stay.
-        edge_ceiling: most that the degrees of the retained entities in the full graph may add up to
+        edge_budget: most that the degrees of the retained entities in the full graph may add up to
             (sum over j of deg_j x_j), or None. An edge with both ends retained counts twice, so the retained
             graph has at most half as many edges.
     """
 
-    user_floor: int | None = None
-    item_floor: int | None = None
+    min_users: int | None = None
+    min_items: int | None = None
     keep_users: np.ndarray = field(default_factory=_no_ids)
     keep_items: np.ndarray = field(default_factory=_no_ids)
-    edge_ceiling: int | None = None
+    edge_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,9 +111,9 @@ class SelectionProblem:
             user_count=users,
             required=required,
             retain=self.retain,
-            floors=(limits.user_floor, limits.item_floor),
+            floors=(limits.min_users, limits.min_items),
             default_floors=(max(1, int(ratio * users)), max(1, int(ratio * items))),
-            edge_ceiling=limits.edge_ceiling,
+            edge_budget=limits.edge_budget,
         )
 
 
@@ -133,9 +133,9 @@ class SelectionReport:
         retained_users: users kept.
         retained_items: items kept.
         degree_sum: what the edge ceiling is compared with.
-        user_floor: the floor that held.
-        item_floor: the floor that held.
-        edge_ceiling: the ceiling that held, None if there was none.
+        min_users: the floor that held.
+        min_items: the floor that held.
+        edge_budget: the ceiling that held, None if there was none.
     """
 
     method: str
@@ -143,9 +143,9 @@ class SelectionReport:
     retained_users: int
     retained_items: int
     degree_sum: int
-    user_floor: int
-    item_floor: int
-    edge_ceiling: int | None
+    min_users: int
+    min_items: int
+    edge_budget: int | None
     relaxation_value: float | None = None
     rounded_value: float | None = None
     rounded_count: int | None = None

@@ -75,7 +75,7 @@ def solve_relaxation(values: np.ndarray, rules: Rules, start: PricedChoice) -> R
         raise LergError(f"HiGHS ended with '{solver.modelStatusToString(status)}' on the relaxed selection.")
     solution = solver.getSolution()
     shares = np.clip(np.asarray(solution.col_value, np.float64), 0.0, 1.0)
-    price = abs(float(solution.row_dual[-1])) if rules.edge_ceiling is not None else 0.0
+    price = abs(float(solution.row_dual[-1])) if rules.edge_budget is not None else 0.0
     return Relaxation(shares, float(solver.getInfo().objective_function_value), price)
 
 
@@ -123,11 +123,11 @@ def _program(values: np.ndarray, rules: Rules) -> highspy.HighsLp:
     coefficients = [np.ones(total), np.ones(len(rows[1])), np.ones(len(rows[2]))]
     lower = [float(rules.retain), float(rules.floors[0]), float(rules.floors[1])]
     upper = [float(rules.retain), np.inf, np.inf]
-    if rules.edge_ceiling is not None:
+    if rules.edge_budget is not None:
         rows.append(everyone)
         coefficients.append(rules.degrees.astype(np.float64))
         lower.append(-np.inf)
-        upper.append(float(rules.edge_ceiling))
+        upper.append(float(rules.edge_budget))
     program = highspy.HighsLp()
     program.num_col_, program.num_row_ = total, len(rows)
     program.sense_ = highspy.ObjSense.kMaximize

@@ -43,7 +43,7 @@ def priced_choice(values: np.ndarray, rules: Rules) -> PricedChoice:
         values: float64 [N], finite.
     """
     above = rules.greedy(values)
-    if rules.edge_ceiling is None or rules.degree_sum(above) <= rules.edge_ceiling:
+    if rules.edge_budget is None or rules.degree_sum(above) <= rules.edge_budget:
         return PricedChoice(above, 0.0)
     # Above the range of values one interaction less outweighs any value: the set of least degrees.
     low, high = 0.0, float(values.max() - values.min()) + 1.0
@@ -51,7 +51,7 @@ def priced_choice(values: np.ndarray, rules: Rules) -> PricedChoice:
     for _ in range(_PRICE_STEPS):
         price = 0.5 * (low + high)
         tried = rules.greedy(values - price * rules.degrees)
-        if rules.degree_sum(tried) <= rules.edge_ceiling:
+        if rules.degree_sum(tried) <= rules.edge_budget:
             high, below = price, tried
         else:
             low, above = price, tried
@@ -72,7 +72,7 @@ def repair(chosen: np.ndarray, values: np.ndarray, rules: Rules, *, price: float
     """
     reduced = values - price * rules.degrees
     repaired = _restore_counts(chosen, reduced, rules)
-    if rules.edge_ceiling is None:
+    if rules.edge_budget is None:
         return repaired
     if not _lower_degrees(repaired, values, reduced, rules):
         anew = priced_choice(values, rules)
@@ -102,7 +102,7 @@ def _on_the_way(above: np.ndarray, below: np.ndarray, rules: Rules) -> np.ndarra
     outs, ins = np.concatenate(pairs_out + rest_out), np.concatenate(pairs_in + rest_in)
     saved = rules.degrees[outs] - rules.degrees[ins]
     order = np.argsort(-saved, kind="stable")
-    excess = rules.degree_sum(above) - (rules.edge_ceiling or 0)
+    excess = rules.degree_sum(above) - (rules.edge_budget or 0)
     steps = 1 + int(np.argmax(np.cumsum(saved[order]) >= excess))
     result = above.copy()
     result[outs[order[:steps]]] = False
@@ -144,7 +144,7 @@ def _lower_degrees(chosen: np.ndarray, values: np.ndarray, reduced: np.ndarray, 
     One exchange that does it at the least loss is taken if there is one, else the one that costs least for
     each interaction it saves.
     """
-    ceiling = rules.edge_ceiling or 0
+    ceiling = rules.edge_budget or 0
     for _ in range(_MOST_EXCHANGES):
         excess = rules.degree_sum(chosen) - ceiling
         if excess <= 0:
@@ -167,7 +167,7 @@ def _lower_degrees(chosen: np.ndarray, values: np.ndarray, reduced: np.ndarray, 
 def _use_slack(chosen: np.ndarray, values: np.ndarray, reduced: np.ndarray, rules: Rules) -> None:
     """Exchange in place for value while what is left of the ceiling allows it."""
     for _ in range(_MOST_EXCHANGES):
-        slack = (rules.edge_ceiling or 0) - rules.degree_sum(chosen)
+        slack = (rules.edge_budget or 0) - rules.degree_sum(chosen)
         leaving, entering, allowed = _exchanges(chosen, reduced, rules)
         added = rules.degrees[entering][None, :] - rules.degrees[leaving][:, None]
         loss = values[leaving][:, None] - values[entering][None, :]

@@ -21,7 +21,7 @@ class Rules:
         required: bool [N], entities that must stay.
         retain: m.
         floors: least number of retained users and of retained items; already at least the required ones.
-        edge_ceiling: bound on the sum of degrees of the retained, or None.
+        edge_budget: bound on the sum of degrees of the retained, or None.
     """
 
     degrees: np.ndarray
@@ -29,7 +29,7 @@ class Rules:
     required: np.ndarray
     retain: int
     floors: tuple[int, int]
-    edge_ceiling: int | None
+    edge_budget: int | None
 
     @property
     def sides(self) -> tuple[slice, slice]:
@@ -46,7 +46,7 @@ class Rules:
         retain: int,
         floors: tuple[int | None, int | None],
         default_floors: tuple[int, int],
-        edge_ceiling: int | None,
+        edge_budget: int | None,
     ) -> Rules:
         """Fill in the floors that were left open and prove that a feasible choice exists.
 
@@ -74,7 +74,7 @@ class Rules:
         lows = [max(floor or 0, must) for floor, must in zip(floors, musts, strict=True)]
         if sum(lows) > retain:
             raise InputError.naming(
-                "{} users and {} items have to stay by {user_floor}, {item_floor}, {keep_users} and "
+                "{} users and {} items have to stay by {min_users}, {min_items}, {keep_users} and "
                 "{keep_items}, but only {} entities are retained; raise {retention} or lower these.",
                 *lows,
                 retain,
@@ -83,7 +83,7 @@ class Rules:
             if floors[number] is None:
                 wanted = min(default_floors[number], counts[number], retain - lows[1 - number])
                 lows[number] = max(lows[number], wanted)
-        rules = cls(degrees, user_count, required, retain, (lows[0], lows[1]), edge_ceiling)
+        rules = cls(degrees, user_count, required, retain, (lows[0], lows[1]), edge_budget)
         rules._check_ceiling()
         return rules
 
@@ -123,19 +123,19 @@ class Rules:
         for name, side, floor in zip(_SIDES, self.sides, self.floors, strict=True):
             if int(chosen[side].sum()) < floor:
                 return f"it retains fewer than {floor} {name}s"
-        if self.edge_ceiling is not None and self.degree_sum(chosen) > self.edge_ceiling:
-            return f"its degrees add up to more than {self.edge_ceiling}"
+        if self.edge_budget is not None and self.degree_sum(chosen) > self.edge_budget:
+            return f"its degrees add up to more than {self.edge_budget}"
         return None
 
     def _check_ceiling(self) -> None:
-        if self.edge_ceiling is None:
+        if self.edge_budget is None:
             return
         least = self.degree_sum(self.greedy(-self.degrees.astype(np.float64)))
-        if least > self.edge_ceiling:
+        if least > self.edge_budget:
             raise BudgetError.naming(
-                "{edge_ceiling} is {}, but {} entities with at least {} users and {} items have at least {} "
-                "interactions; raise it to {} or lower {retention}, {user_floor} or {item_floor}.",
-                self.edge_ceiling,
+                "{edge_budget} is {}, but {} entities with at least {} users and {} items have at least {} "
+                "interactions; raise it to {} or lower {retention}, {min_users} or {min_items}.",
+                self.edge_budget,
                 self.retain,
                 *self.floors,
                 least,

@@ -47,9 +47,9 @@ def report_on(retained: np.ndarray, values: np.ndarray, rules: Rules, *, method:
         retained_users=users,
         retained_items=int(retained.sum()) - users,
         degree_sum=rules.degree_sum(retained),
-        user_floor=rules.floors[0],
-        item_floor=rules.floors[1],
-        edge_ceiling=rules.edge_ceiling,
+        min_users=rules.floors[0],
+        min_items=rules.floors[1],
+        edge_budget=rules.edge_budget,
     )
 
 

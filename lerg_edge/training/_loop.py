@@ -55,10 +55,10 @@ def fit(
         )
     if not split.train.nnz:
         raise InputError("there are no interactions to train on; give a file that has some")
-    if isinstance(start, np.ndarray) and start.shape != (assignment.code_count, options.dim):
+    if isinstance(start, np.ndarray) and start.shape != (assignment.codebook_rows, options.dim):
         raise InputError(
             f"the starting codebook is {start.shape}; the assignment and options want "
-            f"{(assignment.code_count, options.dim)}"
+            f"{(assignment.codebook_rows, options.dim)}"
         )
     with _threads(options.threads):
         store = None
@@ -122,7 +122,7 @@ class _Run:
         )
 
     def _start(self) -> Progress:
-        options, count = self.options, self.assignment.code_count
+        options, count = self.options, self.assignment.codebook_rows
         if isinstance(self.start, Pretrained):
             learned = torch.from_numpy(self.start.step.copy()).to(self.device)
             return Progress.start(
@@ -135,7 +135,7 @@ class _Run:
             codebook = spectral_codebook(
                 self.graph,
                 self.embedding,
-                code_count=count,
+                codebook_rows=count,
                 dim=options.dim,
                 scale=options.start_scale,
                 seed=options.seed,

@@ -59,8 +59,8 @@ def assign(
     train: Interactions | ValidationSplit,
     options: TrainingOptions,
     *,
-    codes: int | None = None,
-    per_entity: int = 2,
+    codebook_rows: int | None = None,
+    codes_per_entity: int = 2,
     anchor_weight: float = 0.6,
     auxiliaries: Literal["neighbours", "random"] = "neighbours",
 ) -> Assignment:
@@ -72,9 +72,9 @@ def assign(
 
     Args:
         train: training interactions, or what validation has cut them into.
-        options: ``dim`` and ``bits`` for the default of ``codes``; validation settings; seed.
-        codes: c; by default :func:`default_codes`.
-        per_entity: t.
+        options: ``dim`` and ``bits`` for the default of ``codebook_rows``; validation settings; seed.
+        codebook_rows: c; by default :func:`default_codes`.
+        codes_per_entity: t.
         anchor_weight: w*.
         auxiliaries: see :func:`metis_assignment`.
 
@@ -82,31 +82,39 @@ def assign(
         InputError: a value outside its range.
     """
     matrix = as_split(train, options).train
-    count = default_codes(sum(matrix.shape), dim=options.dim, bits=options.bits) if codes is None else codes
+    count = (
+        default_codes(sum(matrix.shape), dim=options.dim, bits=options.bits)
+        if codebook_rows is None
+        else codebook_rows
+    )
     return metis_assignment(
         matrix,
-        codes=count,
-        per_entity=per_entity,
+        codebook_rows=count,
+        codes_per_entity=codes_per_entity,
         anchor_weight=anchor_weight,
         auxiliaries=auxiliaries,
         seed=options.seed,
     )
 
 
-def assign_each(train: Interactions | ValidationSplit, options: TrainingOptions, *, codes: int) -> Assignment:
+def assign_each(
+    train: Interactions | ValidationSplit, options: TrainingOptions, *, codebook_rows: int
+) -> Assignment:
     """Give every entity a code of its own: the full table, trained by the same loop.
 
     Args:
         train: see :func:`assign`.
         options: of the trainer.
-        codes: c.
+        codebook_rows: c.
 
     Raises:
-        InputError: ``codes`` is not the number of entities.
+        InputError: ``codebook_rows`` is not the number of entities.
     """
     entities = sum(as_split(train, options).train.shape)
-    if codes != entities:
-        raise InputError(f"codes is {codes}; a full table has one for each of the {entities} entities")
+    if codebook_rows != entities:
+        raise InputError(
+            f"codebook_rows is {codebook_rows}; a full table has one for each of the {entities} entities"
+        )
     return identity_assignment(entities)
 
 

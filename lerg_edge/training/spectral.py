@@ -26,7 +26,7 @@ def spectral_codebook(
     graph: BipartiteGraph,
     embedding: CompositionalEmbedding,
     *,
-    code_count: int,
+    codebook_rows: int,
     dim: int,
     scale: float,
     seed: int,
@@ -36,7 +36,7 @@ def spectral_codebook(
     Args:
         graph: the normalised graph.
         embedding: the assignment S over U + I entities.
-        code_count: c.
+        codebook_rows: c.
         dim: d; columns beyond the rank that the graph can have are small random numbers.
         scale: root mean square of the rows that E is fitted to.
         seed: start of the random projections.
@@ -51,9 +51,9 @@ def spectral_codebook(
     rows = singular_rows(graph, dim=dim, generator=generator)
     rows *= scale / rows.square().mean().sqrt().clamp_min(1e-12)
     missing = dim - rows.shape[1]
-    codebook = _ridge(embedding, functional.pad(rows, (0, missing)), code_count)
+    codebook = _ridge(embedding, functional.pad(rows, (0, missing)), codebook_rows)
     if missing:
-        codebook[:, -missing:] = torch.randn(code_count, missing, generator=generator) * (0.1 * scale)
+        codebook[:, -missing:] = torch.randn(codebook_rows, missing, generator=generator) * (0.1 * scale)
     return codebook
 
 
@@ -70,11 +70,11 @@ def singular_rows(graph: BipartiteGraph, *, dim: int, generator: torch.Generator
     return torch.cat([left[:, :keep], basis @ right.T[:, :keep]])
 
 
-def _ridge(embedding: CompositionalEmbedding, rows: torch.Tensor, code_count: int) -> torch.Tensor:
+def _ridge(embedding: CompositionalEmbedding, rows: torch.Tensor, codebook_rows: int) -> torch.Tensor:
     """Solve min |S E - rows|^2 + ridge |E|^2 by conjugate gradients, all columns at once: [c, d]."""
 
     def normal(codebook: torch.Tensor) -> torch.Tensor:
         return embedding.adjoint(embedding.product(codebook)) + _RIDGE * codebook
 
-    nothing = torch.zeros(code_count, rows.shape[1], device=rows.device)
+    nothing = torch.zeros(codebook_rows, rows.shape[1], device=rows.device)
     return conjugate_gradients(normal, nothing, embedding.adjoint(rows), iterations=_SOLVER_ITERATIONS)

@@ -128,7 +128,7 @@ def test_a_step_contrasts_no_more_than_it_may() -> None:
 
 def test_training_repeats_and_an_interrupted_one_goes_on(interactions: Interactions, tmp_path: Any) -> None:
     options = TrainingOptions(dim=8, epochs=3, batch=256, seed=5, augment=Contrast())
-    assignment = assign(interactions, options, codes=30)
+    assignment = assign(interactions, options, codebook_rows=30)
     whole = pretrain(interactions, assignment, options)
     pretrain(interactions, assignment, replace(options, epochs=1), checkpoint=tmp_path / "run")
     resumed = pretrain(interactions, assignment, options, checkpoint=tmp_path / "run")

@@ -78,11 +78,11 @@ def test_a_learned_codebook_beats_rows_taken_as_they_are(bits: int) -> None:
     rows = communities()
     errors = []
     for rounds in (0, 6):
-        dictionary = learn_dictionary(rows, codes=60, entries=4, bits=bits, seed=0, rounds=rounds)
+        dictionary = learn_dictionary(rows, codebook_rows=60, entries=4, bits=bits, seed=0, rounds=rounds)
         folded = approximate(rows, dictionary, entries=4)
         found = folded.compose(dictionary.quantised())
         errors.append(float(np.square(found - rows).sum() / np.square(rows).sum()))
-        assert folded.code_count == 60
+        assert folded.codebook_rows == 60
         assert folded.codes.shape == folded.weights.shape == (600, 4)
     assert errors[1] < 0.7 * errors[0]
     assert errors[1] < (0.25 if bits == 4 else 0.2)
@@ -91,7 +91,7 @@ def test_a_learned_codebook_beats_rows_taken_as_they_are(bits: int) -> None:
 def test_rounding_the_codebook_is_made_up_for() -> None:
     """Codes chosen for the codebook before it was rounded do worse on the rounded one."""
     rows = communities()
-    dictionary = learn_dictionary(rows, codes=60, entries=4, bits=4, seed=0)
+    dictionary = learn_dictionary(rows, codebook_rows=60, entries=4, bits=4, seed=0)
     codebook = torch.from_numpy(dictionary.codebook)
     codes, weights = pursue(torch.from_numpy(rows), codebook, entries=4, memory_limit=LIMIT)
     careless = np.einsum("nk,nkd->nd", weights.numpy(), dictionary.quantised()[codes])
@@ -100,27 +100,32 @@ def test_rounding_the_codebook_is_made_up_for() -> None:
 
 
 def test_the_step_uses_the_integers_there_are() -> None:
-    dictionary = learn_dictionary(communities(), codes=60, entries=4, bits=4, seed=0)
+    dictionary = learn_dictionary(communities(), codebook_rows=60, entries=4, bits=4, seed=0)
     integers = quantise(dictionary.codebook, dictionary.step, bits=4)
     assert set(np.unique(integers)) >= set(range(-7, 8))
 
 
 def test_the_same_seed_gives_the_same_dictionary() -> None:
     first, second = (
-        learn_dictionary(communities(), codes=50, entries=3, bits=8, seed=5).codebook for _ in range(2)
+        learn_dictionary(communities(), codebook_rows=50, entries=3, bits=8, seed=5).codebook
+        for _ in range(2)
     )
-    other = learn_dictionary(communities(), codes=50, entries=3, bits=8, seed=6).codebook
+    other = learn_dictionary(communities(), codebook_rows=50, entries=3, bits=8, seed=6).codebook
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"entries": 0}, "entries is 0"), ({"entries": 51}, "entries is 51"), ({"codes": 700}, "600 rows")],
+    [
+        ({"entries": 0}, "entries is 0"),
+        ({"entries": 51}, "entries is 51"),
+        ({"codebook_rows": 700}, "600 rows"),
+    ],
 )
 def test_wrong_arguments_are_named(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        learn_dictionary(communities(), **{"codes": 50, "entries": 3, "bits": 8, "seed": 0, **wrong})
+        learn_dictionary(communities(), **{"codebook_rows": 50, "entries": 3, "bits": 8, "seed": 0, **wrong})
 
 
 def test_more_entries_than_dimensions_leave_nothing_over() -> None:

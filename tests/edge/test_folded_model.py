@@ -25,7 +25,9 @@ def model() -> FoldedModel:
     return FoldedModel(
         USERS,
         ITEMS,
-        FoldedRows.quantised(rng.integers(0, CODES, (kept, 2)), rng.normal(size=(kept, 2)), code_count=CODES),
+        FoldedRows.quantised(
+            rng.integers(0, CODES, (kept, 2)), rng.normal(size=(kept, 2)), codebook_rows=CODES
+        ),
         rng.normal(size=(CODES, DIM)).astype(np.float32),
         np.full(1, 0.02, np.float32),
         8,
@@ -54,7 +56,7 @@ def test_it_survives_its_stage(model: FoldedModel) -> None:
     again = FoldedModel.from_stage(*model.to_stage())
     for one, other in zip(again.tables(), model.tables(), strict=True):
         assert np.array_equal(one, other)
-    assert (again.layers, again.bits, again.code_count) == (3, 8, CODES)
+    assert (again.layers, again.bits, again.codebook_rows) == (3, 8, CODES)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_all_entries_of_p_train_as_the_graph_does(interactions: Interactions) ->
     options = TrainingOptions(
         dim=8, bits=16, epochs=3, batch=256, seed=1, device="cpu", l2=0.0, start="normal", start_scale=0.1
     )
-    assignment = assign(interactions, options, codes=20)
+    assignment = assign(interactions, options, codebook_rows=20)
     fit = validation_cut(interactions.matrix(), options).train
     rows = largest_entries(fit, assignment, layers=3, entries=20)
     graph, folded = [], []
@@ -34,7 +34,7 @@ def test_all_entries_of_p_train_as_the_graph_does(interactions: Interactions) ->
 
 
 def test_few_entries_learn_in_their_own_form(interactions: Interactions) -> None:
-    assignment = assign(interactions, OPTIONS, codes=30)
+    assignment = assign(interactions, OPTIONS, codebook_rows=30)
     fit = validation_cut(interactions.matrix(), OPTIONS).train
     rows = largest_entries(fit, assignment, layers=3, entries=4)
     reports: list[EpochReport] = []
@@ -51,7 +51,7 @@ def test_few_entries_learn_in_their_own_form(interactions: Interactions) -> None
 
 
 def test_rows_of_another_size_are_refused(interactions: Interactions) -> None:
-    assignment = assign(interactions, OPTIONS, codes=30)
+    assignment = assign(interactions, OPTIONS, codebook_rows=30)
     rows = largest_entries(interactions.matrix(), assignment, layers=1, entries=2)
     with pytest.raises(InputError, match="entities"):
         train_codebook(interactions, rows.take(np.arange(10)), OPTIONS)

@@ -22,7 +22,7 @@ COLUMN_BYTES = 24 * 210  # six tables of one column of 120 users and 90 items
 
 @pytest.fixture(scope="module")
 def assignment(interactions: Interactions) -> Assignment:
-    return metis_assignment(interactions.matrix(), codes=CODES, anchor_weight=0.7, seed=0)
+    return metis_assignment(interactions.matrix(), codebook_rows=CODES, anchor_weight=0.7, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_wrong_arguments_are_named(
 
 
 def test_rows_of_blocks_have_no_such_matrix(interactions: Interactions, assignment: Assignment) -> None:
-    blocks = Assignment.of_blocks(assignment.codes, assignment.code_count)
+    blocks = Assignment.of_blocks(assignment.codes, assignment.codebook_rows)
     with pytest.raises(InputError, match="composes by blocks; approximate the propagated rows instead"):
         largest_entries(interactions.matrix(), blocks, layers=3, entries=3)
 
@@ -134,7 +134,7 @@ def test_quantised_rows_are_near(rows: int, entries: int, spread: float, seed: i
     weights = rng.normal(size=(rows, entries)) * np.exp(rng.uniform(-spread, spread, (rows, 1)))
     weights[rng.random(rows) < 0.2] = 0
     found = FoldedRows.quantised(
-        np.tile(np.arange(entries), (rows, 1)), weights.astype(np.float32), code_count=entries
+        np.tile(np.arange(entries), (rows, 1)), weights.astype(np.float32), codebook_rows=entries
     )
     ratio = np.exp(2 * spread / 255) * 1.2
     largest = np.abs(weights).max(axis=1, keepdims=True)
@@ -149,15 +149,15 @@ def test_quantised_rows_are_near(rows: int, entries: int, spread: float, seed: i
 
 def test_rows_survive_their_stage_and_a_selection() -> None:
     rng = np.random.default_rng(0)
-    rows = FoldedRows.quantised(rng.integers(0, 9, (12, 3)), rng.normal(size=(12, 3)), code_count=9)
-    again = FoldedRows.from_stage(rows.to_stage(), code_count=9)
+    rows = FoldedRows.quantised(rng.integers(0, 9, (12, 3)), rng.normal(size=(12, 3)), codebook_rows=9)
+    again = FoldedRows.from_stage(rows.to_stage(), codebook_rows=9)
     assert (again.matrix() != rows.matrix()).nnz == 0
     kept = np.arange(12) % 3 == 0
     assert (rows.take(kept).matrix() != rows.matrix()[kept]).nnz == 0
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
-    rows = FoldedRows.quantised(np.zeros((4, 2), np.int32), np.ones((4, 2)), code_count=3)
+    rows = FoldedRows.quantised(np.zeros((4, 2), np.int32), np.ones((4, 2)), codebook_rows=3)
     with pytest.raises(InputError, match="one weight a code"):
         FoldedRows(rows.codes, rows.weights[:3], rows.scales, rows.scale_table, 3)
     with pytest.raises(InputError, match="ascend"):

@@ -81,7 +81,7 @@ def test_penalty_gradient_by_finite_differences() -> None:
 def test_whole_step_against_a_dense_oracle(bits: int, per_row: bool) -> None:
     matrix = _matrix()
     triples, batch = _batch()
-    assignment = metis_assignment(matrix, codes=CODES, per_entity=2, anchor_weight=0.7, seed=0)
+    assignment = metis_assignment(matrix, codebook_rows=CODES, codes_per_entity=2, anchor_weight=0.7, seed=0)
     generator = torch.Generator().manual_seed(4)
     codebook = torch.randn(CODES, DIM, generator=generator)
     shape = (CODES, 1) if per_row else (1,)

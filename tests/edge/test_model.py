@@ -32,7 +32,7 @@ def small_model(
         item_count=ITEMS,
         assignment=np.argsort(rng.random((USERS + ITEMS, CODES)), axis=1)[:, :3].astype(np.int32),
         anchor_weight=0.8,
-        code_count=CODES,
+        codebook_rows=CODES,
         codebook=rng.normal(size=(CODES, DIM)).astype(np.float32),
         step=np.ones(1, np.float32)
         if bits == 32
@@ -115,7 +115,7 @@ def test_a_model_survives_the_work_folder(composition: str, tmp_path: Path) -> N
         ({"assignment": np.zeros((3, 2), np.int32)}, "assignment has 3 rows"),
         ({"retained": np.ones(4, bool)}, "retained has 4"),
         ({"graph": sparse.csr_matrix((2, 2), dtype=np.float32)}, "rewired graph is"),
-        ({"code_count": 13}, "codebook has 12 rows"),
+        ({"codebook_rows": 13}, "codebook has 12 rows"),
         ({"step": np.ones(5, np.float32)}, "step shape"),
         ({"assignment": np.full((USERS + ITEMS, 2), CODES, np.int32)}, "assignment holds a code"),
         ({"codebook": np.zeros((CODES, 4), np.float32)}, "6 dimensions"),

@@ -32,7 +32,7 @@ def _propagated(rows: np.ndarray) -> np.ndarray:
 
 def test_a_code_for_every_entity_gives_the_teachers_scores() -> None:
     rows = _rows()
-    learned = product_codes(rows, _matrix(), blocks=3, layers=LAYERS, codes=USERS + ITEMS, seed=0)
+    learned = product_codes(rows, _matrix(), blocks=3, layers=LAYERS, codebook_rows=USERS + ITEMS, seed=0)
     mine, theirs = compose_rows(learned.assignment, learned.codebook), rows
     # The rows are rotated, so it is their products that must be equal.
     np.testing.assert_allclose(mine @ mine.T, theirs @ theirs.T, atol=2e-3)
@@ -41,7 +41,7 @@ def test_a_code_for_every_entity_gives_the_teachers_scores() -> None:
 
 def test_error_is_that_of_the_propagated_rows() -> None:
     rows = _rows()
-    learned = product_codes(rows, _matrix(), blocks=4, layers=LAYERS, codes=8, seed=0)
+    learned = product_codes(rows, _matrix(), blocks=4, layers=LAYERS, codebook_rows=8, seed=0)
     mine = _propagated(compose_rows(learned.assignment, learned.codebook))
     theirs = _propagated(rows)
     # Found from Gram matrices, which no rotation changes: the best rotation of one onto the other.
@@ -52,14 +52,16 @@ def test_error_is_that_of_the_propagated_rows() -> None:
 
 
 def test_choosing_by_the_propagated_error_beats_nearest_codes() -> None:
-    settings = {"blocks": 4, "layers": LAYERS, "codes": 8, "seed": 0}
+    settings = {"blocks": 4, "layers": LAYERS, "codebook_rows": 8, "seed": 0}
     plain = product_codes(_rows(), _matrix(), sweeps=0, **settings)  # type: ignore[arg-type]
     shaped = product_codes(_rows(), _matrix(), **settings)  # type: ignore[arg-type]
     assert shaped.error < 0.8 * plain.error
 
 
 def test_shapes_and_the_same_seed() -> None:
-    first, second = (product_codes(_rows(), _matrix(), blocks=6, layers=2, codes=5, seed=3) for _ in range(2))
+    first, second = (
+        product_codes(_rows(), _matrix(), blocks=6, layers=2, codebook_rows=5, seed=3) for _ in range(2)
+    )
     assert first.assignment.codes.shape == (USERS + ITEMS, 6)
     assert first.assignment.composition == "blocks"
     assert 0 <= first.assignment.codes.min() <= first.assignment.codes.max() < 5
@@ -72,12 +74,12 @@ def test_shapes_and_the_same_seed() -> None:
     ("change", "message"),
     [
         ({"blocks": 5}, "multiple of the number of blocks"),
-        ({"codes": 0}, "codes is 0"),
-        ({"codes": USERS + ITEMS + 1}, "number of entities"),
+        ({"codebook_rows": 0}, "codebook_rows is 0"),
+        ({"codebook_rows": USERS + ITEMS + 1}, "number of entities"),
     ],
 )
 def test_refusals(change: dict[str, int], message: str) -> None:
-    settings = {"blocks": 3, "layers": LAYERS, "codes": 8, "seed": 0} | change
+    settings = {"blocks": 3, "layers": LAYERS, "codebook_rows": 8, "seed": 0} | change
     with pytest.raises(InputError, match=message):
         product_codes(_rows(), _matrix(), **settings)  # type: ignore[arg-type]
 

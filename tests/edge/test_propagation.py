@@ -69,9 +69,11 @@ def test_halves_are_the_blocks_of_the_whole() -> None:
     assert torch.equal(whole[USERS:], graph.by_item.product(table[:USERS]))
 
 
-@pytest.mark.parametrize("per_entity", [1, 2, 3])
-def test_composition_and_its_gradient_are_products_with_the_assignment(per_entity: int) -> None:
-    assignment = metis_assignment(_matrix(), codes=11, per_entity=per_entity, anchor_weight=0.7, seed=0)
+@pytest.mark.parametrize("codes_per_entity", [1, 2, 3])
+def test_composition_and_its_gradient_are_products_with_the_assignment(codes_per_entity: int) -> None:
+    assignment = metis_assignment(
+        _matrix(), codebook_rows=11, codes_per_entity=codes_per_entity, anchor_weight=0.7, seed=0
+    )
     dense = assignment.matrix().toarray().astype(np.float64)
     embedding = CompositionalEmbedding.from_assignment(assignment, dtype=torch.float64)
     codebook = torch.randn(11, 5, dtype=torch.float64, requires_grad=True)
@@ -128,7 +130,7 @@ def test_a_codebook_of_blocks_starts_at_the_singular_vectors(dim: int) -> None:
     codes = np.stack([np.random.default_rng(seed).permutation(count) for seed in range(3)], axis=1)
     embedding = CompositionalEmbedding.from_assignment(Assignment.of_blocks(codes, count))
     graph = BipartiteGraph.from_interactions(_matrix())
-    start = spectral_codebook(graph, embedding, code_count=count, dim=dim, scale=0.4, seed=3)
+    start = spectral_codebook(graph, embedding, codebook_rows=count, dim=dim, scale=0.4, seed=3)
     exact = singular_rows(graph, dim=dim, generator=torch.Generator().manual_seed(3))
     exact *= 0.4 / exact.square().mean().sqrt()
     torch.testing.assert_close(embedding.product(start)[:, :rank] * 1.01, exact, rtol=1e-4, atol=1e-5)

@@ -58,7 +58,7 @@ def small_instances(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, Any]]:
         "retain": draw(st.integers(2, total)),
         "floors": (floor_u, floor_i),
         "default_floors": (1, 1),
-        "edge_ceiling": ceiling,
+        "edge_budget": ceiling,
     }
 
 
@@ -74,7 +74,7 @@ def feasible_sets(rules: dict[str, Any]) -> list[np.ndarray]:
             (chosen | ~rules["required"]).all()
             and chosen[:users].sum() >= floors[0]
             and chosen[users:].sum() >= floors[1]
-            and (rules["edge_ceiling"] is None or rules["degrees"][chosen].sum() <= rules["edge_ceiling"])
+            and (rules["edge_budget"] is None or rules["degrees"][chosen].sum() <= rules["edge_budget"])
         ):
             found.append(chosen)
     return found
@@ -106,11 +106,11 @@ def bip_problem(values: np.ndarray, arguments: dict[str, Any]) -> SelectionProbl
     matrix = sparse.csr_matrix((rng.random((users, items)) < 0.5).astype(np.float32))
     required = arguments["required"]
     limits = Constraints(
-        user_floor=arguments["floors"][0] or 0,
-        item_floor=arguments["floors"][1] or 0,
+        min_users=arguments["floors"][0] or 0,
+        min_items=arguments["floors"][1] or 0,
         keep_users=np.flatnonzero(required[:users]),
         keep_items=np.flatnonzero(required[users:]),
-        edge_ceiling=arguments["edge_ceiling"],
+        edge_budget=arguments["edge_budget"],
     )
     return SelectionProblem(matrix, np.zeros((len(values), 2), np.float32), arguments["retain"], limits, 0)
 
@@ -121,7 +121,7 @@ def test_bip_is_bounded_by_its_relaxation_and_meets_brute_force(instance) -> Non
     problem = bip_problem(values, arguments)
     arguments = arguments | {
         "degrees": np.concatenate([problem.matrix.sum(axis=1).A1, problem.matrix.sum(axis=0).A1]).astype(int),
-        "floors": (problem.constraints.user_floor, problem.constraints.item_floor),
+        "floors": (problem.constraints.min_users, problem.constraints.min_items),
     }
     choices = feasible_sets(arguments)
     if not choices:
@@ -136,7 +136,7 @@ def test_bip_is_bounded_by_its_relaxation_and_meets_brute_force(instance) -> Non
     assert rounded.report.value <= best + tolerance
     assert exact.report.value == pytest.approx(best, abs=tolerance)
     assert any(np.array_equal(rounded.retained, choice) for choice in choices)
-    if arguments["edge_ceiling"] is None:
+    if arguments["edge_budget"] is None:
         assert rounded.report.value == pytest.approx(best, abs=tolerance)
         assert rounded.report.gap == pytest.approx(0.0, abs=1e-6)
 
@@ -144,8 +144,8 @@ def test_bip_is_bounded_by_its_relaxation_and_meets_brute_force(instance) -> Non
 @pytest.mark.parametrize("boundary", [0.1, 0.5, 0.9, 1.0])
 def test_the_gap_closes_on_a_larger_instance_with_every_constraint(boundary: float) -> None:
     problem = random_problem(
-        3, users=400, items=300, user_floor=220, keep_users=np.array([3, 5]), keep_items=np.array([299]),
-        edge_ceiling=11_500,
+        3, users=400, items=300, min_users=220, keep_users=np.array([3, 5]), keep_items=np.array([299]),
+        edge_budget=11_500,
     )  # fmt: skip
     report = select(problem, selector=BipSelector(boundary=boundary)).report
     assert report.degree_sum <= 11_500
@@ -155,12 +155,12 @@ def test_the_gap_closes_on_a_larger_instance_with_every_constraint(boundary: flo
 
 
 def test_repair_falls_back_when_exchanges_are_too_many() -> None:
-    problem = random_problem(5, users=3_000, items=2_000, edge_ceiling=None)
+    problem = random_problem(5, users=3_000, items=2_000, edge_budget=None)
     degrees = problem.rules().degrees
     tight = int(np.sort(degrees)[:2_500].sum() * 1.02)
     rules = Rules.resolve(
         degrees=degrees, user_count=3_000, required=np.zeros(5_000, bool), retain=2_500, floors=(0, 0),
-        default_floors=(0, 0), edge_ceiling=tight,
+        default_floors=(0, 0), edge_budget=tight,
     )  # fmt: skip
     values = degrees + np.random.default_rng(0).random(5_000)
     heaviest = np.zeros(5_000, bool)
@@ -174,7 +174,7 @@ def test_a_ceiling_where_scores_are_degrees_is_filled_and_not_undershot() -> Non
     free = random_problem(7)
     degrees = free.rules().degrees
     ceiling = int(0.8 * np.sort(degrees)[-free.retain :].sum())
-    report = select(random_problem(7, edge_ceiling=ceiling), selector="degree").report
+    report = select(random_problem(7, edge_budget=ceiling), selector="degree").report
     assert ceiling - 2 <= report.degree_sum <= ceiling
 
 
@@ -217,7 +217,7 @@ def test_pagerank_solves_its_equation() -> None:
 @pytest.mark.parametrize("name", SELECTORS)
 @pytest.mark.parametrize(
     "limits",
-    [{}, {"user_floor": 45, "edge_ceiling": 390}, {"keep_items": np.arange(25), "item_floor": 0}],
+    [{}, {"min_users": 45, "edge_budget": 390}, {"keep_items": np.arange(25), "min_items": 0}],
     ids=["defaults", "floor and ceiling", "must keep"],
 )
 def test_every_selector_keeps_the_contract(name: str, limits: dict[str, Any]) -> None:
@@ -248,12 +248,12 @@ def test_default_floors_keep_half_the_ratio_on_each_side() -> None:
 @pytest.mark.parametrize(
     ("limits", "error", "words"),
     [
-        ({"user_floor": 61}, InputError, "user_floor is 61"),
-        ({"item_floor": -1}, InputError, "item_floor is -1"),
-        ({"user_floor": 40, "item_floor": 20}, InputError, "only 50 entities are retained"),
+        ({"min_users": 61}, InputError, "min_users is 61"),
+        ({"min_items": -1}, InputError, "min_items is -1"),
+        ({"min_users": 40, "min_items": 20}, InputError, "only 50 entities are retained"),
         ({"keep_users": np.arange(51)}, InputError, "keep_users"),
         ({"keep_items": np.array([40])}, InputError, "keep_items holds 40"),
-        ({"edge_ceiling": 3}, BudgetError, "edge_ceiling is 3"),
+        ({"edge_budget": 3}, BudgetError, "edge_budget is 3"),
     ],
 )
 def test_constraints_that_cannot_hold_say_which(limits, error, words) -> None:
@@ -295,7 +295,7 @@ def too_many(problem):
 def test_a_selector_of_ones_own_is_one_function_in_one_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(OWN_SELECTOR)
-    problem = random_problem(0, user_floor=0, item_floor=0)
+    problem = random_problem(0, min_users=0, min_items=0)
     assert select(problem, selector=f"{file}:last_first").retained[50:].all()
     with pytest.raises(InputError, match="retains 100 entities and not 50"):
         select(problem, selector=f"{file}:too_many")
@@ -326,7 +326,7 @@ def test_a_boundary_reaches_the_selectors_that_round() -> None:
 
 def test_the_boundary_moves_what_is_rounded_and_no_rule() -> None:
     """A ceiling leaves a fraction in the relaxation; the boundary says which way it goes."""
-    problem = random_problem(11, edge_ceiling=200)
+    problem = random_problem(11, edge_budget=200)
     reports = [select(problem, selector=BipSelector(boundary=boundary)).report for boundary in (0.01, 1.0)]
     assert reports[0].fractional == reports[1].fractional > 0
     assert reports[0].rounded_count == reports[1].rounded_count + reports[0].fractional
@@ -335,5 +335,5 @@ def test_the_boundary_moves_what_is_rounded_and_no_rule() -> None:
 
 def test_hidden_solver_output(capfd: pytest.CaptureFixture[str]) -> None:
     chosen: Callable[..., Any] = BipSelector(exact=True)
-    chosen(random_problem(0, edge_ceiling=400))
+    chosen(random_problem(0, edge_budget=400))
     assert capfd.readouterr() == ("", "")

@@ -17,7 +17,7 @@ from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_edge.storage import embedding_storage, propagation_cost
 
 
-def model(*, codes: int = 300, dim: int = 64, bits: int = 8, per_row: bool = False) -> RewiredModel:
+def model(*, codebook_rows: int = 300, dim: int = 64, bits: int = 8, per_row: bool = False) -> RewiredModel:
     """1,000 users, 700 retained, 20 placeholders; 500 items, 350 retained, 300 placeholders."""
     retained = np.zeros(1_500, bool)
     retained[:700] = retained[1_000:1_350] = True
@@ -29,9 +29,9 @@ def model(*, codes: int = 300, dim: int = 64, bits: int = 8, per_row: bool = Fal
         item_count=500,
         assignment=np.zeros((1_500, 2), np.int32),
         anchor_weight=0.9,
-        code_count=codes,
-        codebook=np.zeros((codes, dim), np.float32),
-        step=np.ones(codes if per_row else 1, np.float32),
+        codebook_rows=codebook_rows,
+        codebook=np.zeros((codebook_rows, dim), np.float32),
+        step=np.ones(codebook_rows if per_row else 1, np.float32),
         bits=bits,
         layers=3,
         retained=retained,
@@ -60,7 +60,7 @@ def test_every_item_is_counted() -> None:
 def test_entries_of_folded_rows_are_counted_in_place_of_the_assignment() -> None:
     graph = model()
     rows = FoldedRows.quantised(
-        np.zeros((1_050, 9), np.int32), np.ones((1_050, 9), np.float32), code_count=300
+        np.zeros((1_050, 9), np.int32), np.ones((1_050, 9), np.float32), codebook_rows=300
     )
     folded = FoldedModel(
         1_000, 500, rows, graph.codebook, graph.step, 8, 3, graph.retained, graph.placeholders
@@ -76,7 +76,7 @@ def test_entries_of_folded_rows_are_counted_in_place_of_the_assignment() -> None
 def test_blocks_take_a_byte_for_each_of_256_codes_and_no_weights() -> None:
     """256 rows of 64 integers are all there is to 8 blocks of 8: 256 entries each."""
     codes = np.random.default_rng(0).integers(0, 256, (1_500, 8)).astype(np.int32)
-    blocks = replace(model(codes=256), assignment=codes, composition="blocks")
+    blocks = replace(model(codebook_rows=256), assignment=codes, composition="blocks")
     items = embedding_storage(blocks).items
     assert (items.codebook, items.assignment, items.assignment_weights) == (256 * 64, 1_050 * 8, 0)
     cost = propagation_cost(blocks, full_edges=10_000)
@@ -87,7 +87,7 @@ def test_bits_steps_and_small_codebooks_are_counted() -> None:
     assert embedding_storage(model(bits=4)).items.codebook == 300 * 32
     assert embedding_storage(model(bits=16)).items.codebook == 300 * 128
     assert embedding_storage(model(per_row=True)).items.codebook_steps == 1_200
-    assert embedding_storage(model(codes=256)).items.assignment == 1_050 * 2
+    assert embedding_storage(model(codebook_rows=256)).items.assignment == 1_050 * 2
     whole = model()
     everyone = replace(
         whole,
@@ -105,7 +105,7 @@ def test_bits_steps_and_small_codebooks_are_counted() -> None:
 
 
 def test_a_full_table_has_no_indices_and_floats_take_four_bytes() -> None:
-    whole = model(codes=1_050)
+    whole = model(codebook_rows=1_050)
     codes = np.zeros((1_500, 1), np.int32)
     codes[whole.retained, 0] = np.arange(1_050)
     full = replace(whole, assignment=codes, bits=32)

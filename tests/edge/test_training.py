@@ -47,11 +47,11 @@ def _same(first: Pretrained, second: Pretrained) -> None:
 
 
 def _train(interactions: Interactions, options: TrainingOptions = OPTIONS, **kwargs: Any) -> Pretrained:
-    return pretrain(interactions, assign(interactions, options, codes=40), options, **kwargs)
+    return pretrain(interactions, assign(interactions, options, codebook_rows=40), options, **kwargs)
 
 
 def _full_table(interactions: Interactions, options: TrainingOptions) -> Pretrained:
-    each = assign_each(interactions, options, codes=interactions.user_count + interactions.item_count)
+    each = assign_each(interactions, options, codebook_rows=interactions.user_count + interactions.item_count)
     return pretrain(interactions, each, replace(options, bits=32))
 
 
@@ -258,7 +258,7 @@ def test_starting_rows_are_singular_vectors(interactions: Interactions) -> None:
 
 def test_more_dimensions_than_the_graph_has_rank() -> None:
     tiny = generate(4, 3, 6, communities=1, seed=0)
-    result = pretrain(tiny, assign(tiny, OPTIONS, codes=4), replace(OPTIONS, dim=8, epochs=1))
+    result = pretrain(tiny, assign(tiny, OPTIONS, codebook_rows=4), replace(OPTIONS, dim=8, epochs=1))
     assert np.isfinite(result.codebook).all()
     assert result.codebook.shape == (4, 8)
 
@@ -300,7 +300,7 @@ def test_a_full_table_without_the_pruned_has_the_same_rows(interactions: Interac
     trained = quantised(_full_table(interactions, replace(OPTIONS, epochs=1)), bits=4, per_row=True)
     retained = np.arange(210) % 3 != 1
     kept = without_pruned(trained, retained)
-    assert (kept.assignment.code_count, kept.codebook.shape, kept.step.shape) == (140, (140, 16), (140,))
+    assert (kept.assignment.codebook_rows, kept.codebook.shape, kept.step.shape) == (140, (140, 16), (140,))
     np.testing.assert_array_equal(
         compose_rows(kept.assignment, kept.codebook)[retained], trained.codebook[retained]
     )
@@ -310,9 +310,11 @@ def test_a_full_table_without_the_pruned_has_the_same_rows(interactions: Interac
 
 
 def test_a_full_table_has_a_code_for_each(interactions: Interactions) -> None:
-    assert assign_each(interactions, OPTIONS, codes=210).codes[:, 0].tolist() == list(range(210))
-    with pytest.raises(InputError, match="codes is 40; a full table has one for each of the 210 entities"):
-        assign_each(interactions, OPTIONS, codes=40)
+    assert assign_each(interactions, OPTIONS, codebook_rows=210).codes[:, 0].tolist() == list(range(210))
+    with pytest.raises(
+        InputError, match="codebook_rows is 40; a full table has one for each of the 210 entities"
+    ):
+        assign_each(interactions, OPTIONS, codebook_rows=40)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -78,7 +78,7 @@ def record(options: ExportOptions, *, ndcg: float = 0.2) -> dict[str, Any]:
         },
         "options": asdict(options),
         "plan": {
-            "codes": options.codes or 24,
+            "codebook_rows": options.codebook_rows or 24,
             "retention": options.retention or 0.7,
             "placeholders": 8,
             "batch": 128,

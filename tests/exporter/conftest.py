@@ -27,8 +27,8 @@ def random_model(
     kept_items: int = 35,
     edges: int = 300,
     dim: int = 8,
-    codes: int = 16,
-    per_entity: int = 2,
+    codebook_rows: int = 16,
+    codes_per_entity: int = 2,
     bits: int = 8,
     layers: int = 3,
     placeholders: tuple[int, int] = (4, 3),
@@ -39,7 +39,7 @@ def random_model(
 ) -> RewiredModel | FoldedModel:
     """A model with random weights, graph and selection; some retained entities have no edge.
 
-    With `composition` "blocks" its rows are `per_entity` blocks, each of any of the codes.
+    With `composition` "blocks" its rows are `codes_per_entity` blocks, each of any of the codes.
 
     With `entries` it is folded and has so many random codes a row in place of assignment and graph; the first
     row is of zeros.
@@ -59,8 +59,8 @@ def random_model(
         (np.ones(len(pairs), np.float32), np.divmod(pairs, kept_items)), shape=(kept_users, kept_items)
     )
     graph.sort_indices()
-    codebook = (rng.standard_normal((codes, dim)) / 10).astype(np.float32)
-    step = rng.uniform(0.2, 0.4, codes if row_steps else 1).astype(np.float32) / high
+    codebook = (rng.standard_normal((codebook_rows, dim)) / 10).astype(np.float32)
+    step = rng.uniform(0.2, 0.4, codebook_rows if row_steps else 1).astype(np.float32) / high
     step = np.ones(1, np.float32) if bits == 32 else step
     stored = Placeholders(
         rng.integers(-high, high + 1, (sum(placeholders), dim)).astype(kind),
@@ -71,20 +71,20 @@ def random_model(
     )
     if entries is not None:
         kept = kept_users + kept_items
-        chosen = np.array([rng.permutation(codes)[:entries] for _ in range(kept)])
+        chosen = np.array([rng.permutation(codebook_rows)[:entries] for _ in range(kept)])
         weights = rng.standard_normal((kept, entries)).astype(np.float32)
         weights[0] = 0
-        folded = FoldedRows.quantised(chosen, weights, code_count=codes)
+        folded = FoldedRows.quantised(chosen, weights, codebook_rows=codebook_rows)
         return FoldedModel(users, items, folded, codebook, step, bits, layers, retained, stored)
-    rows = [rng.permutation(codes)[:per_entity] for _ in range(users + items)]
+    rows = [rng.permutation(codebook_rows)[:codes_per_entity] for _ in range(users + items)]
     if composition == "blocks":
-        rows = list(rng.integers(0, codes, (users + items, per_entity)))
+        rows = list(rng.integers(0, codebook_rows, (users + items, codes_per_entity)))
     return RewiredModel(
         users,
         items,
         np.array(rows, np.int32),
         0.6,
-        codes,
+        codebook_rows,
         codebook,
         step,
         bits,

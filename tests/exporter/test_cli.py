@@ -18,7 +18,7 @@ from lerg_runtime import InteractionsFile, Recommender
 
 SMALL = (
     "--set",
-    "codes=24",
+    "codebook_rows=24",
     "--dim",
     "8",
     "--epochs",
@@ -107,9 +107,9 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "unknown kept user": (("run", "TABLE", "-o", "OUT", "--set", "keep_users=nobody"), 2, "nobody"),
     "bits": (("run", "TABLE", "-o", "OUT", "--bits", "5"), 2, "--bits"),
     "odd dim at 4 bits": (("run", "TABLE", "-o", "OUT", "--bits", "4", "--dim", "7"), 2, "--dim"),
-    "negative codes": (("run", "TABLE", "-o", "OUT", "--set", "codes=-3"), 2, "--set codes"),
-    "zero codes": (("run", "TABLE", "-o", "OUT", "--set", "codes=0"), 2, "--set codes"),
-    "too many codes": (("run", "TABLE", "-o", "OUT", "--set", "codes=4000"), 2, "codes"),
+    "negative codes": (("run", "TABLE", "-o", "OUT", "--set", "codebook_rows=-3"), 2, "--set codebook_rows"),
+    "zero codes": (("run", "TABLE", "-o", "OUT", "--set", "codebook_rows=0"), 2, "--set codebook_rows"),
+    "too many codes": (("run", "TABLE", "-o", "OUT", "--set", "codebook_rows=4000"), 2, "codebook_rows"),
     "retention above 1": (("run", "TABLE", "-o", "OUT", "--retention", "1.5"), 2, "--retention"),
     "retention 0": (("run", "TABLE", "-o", "OUT", "--retention", "0"), 2, "--retention"),
     "batch of 1": (("run", "TABLE", "-o", "OUT", "--set", "batch=1"), 2, "--set batch"),

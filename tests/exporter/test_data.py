@@ -23,7 +23,7 @@ from lerg_runtime.cli import main as edge_main
 
 SMALL = (
     "--set",
-    "codes=24",
+    "codebook_rows=24",
     "--dim",
     "8",
     "--epochs",
@@ -90,7 +90,19 @@ def exported(capsys: pytest.CaptureFixture[str], table: Path, *options: object) 
 @pytest.mark.native
 @pytest.mark.parametrize(
     "form",
-    [(), ("--lowering", "portable", "--propagation", "folded", "--set", "codes=12", "--set", "entries=4")],
+    [
+        (),
+        (
+            "--lowering",
+            "portable",
+            "--propagation",
+            "folded",
+            "--set",
+            "codebook_rows=12",
+            "--set",
+            "entries=4",
+        ),
+    ],
 )
 def test_nothing_of_the_data_is_recommended_and_the_figure_can_be_repeated(
     capsys: pytest.CaptureFixture[str], table: Path, form: tuple[str, ...]
@@ -258,10 +270,10 @@ def test_tiny_data_works_at_defaults(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--set", "codes=9"), "--set codes is 9 and there are 6 entities"),
+        (("--set", "codebook_rows=9"), "--set codebook_rows is 9 and there are 6 entities"),
         (
-            ("--assignment", "metis", "--set", "per_entity=7"),
-            "--set per_entity is 7 and there are 6 entities",
+            ("--assignment", "metis", "--set", "codes_per_entity=7"),
+            "--set codes_per_entity is 7 and there are 6 entities",
         ),
         (("--propagation", "folded", "--set", "entries=7"), "--set entries is 7 and 6 entities stay"),
         (("--test-share", "0.1"), "hold out --test-share 0.1"),

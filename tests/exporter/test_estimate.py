@@ -12,40 +12,53 @@ import pytest
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.data.synthetic import generate
 from lerg_edge.pruning.rewired_model import RewiredModel
-from lerg_exporter.bundles.estimate import MARGIN, DataSizes, bundle_bytes, memory_plan
+from lerg_exporter.bundles.estimate import MARGIN, DataSizes, bundle_bytes, estimated_plan
 from lerg_exporter.bundles.write import draft_bundle, write
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 
 # A batch that outweighs the codebook, a codebook that outweighs the batch, and a wide one.
 CASES: dict[str, dict[str, Any]] = {
-    "large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4},
-    "large codebook": {"dim": 32, "codes": 3000, "batch": 256, "bits": 8},
-    "many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16},
-    "blocks": {"dim": 64, "codes": 256, "batch": 512, "bits": 8, "composition": "blocks", "per_entity": 8},
+    "large batch": {"dim": 64, "codebook_rows": 300, "batch": 2048, "bits": 4},
+    "large codebook": {"dim": 32, "codebook_rows": 3000, "batch": 256, "bits": 8},
+    "many dimensions": {"dim": 128, "codebook_rows": 900, "batch": 512, "bits": 16},
+    "blocks": {
+        "dim": 64,
+        "codebook_rows": 256,
+        "batch": 512,
+        "bits": 8,
+        "composition": "blocks",
+        "codes_per_entity": 8,
+    },
     "many blocks": {
         "dim": 96,
-        "codes": 1000,
+        "codebook_rows": 1000,
         "batch": 512,
         "bits": 4,
         "composition": "blocks",
-        "per_entity": 32,
+        "codes_per_entity": 32,
     },
-    "int8 items": {"dim": 48, "codes": 900, "batch": 256, "bits": 8, "item_table": "int8"},
-    "float16 layers": {"dim": 128, "codes": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
-    "full table of floats": {"dim": 64, "codes": 3500, "per_entity": 1, "batch": 512, "bits": 32},
+    "int8 items": {"dim": 48, "codebook_rows": 900, "batch": 256, "bits": 8, "item_table": "int8"},
+    "float16 layers": {"dim": 128, "codebook_rows": 900, "batch": 512, "bits": 8, "layer_storage": "float16"},
+    "full table of floats": {
+        "dim": 64,
+        "codebook_rows": 3500,
+        "codes_per_entity": 1,
+        "batch": 512,
+        "bits": 32,
+    },
     "full table of rows": {
         "dim": 64,
-        "codes": 3500,
-        "per_entity": 1,
+        "codebook_rows": 3500,
+        "codes_per_entity": 1,
         "batch": 512,
         "bits": 8,
         "row_steps": True,
     },
-    "no layers": {"dim": 64, "codes": 900, "batch": 512, "bits": 8, "layers": 0, "edges": 0},
-    "folded, large batch": {"dim": 64, "codes": 300, "batch": 2048, "bits": 4, "entries": 8},
-    "folded, large codebook": {"dim": 40, "codes": 3000, "batch": 256, "bits": 8, "entries": 16},
-    "folded, many dimensions": {"dim": 128, "codes": 900, "batch": 512, "bits": 16, "entries": 4},
+    "no layers": {"dim": 64, "codebook_rows": 900, "batch": 512, "bits": 8, "layers": 0, "edges": 0},
+    "folded, large batch": {"dim": 64, "codebook_rows": 300, "batch": 2048, "bits": 4, "entries": 8},
+    "folded, large codebook": {"dim": 40, "codebook_rows": 3000, "batch": 256, "bits": 8, "entries": 16},
+    "folded, many dimensions": {"dim": 128, "codebook_rows": 900, "batch": 512, "bits": 16, "entries": 4},
 }
 _NATIVE_ONLY = {"item_table", "layer_storage"}
 USERS, ITEMS, PAIRS = 3000, 2000, 40_000
@@ -82,7 +95,7 @@ def test_estimate_bounds_the_bundle(
     with Recommender.open(tmp_path / "bundle") as recommender:
         actual, manifest = recommender.plan(), recommender.manifest
     data = DataSizes.of(train)
-    expected = memory_plan(manifest.model, data, lowering=lowering, propagation=model.propagation)
+    expected = estimated_plan(manifest.model, data, lowering=lowering, propagation=model.propagation)
     for phase in actual.phases:
         found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
         assert found <= bound <= (1 + MARGIN) * found, phase.name

@@ -31,7 +31,7 @@ def test_a_smaller_batch_is_given_up_first(data: DataSizes) -> None:
     free = choose_plan(METIS, data)
     plan = choose_plan(replace(METIS, memory_budget=free.memory_bytes - 1), data)
     assert plan.batch == DEFAULT_BATCH // 2
-    assert (plan.codes, plan.retention) == (free.codes, free.retention)
+    assert (plan.codebook_rows, plan.retention) == (free.codes, free.retention)
 
 
 @pytest.mark.parametrize("part", [0.8, 0.5, 0.3])
@@ -48,12 +48,14 @@ def test_what_is_stated_stays(data: DataSizes) -> None:
     free = choose_plan(METIS, data)
     plan = choose_plan(replace(METIS, retention=0.7, memory_budget=free.memory_bytes // 3), data)
     assert plan.retention == 0.7
-    assert plan.codes < free.codes
-    pinned = replace(METIS, codes=free.codes, retention=0.7, batch=4096, memory_budget=free.memory_bytes // 2)
+    assert plan.codebook_rows < free.codes
+    pinned = replace(
+        METIS, codebook_rows=free.codes, retention=0.7, batch=4096, memory_budget=free.memory_bytes // 2
+    )
     with pytest.raises(BudgetError) as refused:
         choose_plan(pinned, data)
     assert re.search(
-        r"codes=\d+ retention=[0-9.]+ batch=\d+ finetune_candidates=\d+ would fit", str(refused.value)
+        r"codebook_rows=\d+ retention=[0-9.]+ batch=\d+ finetune_candidates=\d+ would fit", str(refused.value)
     )
 
 
@@ -61,11 +63,13 @@ def test_the_change_that_a_refusal_names_fits(data: DataSizes) -> None:
     free = choose_plan(METIS, data)
     budget = free.memory_bytes // 2
     with pytest.raises(BudgetError) as refused:
-        choose_plan(replace(METIS, codes=free.codes, retention=0.7, batch=4096, memory_budget=budget), data)
-    named = re.search(r"codes=(\d+) retention=([0-9.]+) batch=(\d+)", str(refused.value))
+        choose_plan(
+            replace(METIS, codebook_rows=free.codes, retention=0.7, batch=4096, memory_budget=budget), data
+        )
+    named = re.search(r"codebook_rows=(\d+) retention=([0-9.]+) batch=(\d+)", str(refused.value))
     assert named is not None
     codes, retention, batch = int(named[1]), float(named[2]), int(named[3])
-    options = replace(METIS, codes=codes, retention=retention, batch=batch, memory_budget=budget)
+    options = replace(METIS, codebook_rows=codes, retention=retention, batch=batch, memory_budget=budget)
     assert choose_plan(options, data).memory_bytes <= budget
 
 
@@ -88,20 +92,23 @@ def test_folded_rows_give_up_entries_before_entities(data: DataSizes) -> None:
     free = choose_plan(replace(METIS, propagation="folded"), data)
     assert (free.entries, free.retention) == (8, DEFAULT_RETENTION)
     plan = choose_plan(replace(METIS, propagation="folded", storage_budget=free.storage_bytes - 1), data)
-    assert (plan.entries, plan.codes, plan.retention) == (6, free.codes, free.retention)
+    assert (plan.entries, plan.codebook_rows, plan.retention) == (6, free.codes, free.retention)
     stated = replace(METIS, propagation="folded", entries=8, storage_budget=free.storage_bytes - 1)
     assert choose_plan(stated, data).entries == 8
     for part in (0.9, 0.8, 0.7):
         budget = int(free.storage_bytes * part)
         plan = choose_plan(replace(METIS, propagation="folded", storage_budget=budget), data)
         assert plan.storage_bytes <= budget
-        assert plan.codes >= plan.entries >= 4
+        assert plan.codebook_rows >= plan.entries >= 4
 
 
 def test_folded_memory_does_not_depend_on_the_graph(data: DataSizes) -> None:
     larger = DataSizes.of(generate(3000, 2000, 120_000, communities=8, seed=1))
-    plans = [choose_plan(replace(METIS, propagation="folded", codes=500), sizes) for sizes in (data, larger)]
-    graphs = [choose_plan(replace(METIS, codes=500), sizes) for sizes in (data, larger)]
+    plans = [
+        choose_plan(replace(METIS, propagation="folded", codebook_rows=500), sizes)
+        for sizes in (data, larger)
+    ]
+    graphs = [choose_plan(replace(METIS, codebook_rows=500), sizes) for sizes in (data, larger)]
     # Interactions themselves take room, in either form.
     assert plans[1].memory_bytes - plans[0].memory_bytes < graphs[1].memory_bytes - graphs[0].memory_bytes
     assert plans[0].memory_bytes < graphs[0].memory_bytes
@@ -111,6 +118,6 @@ def test_product_codes_keep_their_codebook_and_give_up_entities(data: DataSizes)
     free = choose_plan(ExportOptions(), data)
     assert free.codes == 256
     plan = choose_plan(ExportOptions(storage_budget=int(0.88 * free.storage_bytes)), data)
-    assert plan.codes == 256
+    assert plan.codebook_rows == 256
     assert plan.retention < free.retention
     assert plan.storage_bytes <= 0.88 * free.storage_bytes

@@ -45,10 +45,10 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
         training = stages.training_options(options, pairs=900)
         work, cut = WorkDir.at(tmp_path), Cut.of(dataset.train, training)
         found[auxiliaries] = stages.assigned(
-            cut, options, training, codes=24, work=work, progress=Silent()
+            cut, options, training, codebook_rows=24, work=work, progress=Silent()
         ).assignment.codes
         again = stages.assigned(
-            cut, options, training, codes=24, work=work, progress=Silent()
+            cut, options, training, codebook_rows=24, work=work, progress=Silent()
         ).assignment.codes
         np.testing.assert_array_equal(found[auxiliaries], again)
     assert (found["neighbours"][:, 0] == found["random"][:, 0]).all()
@@ -59,31 +59,31 @@ def test_auxiliaries_reach_the_assignment_and_its_fingerprint(dataset: Dataset, 
 # 140 entities, 98 of them retained; 8 placeholders of 8 numbers.
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, int]]] = {
     "mf, a step a row": (
-        {"codes": 24, "recommender": "mf", "steps": "row"},
+        {"codebook_rows": 24, "recommender": "mf", "step_sizes": "row"},
         {"layers": 0, "edges": 0, "step_shape": [24]},
         {"recommender": "mf"},
         {"codebook": 24 * 8, "codebook_steps": 4 * 24, "assignment": 98 * 2},
     ),
     "legcf, contrastive": (
-        {"codes": 24, "assignment": "legcf", "recommender": "xsimgcl", "epochs": 4},
+        {"codebook_rows": 24, "assignment": "legcf", "recommender": "xsimgcl", "epochs": 4},
         {"codebook_rows": 24, "codes_per_entity": 2, "layers": 3, "bits": 8},
         {"assignment": "legcf", "recommender": "xsimgcl"},
         {"codebook": 24 * 8, "assignment": 98 * 2},
     ),
     "product codes": (
-        {"assignment": "product", "per_entity": 4},
+        {"assignment": "product", "codes_per_entity": 4},
         {"codebook_rows": 140, "codes_per_entity": 4, "composition": "blocks", "step_shape": [1]},
         {},
         {"codebook": 140 * 8, "codebook_steps": 4, "assignment": 98 * 4},
     ),
     "product codes, portable": (
-        {"assignment": "product", "codes": 20, "lowering": "portable", "max_users": None},
+        {"assignment": "product", "codebook_rows": 20, "lowering": "portable", "max_users": None},
         {"codebook_rows": 20, "codes_per_entity": 2, "layers": 1, "composition": "blocks"},
         {},
         {"codebook": 20 * 8, "assignment": 98 * 2},
     ),
     "product quantisation": (
-        {"assignment": "product-nearest", "per_entity": 2, "recommender": "mf"},
+        {"assignment": "product-nearest", "codes_per_entity": 2, "recommender": "mf"},
         {"codebook_rows": 140, "codes_per_entity": 2, "composition": "blocks", "layers": 0},
         {"assignment": "product-nearest", "recommender": "mf", "epochs": 0},
         {"assignment": 98 * 2},
@@ -101,13 +101,13 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
         {"codebook": 98 * 8 * 4, "assignment": 0},
     ),
     "full table of int4 rows, trained": (
-        {"bits": 4, "assignment": "full", "steps": "row"},
+        {"bits": 4, "assignment": "full", "step_sizes": "row"},
         {"bits": 4, "codebook_rows": 98, "codes_per_entity": 1, "step_shape": [98]},
         {"assignment": "full"},
         {"codebook": 98 * 4, "codebook_steps": 4 * 98, "assignment": 0},
     ),
     "full table of int8 rows, rounded": (
-        {"assignment": "full", "steps": "row", "quantisation": "post-training", "finetune_epochs": None},
+        {"assignment": "full", "step_sizes": "row", "quantisation": "post-training", "finetune_epochs": None},
         {"bits": 8, "codebook_rows": 98, "codes_per_entity": 1, "step_shape": [98]},
         {"assignment": "full", "quantisation": "post-training"},
         {"codebook": 98 * 8, "codebook_steps": 4 * 98, "assignment": 0},
@@ -146,7 +146,7 @@ def test_rounding_afterwards_shares_the_training() -> None:
     settings = {**SMALL, "assignment": "full", "quantisation": "post-training"}
     trained = {
         stages.training_options(ExportOptions(**{**settings, **rounded}), pairs=900)
-        for rounded in ({"bits": 4}, {"bits": 16}, {"bits": 8, "steps": "row"})
+        for rounded in ({"bits": 4}, {"bits": 16}, {"bits": 8, "step_sizes": "row"})
     }
     floats = ExportOptions(**{**SMALL, "assignment": "full", "bits": 32})
     assert trained == {stages.training_options(floats, pairs=900)}
@@ -164,14 +164,14 @@ def test_what_is_default_is_not_written_down(dataset: Dataset) -> None:
 def test_another_training_is_another_stage_and_each_is_found_again(dataset: Dataset, tmp_path: Path) -> None:
     work = WorkDir.at(tmp_path)
     changes: list[dict[str, Any]] = [
-        {}, {"recommender": "mf"}, {"recommender": "xsimgcl"}, {"steps": "row"}, {"assignment": "legcf"},
+        {}, {"recommender": "mf"}, {"recommender": "xsimgcl"}, {"step_sizes": "row"}, {"assignment": "legcf"},
     ]  # fmt: skip
     for settings in changes:
         options = ExportOptions(**{**SMALL, "assignment": "metis", "epochs": 4, **settings})
         training = stages.training_options(options, pairs=900)
         runs, cut = [], Cut.of(dataset.train, training)
         for _ in range(2):
-            made = stages.assigned(cut, options, training, codes=24, work=work, progress=Silent())
+            made = stages.assigned(cut, options, training, codebook_rows=24, work=work, progress=Silent())
             runs.append(stages.pretrained(cut, made, training, options, work=work, progress=Silent()))
         first, again = runs
         np.testing.assert_array_equal(first.assignment.codes, again.assignment.codes)
@@ -187,17 +187,23 @@ def test_another_training_is_another_stage_and_each_is_found_again(dataset: Data
         ({"assignment": "kmeans"}, "assignment is kmeans; choose one of product"),
         ({"auxiliaries": "none"}, "auxiliaries is none; choose one of neighbours, random"),
         ({"recommender": "gru"}, "recommender is gru; choose one of lightgcn"),
-        ({"steps": "block"}, "steps is block; choose one of one, row"),
+        ({"step_sizes": "block"}, "step_sizes is block; choose one of one, row"),
         ({"recommender": "xsimgcl", "layers": 0}, "layers is 0; recommender=xsimgcl contrasts layers"),
         ({"recommender": "mf", "layers": 2}, "layers is 2; recommender=mf propagates nothing"),
-        ({"steps": "row", "propagation": "folded"}, "steps=row needs propagation=graph"),
+        ({"step_sizes": "row", "propagation": "folded"}, "step_sizes=row needs propagation=graph"),
         ({"bits": 32, "propagation": "folded"}, "bits=32 needs propagation=graph"),
-        ({"bits": 32, "steps": "row"}, "steps needs a quantiser and bits=32 has none"),
+        ({"bits": 32, "step_sizes": "row"}, "step_sizes needs a quantiser and bits=32 has none"),
         ({"bits": 32, "quantisation": "post-training"}, "quantisation needs a quantiser"),
         ({"quantisation": "post-training", "propagation": "folded"}, "post-training needs propagation=graph"),
         ({"quantisation": "never"}, "quantisation is never; choose one of learned, post-training"),
-        ({"assignment": "full", "codes": 40}, "codes is 40; with assignment=full their number follows"),
-        ({"assignment": "full", "per_entity": 2}, "per_entity has no effect with assignment=full"),
+        (
+            {"assignment": "full", "codebook_rows": 40},
+            "codebook_rows is 40; with assignment=full their number follows",
+        ),
+        (
+            {"assignment": "full", "codes_per_entity": 2},
+            "codes_per_entity has no effect with assignment=full",
+        ),
         (
             {"assignment": "full", "anchor_weight": 0.9},
             "anchor_weight has no effect with assignment=full",
@@ -226,5 +232,5 @@ def test_what_contradicts_is_refused(given: dict[str, Any], reason: str) -> None
 )
 def test_layers_follow_from_the_recommender_and_the_assignment(given: dict[str, Any], layers: int) -> None:
     options = ExportOptions(**given)
-    assert options.depth == layers
+    assert options.resolved_layers == layers
     assert stages.training_options(options, pairs=900).layers == layers

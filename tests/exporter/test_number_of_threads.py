@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.native
 
-SMALL = ("--set", "codes=24", "--dim", "8", "--epochs", "1", "--set", "finetune_epochs=0", "--quiet")
+SMALL = ("--set", "codebook_rows=24", "--dim", "8", "--epochs", "1", "--set", "finetune_epochs=0", "--quiet")
 CODE = "import sys; from lerg_exporter.cli import main; main(sys.argv[1:])"
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.native
 SMALL = ExportOptions(
     bits=8,
     dim=8,
-    codes=24,
+    codebook_rows=24,
     placeholders=8,
     batch=128,
     max_users=4,
@@ -96,7 +96,7 @@ def test_another_bit_width_keeps_the_assignment(assignment: str, dataset: Datase
         options = changed(bits=bits, assignment=assignment)
         training = training_options(options, pairs=900)
         cut = Cut.of(dataset.train, training)
-        assigned(cut, options, training, codes=24, work=work, progress=Silent())
+        assigned(cut, options, training, codebook_rows=24, work=work, progress=Silent())
     assert len(list(tmp_path.glob("assignment-*"))) == 1
 
 
@@ -170,7 +170,7 @@ def test_validation_pairs_stay_out_of_the_twin(dataset: Dataset) -> None:
 
 
 def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
-    options = changed(propagation="folded", entries=3, codes=20)
+    options = changed(propagation="folded", entries=3, codebook_rows=20)
     work = tmp_path / "work"
     first = export(dataset, tmp_path / "one", options, work_dir=work)
     document = first.manifest.document
@@ -189,13 +189,13 @@ def test_folding_is_kept_and_repeats(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_folded_bundles_are_fine_tuned_when_asked_to(dataset: Dataset, tmp_path: Path) -> None:
     """A twin of folded rows tunes the codebook; without a wish a folded export leaves that out."""
-    assert ExportOptions().tuning_epochs > 0
-    assert ExportOptions(propagation="folded").tuning_epochs == 0
+    assert ExportOptions().resolved_finetune_epochs > 0
+    assert ExportOptions(propagation="folded").resolved_finetune_epochs == 0
     options = changed(
         assignment="metis",
         propagation="folded",
         entries=4,
-        codes=24,
+        codebook_rows=24,
         epochs=1,
         finetune_epochs=4,
         finetune_learning_rate=0.05,
@@ -223,10 +223,10 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     options = changed(propagation="folded", entries=3)
     training, work = stages.training_options(options, pairs=900), WorkDir.at(tmp_path)
     cut = Cut.of(dataset.train, training)
-    assignment = stages.assigned(cut, options, training, codes=24, work=work, progress=Silent())
+    assignment = stages.assigned(cut, options, training, codebook_rows=24, work=work, progress=Silent())
     model = stages.pretrained(cut, assignment, training, options, work=work, progress=Silent())
     plan = Plan(
-        codes=24,
+        codebook_rows=24,
         retention=0.7,
         placeholders=8,
         batch=128,
@@ -238,7 +238,7 @@ def test_validation_pairs_stay_out_of_the_folded_twin(dataset: Dataset, tmp_path
     given = Given(cut, model, propagated(model, cut.matrix), options, plan)
     pruned = shaped(given, Folding, work=work)
     seen = propagated(model, cut.split.train)[pruned.model.retained]
-    dictionary = learn_dictionary(seen, codes=24, entries=3, bits=8, seed=options.seed)
+    dictionary = learn_dictionary(seen, codebook_rows=24, entries=3, bits=8, seed=options.seed)
     assert np.array_equal(pruned.model.codebook, dictionary.codebook)
     assert np.array_equal(pruned.twin.rows.weights, approximate(seen, dictionary, entries=3).weights)
     assert not np.array_equal(pruned.twin.rows.weights, pruned.model.rows.weights)
@@ -268,10 +268,10 @@ def test_a_model_of_blocks_goes_the_whole_way(
     from lerg_exporter import verify_bundle
     from lerg_exporter.exporting import stages
 
-    def assigned(*_: Any, codes: int, **__: Any) -> LearnedAssignment:
+    def assigned(*_: Any, codebook_rows: int, **__: Any) -> LearnedAssignment:
         entities = dataset.train.user_count + dataset.train.item_count
-        drawn = np.random.default_rng(0).integers(0, codes, (entities, 4))
-        return LearnedAssignment(Assignment.of_blocks(drawn, codes))
+        drawn = np.random.default_rng(0).integers(0, codebook_rows, (entities, 4))
+        return LearnedAssignment(Assignment.of_blocks(drawn, codebook_rows))
 
     monkeypatch.setattr(stages, "assigned", assigned)
     options = changed(propagation=propagation, lowering=lowering, max_users=1, finetune_epochs=1)
@@ -312,8 +312,8 @@ def test_what_must_stay_stays(dataset: Dataset, tmp_path: Path) -> None:
     ("options", "error", "message"),
     [
         ({"keep_users": ("nobody",)}, InputError, "nobody"),
-        ({"codes": 4000}, InputError, "codes"),
-        ({"codes": 4000, "propagation": "folded"}, InputError, "codes"),
+        ({"codebook_rows": 4000}, InputError, "codebook_rows"),
+        ({"codebook_rows": 4000, "propagation": "folded"}, InputError, "codebook_rows"),
         ({"entries": 30, "propagation": "folded"}, InputError, "entries"),
         ({"memory_budget": 1000}, BudgetError, "memory budget"),
         ({"min_users": 500}, InputError, "user"),

@@ -34,7 +34,14 @@ def hub(make: Factory) -> RewiredModel:
     """One user has thousands of items, most items have that user alone, some entities have no edge."""
     items = 5000
     model = make(
-        users=3, items=items, kept_users=3, kept_items=items, edges=0, dim=128, codes=12, placeholders=(0, 0)
+        users=3,
+        items=items,
+        kept_users=3,
+        kept_items=items,
+        edges=0,
+        dim=128,
+        codebook_rows=12,
+        placeholders=(0, 0),
     )
     rows = np.concatenate([np.zeros(4990, np.int64), np.ones(3, np.int64)])
     columns = np.concatenate([np.arange(4990), [0, 7, 4991]])
@@ -47,31 +54,39 @@ MODELS: dict[str, Callable[[Factory], RewiredModel]] = {
     "4 bits, a step a row": lambda make: make(bits=4, row_steps=True),
     "16 bits, nobody pruned": lambda make: make(bits=16, kept_users=60, kept_items=50, placeholders=(0, 0)),
     "one pair left, one code an entity": lambda make: make(
-        kept_users=1, kept_items=1, edges=1, per_entity=1, layers=1
+        kept_users=1, kept_items=1, edges=1, codes_per_entity=1, layers=1
     ),
     "one user with one item, nobody else connected": lambda make: make(kept_users=1, edges=1),
-    "no layer, three codes an entity": lambda make: make(layers=0, per_entity=3),
-    "more codes than entities": lambda make: make(codes=300),
+    "no layer, three codes an entity": lambda make: make(layers=0, codes_per_entity=3),
+    "more codes than entities": lambda make: make(codebook_rows=300),
     "32 bits": lambda make: make(bits=32),
     "32 bits, a code each, no layer, no edge": lambda make: make(
-        bits=32, codes=110, per_entity=1, layers=0, edges=0
+        bits=32, codebook_rows=110, codes_per_entity=1, layers=0, edges=0
     ),
     "a hub": hub,
-    "blocks of 1": lambda make: make(composition="blocks", per_entity=8, codes=300),
+    "blocks of 1": lambda make: make(composition="blocks", codes_per_entity=8, codebook_rows=300),
     "blocks of 3, a step a row": lambda make: make(
-        composition="blocks", dim=24, per_entity=8, codes=256, row_steps=True
+        composition="blocks", dim=24, codes_per_entity=8, codebook_rows=256, row_steps=True
     ),
-    "blocks of 8, 4 bits": lambda make: make(composition="blocks", dim=40, per_entity=5, codes=257, bits=4),
-    "one block": lambda make: make(composition="blocks", per_entity=1, layers=0),
+    "blocks of 8, 4 bits": lambda make: make(
+        composition="blocks", dim=40, codes_per_entity=5, codebook_rows=257, bits=4
+    ),
+    "one block": lambda make: make(composition="blocks", codes_per_entity=1, layers=0),
     "more blocks than codes, one pair left": lambda make: make(
-        composition="blocks", per_entity=4, codes=3, kept_users=1, kept_items=1, edges=1, bits=16
+        composition="blocks",
+        codes_per_entity=4,
+        codebook_rows=3,
+        kept_users=1,
+        kept_items=1,
+        edges=1,
+        bits=16,
     ),
     "folded": lambda make: make(entries=5),
     "folded, 4 bits, a step a row": lambda make: make(entries=3, bits=4, row_steps=True),
     "folded, nobody pruned, one entry": lambda make: make(
         entries=1, kept_users=60, kept_items=50, placeholders=(0, 0)
     ),
-    "folded, many codes": lambda make: make(entries=2, codes=300),
+    "folded, many codes": lambda make: make(entries=2, codebook_rows=300),
 }
 
 

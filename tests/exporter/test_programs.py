@@ -39,8 +39,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "32 bits": {"bits": 32},
     "32 bits, a code each, no layer, no edge": {
         "bits": 32,
-        "codes": 110,
-        "per_entity": 1,
+        "codebook_rows": 110,
+        "codes_per_entity": 1,
         "layers": 0,
         "edges": 0,
     },
@@ -53,21 +53,27 @@ SHAPES: dict[str, dict[str, Any]] = {
         "kept_items": 50,
         "placeholders": (0, 0),
     },
-    "blocks of 1": {"composition": "blocks", "per_entity": 8, "codes": 300},
+    "blocks of 1": {"composition": "blocks", "codes_per_entity": 8, "codebook_rows": 300},
     "blocks of 3, a step a row": {
         "composition": "blocks",
         "dim": 24,
-        "per_entity": 8,
-        "codes": 256,
+        "codes_per_entity": 8,
+        "codebook_rows": 256,
         "row_steps": True,
     },
-    "blocks of 8, 4 bits": {"composition": "blocks", "dim": 40, "per_entity": 5, "codes": 257, "bits": 4},
-    "one block, no layer": {"composition": "blocks", "per_entity": 1, "layers": 0},
+    "blocks of 8, 4 bits": {
+        "composition": "blocks",
+        "dim": 40,
+        "codes_per_entity": 5,
+        "codebook_rows": 257,
+        "bits": 4,
+    },
+    "one block, no layer": {"composition": "blocks", "codes_per_entity": 1, "layers": 0},
     "one pair left, one code an entity": {
         "kept_users": 1,
         "kept_items": 1,
         "edges": 1,
-        "per_entity": 1,
+        "codes_per_entity": 1,
         "layers": 1,
     },
 }
@@ -134,7 +140,7 @@ def test_finetune_gradients_are_those_of_finite_differences(
 ) -> None:
     """Against central differences of the loss itself in float64; with 16 bits rounding hardly shows."""
     bits = shape.get("bits", 16)
-    model = make_model(**{"bits": bits, "codes": 6, "dim": 4, **shape})
+    model = make_model(**{"bits": bits, "codebook_rows": 6, "dim": 4, **shape})
     step = np.array([1.0 if bits == 32 else 1e-4], np.float32)
     limits = ProgramLimits(max_batch=8, l2=0.1)
     methods = methods_of(model, limits, lowering=lowering)

@@ -76,9 +76,9 @@ def test_every_assignment_gives_each_entity_codes_without_having_seen_validation
     training = stages.training_options(options, pairs=PAIRS)
     cut = Cut.of(dataset.train, training)
     codes = USERS + ITEMS if kind.one_each else 24
-    settings = {name: getattr(options, name) for name in kind.reads} | {"codes": codes}
-    if "per_entity" in settings:
-        settings["per_entity"] = options.codes_an_entity
+    settings = {name: getattr(options, name) for name in kind.reads} | {"codebook_rows": codes}
+    if "codes_per_entity" in settings:
+        settings["codes_per_entity"] = options.resolved_codes_per_entity
     if kind.teacher:
         rows = np.random.default_rng(0).standard_normal((USERS + ITEMS, SMALL["dim"]))
         settings["teacher"] = rows.astype(np.float32)
@@ -88,15 +88,15 @@ def test_every_assignment_gives_each_entity_codes_without_having_seen_validation
         part if isinstance(part, LearnedAssignment) else LearnedAssignment(part) for part in (made, again)
     )
     assignment: Assignment = made.assignment
-    assert assignment.codes.shape == (USERS + ITEMS, options.codes_an_entity)
-    assert 0 <= assignment.codes.min() <= assignment.codes.max() < assignment.code_count == codes
-    assert (assignment.blocks > 1) == bool(kind.block_width and options.codes_an_entity > 1)
+    assert assignment.codes.shape == (USERS + ITEMS, options.resolved_codes_per_entity)
+    assert 0 <= assignment.codes.min() <= assignment.codes.max() < assignment.codebook_rows == codes
+    assert (assignment.blocks > 1) == bool(kind.block_width and options.resolved_codes_per_entity > 1)
     np.testing.assert_array_equal(assignment.codes, again.assignment.codes)
     start = {} if made.codebook is None else {"start": made.codebook}
     model = kind.function("pretrain")(cut.split, assignment, training, **start)
     assert model.codebook.shape == (codes, SMALL["dim"])
     assert np.isfinite(model.codebook).all()
-    assert (model.bits, model.layers) == (SMALL["bits"], options.depth)
+    assert (model.bits, model.layers) == (SMALL["bits"], options.resolved_layers)
 
 
 def _learned(made: Assignment | LearnedAssignment) -> LearnedAssignment:
@@ -108,12 +108,12 @@ def _learned(made: Assignment | LearnedAssignment) -> LearnedAssignment:
 def test_every_recommender_learns(name: str, full_table: bool, dataset: Dataset) -> None:
     assignment = "full" if full_table else "metis"
     options = ExportOptions(**{**SMALL, "epochs": 8}, recommender=name, assignment=assignment)
-    assert options.depth == recommender_kind(name).layers or recommender_kind(name).layers is None
+    assert options.resolved_layers == recommender_kind(name).layers or recommender_kind(name).layers is None
     training = stages.training_options(options, pairs=PAIRS)
     cut = Cut.of(dataset.train, training)
     codes = USERS + ITEMS if full_table else 24
-    settings = {} if full_table else {"per_entity": 2}
-    made = options.assignment_kind.function("assign")(cut.split, training, codes=codes, **settings)
+    settings = {} if full_table else {"codes_per_entity": 2}
+    made = options.assignment_kind.function("assign")(cut.split, training, codebook_rows=codes, **settings)
     losses = [report.loss for report in pretrain(cut.split, made, training).history]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
@@ -177,8 +177,8 @@ def test_every_propagation_makes_a_model_and_its_twin(
     options = ExportOptions(**SMALL, assignment="metis", propagation=propagation)
     training, work = stages.training_options(options, pairs=PAIRS), WorkDir.at(tmp_path)
     cut, plan = Cut.of(dataset.train, training), choose_plan(options, DataSizes.of(dataset.train))
-    codes = pretraining_codes(options, dataset.train, stored=plan.codes)
-    made = stages.assigned(cut, options, training, codes=codes, work=work, progress=Silent())
+    codes = pretraining_codes(options, dataset.train, stored=plan.codebook_rows)
+    made = stages.assigned(cut, options, training, codebook_rows=codes, work=work, progress=Silent())
     model = stages.pretrained(cut, made, training, options, work=work, progress=Silent())
     given = Given(cut, model, propagated(model, cut.matrix), options, plan)
     first, again = (shaped(given, SHAPINGS[propagation], work=work) for _ in range(2))

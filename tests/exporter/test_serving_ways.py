@@ -33,7 +33,7 @@ OPTIONS = ExportOptions(
     selector="bip",  # `auto` asks how pruned users are served, so that their number would differ with it
     bits=8,
     dim=8,
-    codes=24,
+    codebook_rows=24,
     placeholders=8,
     retention=0.3,
     batch=128,
@@ -130,7 +130,7 @@ def test_folded_bundles_choose_without_fine_tuning(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "_LEAST_USERS", 20)
-    options = replace(OPTIONS, propagation="folded", entries=3, codes=20)
+    options = replace(OPTIONS, propagation="folded", entries=3, codebook_rows=20)
     report = export(dataset, tmp_path / "bundle", options)
     assert report.tuned is None
     assert "pruned_users" in report.ways.validation
@@ -191,7 +191,7 @@ def test_few_users_do_not_decide() -> None:
 def test_where_pairs_are_few_placeholders_are_judged_without_them(tmp_path: Path) -> None:
     """Nine pairs a user: a placeholder chosen with the one that is asked for would win by knowing it."""
     made = generate(1_500, 800, 13_500, communities=20, seed=4)
-    options = replace(OPTIONS, dim=16, codes=128, placeholders=300, retention=0.4, newcomers=0)
+    options = replace(OPTIONS, dim=16, codebook_rows=128, placeholders=300, retention=0.4, newcomers=0)
     report = export(cut(made, "ratio", share=0.2, seed=0), tmp_path / "bundle", options)
     scores = report.ways.validation["pruned_users"]["validation_ndcg@20"]
     metrics = report.manifest.document["metrics"]
@@ -215,7 +215,7 @@ def test_unknown_people_are_served_as_suits_people_held_out(
     tmp_path: Path, drift: float, *, expected: bool
 ) -> None:
     made = generate_over_time(900, 300, 16_000, communities=12, drift=drift, seed=2)
-    options = replace(OPTIONS, assignment="product", dim=16, codes=64, epochs=12, retention=0.8)
+    options = replace(OPTIONS, assignment="product", dim=16, codebook_rows=64, epochs=12, retention=0.8)
     report = export(cut(made, "last", seed=0), tmp_path / "bundle", options)
     rule = report.manifest.document["serving"]["unknown"]
     told = report.manifest.document["training"]["serving"]["unknown"]

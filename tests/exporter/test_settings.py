@@ -19,8 +19,19 @@ from lerg_exporter.exporting.options import EXPORT_SETTINGS, ExportOptions
 from lerg_exporter.exporting.reading import ReadingOptions
 
 ROOT = Path(__file__).resolve().parents[2]
-PINNED = ("--dim", "64", "--retention", "1", "--set", "batch=4096", "--set", "codes=90")
-SMALL = ("--dim", "8", "--epochs", "1", "--set", "finetune_epochs=1", "--set", "codes=24", "--threads", "2")
+PINNED = ("--dim", "64", "--retention", "1", "--set", "batch=4096", "--set", "codebook_rows=90")
+SMALL = (
+    "--dim",
+    "8",
+    "--epochs",
+    "1",
+    "--set",
+    "finetune_epochs=1",
+    "--set",
+    "codebook_rows=24",
+    "--threads",
+    "2",
+)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -62,8 +73,8 @@ def test_an_option_wins_over_set_and_set_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("codes=24", {"codes": 24}),
-        ("codes=auto", {"codes": None}),
+        ("codebook_rows=24", {"codebook_rows": 24}),
+        ("codebook_rows=auto", {"codebook_rows": None}),
         ("retention=1", {"retention": 1.0}),
         ("learning_rate=1e-3", {"learning_rate": 1e-3}),
         ("refit=true", {"refit": True}),
@@ -104,10 +115,10 @@ def test_all_faults_are_told_with_the_place_that_gave_them(tmp_path: Path) -> No
 
 def test_a_contradiction_is_not_told_of_what_has_a_fault_of_its_own(tmp_path: Path) -> None:
     file = settings_file(tmp_path, 'rounding_boundary = 0.3\nselector = "degree"\nentries = 0\n')
-    told = faults({"assignment": "full"}, ("per_entity=2",), file)
+    told = faults({"assignment": "full"}, ("codes_per_entity=2",), file)
     assert told == [
         f"entries in {file} is 0; it must be at least 1",
-        "--set per_entity has no effect with --assignment full; leave it out",
+        "--set codes_per_entity has no effect with --assignment full; leave it out",
         f"rounding_boundary in {file} has no effect with selector = degree in {file}, which rounds nothing; "
         "choose auto, bip-reach, bip-norm, bip or bip-global, or leave it out",
     ]
@@ -192,7 +203,7 @@ def test_errors_of_later_stages_name_what_was_written(
     assert "--set test_share has no effect with --split none; leave it out or give --split ratio" in err
     status, _, err = run(capsys, table, "-o", tmp_path / "out", "--memory-budget", "1200KB", *PINNED)
     assert status == 3
-    assert "--set codes=" in err
+    assert "--set codebook_rows=" in err
     assert " --retention 0." in err
     assert " --set batch=" in err
 

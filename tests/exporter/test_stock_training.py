@@ -51,7 +51,7 @@ def ours(program, batches, rate, momentum, parameters):
     return losses, parameters
 
 bits, momentum, native_first = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "native"
-model = random_model(bits=bits, codes=64, dim=16, edges=600)
+model = random_model(bits=bits, codebook_rows=64, dim=16, edges=600)
 methods = {"finetune": methods_of(model, ProgramLimits(max_batch=32))["finetune"]}
 embedded, external = trace(methods, embed_parameters=True).data, trace(methods).data
 rng = np.random.default_rng(0)

@@ -56,7 +56,9 @@ def test_golden_examples_allow_for_halves_and_no_more(small: Path, monkeypatch: 
 
 
 def test_float16_layers_take_less_scratch(make_model: Callable[..., RewiredModel]) -> None:
-    model = make_model(users=900, items=700, kept_users=600, kept_items=500, edges=4000, dim=128, codes=40)
+    model = make_model(
+        users=900, items=700, kept_users=600, kept_items=500, edges=4000, dim=128, codebook_rows=40
+    )
     drafts = [
         draft_bundle(model, ProgramLimits(max_batch=32, layer_storage=storage), with_golden=False)
         for storage in ("float32", "float16")

@@ -102,7 +102,14 @@ def test_a_share_of_nobody_or_of_more_than_there_are(dataset: Dataset, share: fl
 @pytest.mark.native
 def test_arrivals_are_served_step_by_step(dataset: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(
-        bits=8, dim=16, codes=40, placeholders=8, batch=128, epochs=15, finetune_epochs=0, device="cpu"
+        bits=8,
+        dim=16,
+        codebook_rows=40,
+        placeholders=8,
+        batch=128,
+        epochs=15,
+        finetune_epochs=0,
+        device="cpu",
     )
     found = arrivals_record(
         Source("tiny", dataset, "digest"),

@@ -86,7 +86,7 @@ def test_rows_are_tidy_and_hold_what_was_chosen(tmp_path: Path) -> None:
         ("tiny", "0", "0.4"),
     ]
     first = rows[0]
-    assert (first["codes"], first["edge_share"], first["min_users"]) == ("24", "0.5", "")
+    assert (first["codebook_rows"], first["edge_share"], first["min_users"]) == ("24", "0.5", "")
     assert float(first["ndcg@20"]) == 0.2
     assert float(first["embedding_share"]) == 1024 / 71680
     # 300 pairs that can be trained on in batches of 128 are three steps of 2 ms.

@@ -63,7 +63,7 @@ def tiny_model(*, bits: int, per_row: bool, blocks: int) -> tuple[Any, Any]:
         item_count=items,
         assignment=np.stack([anchors, second], axis=1).astype(np.int32),
         anchor_weight=0.9,
-        code_count=CODES,
+        codebook_rows=CODES,
         codebook=random.normal(scale=0.1, size=(CODES, DIM)).astype(np.float32),
         step=np.ones(1, np.float32) if bits == 32 else steps.astype(np.float32),
         bits=bits,
@@ -89,7 +89,7 @@ def folded(model: Any, interactions: Any, *, entries: int) -> Any:
     from lerg_edge.folding.folded_model import FoldedModel
     from lerg_edge.folding.matrix import largest_entries
 
-    assignment = Assignment(model.assignment, model.code_count, model.anchor_weight)
+    assignment = Assignment(model.assignment, model.codebook_rows, model.anchor_weight)
     rows = largest_entries(interactions.matrix(), assignment, layers=model.layers, entries=entries)
     return FoldedModel(
         model.user_count,

@@ -90,12 +90,14 @@ SPECS = {
     "4 bits": replace(SMALL, bits=4, dim=38),
     "16 bits": replace(SMALL, bits=16),
     "16 bits, a step a row": replace(SMALL, bits=16, row_steps=True, dim=40),
-    "65536 codes": replace(SMALL, codes=65_536, dim=3, code_type=torch.uint16),
-    "65537 codes": replace(SMALL, codes=65_537, dim=3, code_type=torch.int32),
-    "one of each": FoldedSpec(users=1, items=1, dim=5, codes=1, entries=1, batch=2, places=(1, 1)),
+    "65536 codes": replace(SMALL, codebook_rows=65_536, dim=3, code_type=torch.uint16),
+    "65537 codes": replace(SMALL, codebook_rows=65_537, dim=3, code_type=torch.int32),
+    "one of each": FoldedSpec(users=1, items=1, dim=5, codebook_rows=1, entries=1, batch=2, places=(1, 1)),
 }
 # Enough work for every pass to be shared among threads.
-LARGE = FoldedSpec(users=400, items=300, dim=96, codes=500, entries=16, batch=300, code_type=torch.uint16)
+LARGE = FoldedSpec(
+    users=400, items=300, dim=96, codebook_rows=500, entries=16, batch=300, code_type=torch.uint16
+)
 
 
 @pytest.fixture(scope="session")
@@ -201,7 +203,7 @@ def test_a_batch_of_one_triple_over_and_over(folder: Path) -> None:
 
 def test_sums_of_the_largest_bytes_are_exact(folder: Path) -> None:
     """Products of 127 * 128 of one sign pass 16 bits as soon as three meet."""
-    spec = replace(SMALL, codes=400, code_type=torch.uint16)
+    spec = replace(SMALL, codebook_rows=400, code_type=torch.uint16)
     traced = {"users": replace(spec, row_steps=True).calls()["users"]}
     path = write_program(folder / "bytes.pte", traced, dynamic=True, most=(500, 500))
     method = native.Program(str(path), native.Budget(0)).load("users")

@@ -64,7 +64,7 @@ SPECS = {
     ),
 }
 # Enough edges for every pass to be shared among threads.
-LARGE = GraphSpec(users=700, items=900, dim=72, edges=30_000, codes=300, requests=200)
+LARGE = GraphSpec(users=700, items=900, dim=72, edges=30_000, codebook_rows=300, requests=200)
 
 
 def assert_close(result: np.ndarray, expected: np.ndarray) -> None:
@@ -140,7 +140,7 @@ def test_layers_of_float16_fit_numbers_of_any_size(
 
 def test_layers_of_float16_are_rounded(any_graph: Callable[..., native.Program]) -> None:
     """And take half the memory of the tables: 32 columns of each side, in two lanes."""
-    wide = replace(LARGE, dim=128, codes=SMALL.codes)
+    wide = replace(LARGE, dim=128, codebook_rows=SMALL.codes)
     peaks = []
     for bits in (32, 16):
         program = any_graph(wide, 3, bits)
@@ -160,7 +160,7 @@ def test_codes_up_to_the_end_of_their_type_and_past_it(blocks: bool, run: Runner
     for codes, code_type in (
         (256, torch.uint8), (257, torch.uint16), (65_536, torch.uint16), (65_537, torch.int32)
     ):  # fmt: skip
-        calls = replace(spec, codes=codes, code_type=code_type).calls(1)
+        calls = replace(spec, codebook_rows=codes, code_type=code_type).calls(1)
         call = calls["grad1"]
         call.tensors[1][0, 0] = codes - 1
         assert_close(run({"grad": call})["grad"], call.expected())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerg_runtime.bundle import Interactions
+from lerg_runtime.bundle import InteractionRows
 from lerg_runtime.serving._metrics import Metrics
 from lerg_runtime.serving._per_user import UserFigures
 from lerg_runtime.serving._ranking_sums import RankingSums, group_edges
@@ -37,10 +37,10 @@ def rankings(seed: int = 17) -> Rankings:
     return Rankings(known, wanted, top)
 
 
-def by_user(pairs: np.ndarray) -> Interactions:
+def by_user(pairs: np.ndarray) -> InteractionRows:
     """Interactions of a matrix, bool [U, I]."""
     users, items = (part.astype(np.int32) for part in np.nonzero(pairs))
-    return Interactions.of_sorted(users, items, user_count=len(pairs), item_count=pairs.shape[1])
+    return InteractionRows.of_sorted(users, items, user_count=len(pairs), item_count=pairs.shape[1])
 
 
 def measured(given: Rankings, ks: tuple[int, ...], *, batch: int = 7, per_user: bool = False) -> Metrics:

@@ -50,7 +50,7 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
         item_count=items,
         assignment=assignment.astype(np.int32),
         anchor_weight=0.9,
-        code_count=CODES,
+        codebook_rows=CODES,
         codebook=random.normal(scale=0.1, size=(CODES, DIM)).astype(np.float32),
         step=np.ones(1, np.float32) if bits == 32 else steps.astype(np.float32),
         bits=bits,
@@ -58,7 +58,7 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
         retained=retained,
         graph=interactions.matrix()[retained[:users]][:, retained[users:]].tocsr(),
         placeholders=Placeholders(
-            codes=random.integers(-half, half, size=(PLACES, DIM)).astype(kind),
+            codebook_rows=random.integers(-half, half, size=(PLACES, DIM)).astype(kind),
             step=np.array([1.0 if bits == 32 else 0.1 / half], np.float32),
             user_count=PLACES // 2,
             bits=bits,
@@ -75,7 +75,7 @@ def folded_model(model: Any, interactions: Any, *, entries: int) -> Any:
     from lerg_edge.folding.folded_model import FoldedModel
     from lerg_edge.folding.matrix import largest_entries
 
-    assignment = Assignment(model.assignment, model.code_count, model.anchor_weight)
+    assignment = Assignment(model.assignment, model.codebook_rows, model.anchor_weight)
     rows = largest_entries(interactions.matrix(), assignment, layers=model.layers, entries=entries)
     return FoldedModel(
         model.user_count,

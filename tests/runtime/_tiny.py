@@ -78,7 +78,7 @@ def tiny_model(
     users: int = 30,
     items: int = 40,
     bits: int = 8,
-    codes: int = 12,
+    codebook_rows: int = 12,
     dim: int = 8,
     per_row: bool = False,
     seed: int = 0,
@@ -91,16 +91,19 @@ def tiny_model(
     kept = [np.arange(count) % 5 != 4 for count in (users, items)]
     rows = []
     for side, count in enumerate((users, items)):
-        layer = np.zeros((count, codes), dtype=np.float32)
-        layer[np.arange(count), np.arange(count) % codes] = 0.9
-        layer[np.arange(count), (np.arange(count) // 2) % codes] += 0.1
-        mixed = layer + 0.3 * random.random((count, codes)).astype(np.float32)
+        layer = np.zeros((count, codebook_rows), dtype=np.float32)
+        layer[np.arange(count), np.arange(count) % codebook_rows] = 0.9
+        layer[np.arange(count), (np.arange(count) // 2) % codebook_rows] += 0.1
+        mixed = layer + 0.3 * random.random((count, codebook_rows)).astype(np.float32)
         rows.append((mixed[kept[side]], layer[kept[side]]))
     half = 1 << (bits - 1)
-    integers = random.integers(-half // 2, half // 2, size=(codes, dim))
-    step = (0.2 / half * (1 + random.random(codes if per_row else 1))).astype(np.float32)
+    integers = random.integers(-half // 2, half // 2, size=(codebook_rows, dim))
+    step = (0.2 / half * (1 + random.random(codebook_rows if per_row else 1))).astype(np.float32)
     if bits == 32:
-        integers, step = random.normal(size=(codes, dim)).astype(np.float32) / 10, np.ones(1, np.float32)
+        integers, step = (
+            random.normal(size=(codebook_rows, dim)).astype(np.float32) / 10,
+            np.ones(1, np.float32),
+        )
     return TinyModel(
         users=users,
         items=items,

@@ -179,22 +179,22 @@ def blocks(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("per_entity", [1, 2, 4, 8])
+@pytest.mark.parametrize("codes_per_entity", [1, 2, 4, 8])
 def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
-    document: dict[str, Any], per_entity: int
+    document: dict[str, Any], codes_per_entity: int
 ) -> None:
     assert Manifest.parse(render_manifest(document)).model.blocks == 1
     with_one = Manifest.parse(
-        render_manifest(blocks(document, codes_per_entity=per_entity, anchor_weight="x"))
+        render_manifest(blocks(document, codes_per_entity=codes_per_entity, anchor_weight="x"))
     )
     del document["model"]["anchor_weight"]
     shape = Manifest.parse(render_manifest(document)).model
     assert shape == with_one.model
-    assert (shape.composition, shape.blocks, shape.anchor_weight) == ("blocks", per_entity, 0.0)
+    assert (shape.composition, shape.blocks, shape.anchor_weight) == ("blocks", codes_per_entity, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("per_entity", "reason"),
+    ("codes_per_entity", "reason"),
     [
         (3, "dim is 8; it must be a multiple of the 3 blocks of a row"),
         (5, "multiple of the 5 blocks"),
@@ -203,8 +203,10 @@ def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
         (..., "lacks 'codes_per_entity'"),
     ],
 )
-def test_blocks_that_cannot_be_are_named(document: dict[str, Any], per_entity: Any, reason: str) -> None:
-    at("model/codes_per_entity", per_entity)(blocks(document))
+def test_blocks_that_cannot_be_are_named(
+    document: dict[str, Any], codes_per_entity: Any, reason: str
+) -> None:
+    at("model/codes_per_entity", codes_per_entity)(blocks(document))
     with pytest.raises(BundleError, match=reason):
         Manifest.parse(render_manifest(document))
 

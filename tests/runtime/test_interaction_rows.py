@@ -1,4 +1,4 @@
-"""Interactions on disk and in memory against sets of pairs."""
+"""InteractionRows on disk and in memory against sets of pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lerg_runtime.bundle import Interactions
+from lerg_runtime.bundle import InteractionRows
 from lerg_runtime.bundle._csr import decode_interactions, encode_interactions
 from lerg_runtime.errors import BundleError
 
@@ -25,12 +25,12 @@ def arrays(pairs: set[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return ordered[:, 0], ordered[:, 1]
 
 
-def build(pairs: set[tuple[int, int]], users: int, items: int) -> Interactions:
+def build(pairs: set[tuple[int, int]], users: int, items: int) -> InteractionRows:
     stored = encode_interactions(*arrays(pairs), user_count=users, item_count=items)
     return decode_interactions(stored["degrees"], stored["gaps"], item_count=items, where="file")
 
 
-def pairs_of(interactions: Interactions) -> list[tuple[int, int]]:
+def pairs_of(interactions: InteractionRows) -> list[tuple[int, int]]:
     return [
         (user, item)
         for user in range(interactions.user_count)

@@ -11,7 +11,7 @@ import pytest
 from _tiny import tiny_model, write_tiny
 
 from lerg_runtime import _native
-from lerg_runtime.bundle import BundleFolder, Interactions, State, save_state
+from lerg_runtime.bundle import BundleFolder, InteractionRows, State, save_state
 from lerg_runtime.errors import BudgetError
 from lerg_runtime.serving import _core
 
@@ -83,7 +83,7 @@ def test_merging_is_sorting(seed: int) -> None:
     new = ~seen & (random.random((users, items)) < random.choice([0.0005, 0.2, 1.0]))
     pairs = [part.astype(np.int32) for part in np.nonzero(new)]
     indptr = np.concatenate(([0], np.cumsum(seen.sum(axis=1)))).astype(np.int32)
-    stored = Interactions(indptr, np.nonzero(seen)[1].astype(np.uint16), items)
+    stored = InteractionRows(indptr, np.nonzero(seen)[1].astype(np.uint16), items)
     assert not stored.has_any(*pairs)
     merged = stored.with_pairs(*pairs)
     assert np.array_equal(merged.items, np.nonzero(seen | new)[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from _tiny import TinyModel, tiny_manifest
 
-from lerg_runtime.bundle import Interactions, ModelShape
+from lerg_runtime.bundle import InteractionRows, ModelShape
 from lerg_runtime.bundle._arrays import array_bytes, read_arrays
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._packed_program import pack_program, reader_of, unpack_program
@@ -29,7 +29,7 @@ class Case:
             of_side[retained] = np.arange(int(retained.sum()))
             slots.append(of_side)
         self.slots = {"user_slots": slots[0], "item_slots": slots[1]}
-        self.pairs = Interactions.of_sorted(*model.pairs, user_count=model.users, item_count=model.items)
+        self.pairs = InteractionRows.of_sorted(*model.pairs, user_count=model.users, item_count=model.items)
         shape = ModelShape.parse(Fields(tiny_manifest(model)["model"], "model"))
         graph = np.zeros((shape.retained_users, shape.retained_items), bool)
         users, items = (side[part] for side, part in zip(slots, model.pairs, strict=True))

@@ -23,7 +23,7 @@ from executorch.extension.pybindings.portable_lib import _get_operator_names, _l
 folder, inputs, outputs = sys.argv[1:4]
 given = {name: torch.from_numpy(array) for name, array in np.load(inputs).items()}
 program = _load_for_executorch(f"{folder}/model.pte")
-table, metric = program.run_method("encode", [given["codes"], given["step"]])
+table, metric = program.run_method("encode", [given["codebook"], given["step"]])
 table, metric = table.clone(), metric.clone()
 rest = [given[name] for name in ("item_slots", "history", "weights", "seen", "ranks")]
 items, scores = program.run_method("recommend", [table, metric, *rest])
@@ -44,7 +44,7 @@ def test_stock_executorch_gives_the_same_answer(coding: str, tmp_path: Path) -> 
     weights = np.exp2(-np.arange(3, -1, -1) / 10.0) / np.sqrt((model.degrees()[history] + 1) * 4)
     np.savez(
         tmp_path / "inputs.npz",
-        codes=pack(model.items.integers(), bits=model.items.bits),
+        codebook_rows=pack(model.items.integers(), bits=model.items.bits),
         step=model.items.step,
         item_slots=model.slots,
         history=model.slots[history].astype(np.int64),

@@ -55,7 +55,7 @@ for name, value in module.named_parameters().items():
     found[name] = value.numpy().copy()
 
 plain = _load_for_executorch(f"{folder}/model.pte")
-tables = plain.run_method("encode", [given["codes"], given["step"]])
+tables = plain.run_method("encode", [given["codebook"], given["step"]])
 found["user_table"], found["item_table"] = (table.numpy() for table in tables)
 ranked = [
     plain.run_method("recommend", [row[None], tables[1], given["item_slots"], seen[None], given["ranks"]])
@@ -108,7 +108,7 @@ def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for name, side in (("users", 0), ("positives", 1), ("negatives", 1)):
             given[f"{name}{number}"] = rng.integers(0, sides[side], size)
     codes = pack(quantise(model.codebook, model.step, bits=model.bits), bits=model.bits)
-    given["codes"] = codes.view(np.uint8) if model.bits == 16 else codes
+    given["codebook"] = codes.view(np.uint8) if model.bits == 16 else codes
     given["step"] = model.step
     given["item_slots"] = model.slots()[1].astype(np.int32)
     given["seen"] = rng.random((sides[0], model.item_count)) < 0.1
@@ -189,7 +189,7 @@ def test_training_steps_are_those_of_our_runtime(stock: Answers, lowering: str) 
 def test_tables_and_rankings_are_those_of_our_runtime(stock: Answers, lowering: str) -> None:
     bundle: RealBundle = getattr(stock, lowering)
     program = _native.Program(program_file(bundle), _native.Budget(0))
-    codes = stock.given["codes"]
+    codes = stock.given["codebook"]
     if lowering == "native" and bundle.model.bits == 16:
         codes = codes.view(np.int16)
     tables = program.load("encode").execute(codes, stock.given["step"])

@@ -36,7 +36,7 @@ from lerg_runtime.bundle.parts import (
 )
 from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Workload, plan_memory
 
-__all__ = ["MARGIN", "DataSizes", "bundle_bytes", "memory_plan"]
+__all__ = ["MARGIN", "DataSizes", "bundle_bytes", "estimated_plan"]
 
 # What takes most: two metrics, of the rules for users of the bundle and for others.
 _WAYS = ServingWays("history", "table", HistoryRule(ridge=1.0), HistoryRule(ridge=3.0))
@@ -107,7 +107,7 @@ class DataSizes:
         return min(self.pairs, user_sums + item_sums)
 
 
-def memory_plan(
+def estimated_plan(
     shape: ModelShape,
     data: DataSizes,
     *,
@@ -160,7 +160,7 @@ def bundle_bytes(
     placeholders = packed_bytes(_placeholders(shape), shape.dim, bits=shape.bits)
     weights = {"float weights": sizes.weights} if sizes.weights else {}
     return {
-        "codebook": packed_bytes(shape.codes, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
+        "codebook": packed_bytes(shape.codebook_rows, shape.dim, bits=shape.bits) + _FLOAT * shape.step_count,
         **sizes.constants,
         **weights,
         "placeholders": placeholders + indices,

@@ -74,8 +74,8 @@ def personal_examples(methods: Mapping[str, Method], *, bits: int, seed: int) ->
 
 
 def _encode(golden: dict[str, np.ndarray], method: Method, *, bits: int, rng: np.random.Generator) -> None:
-    packed = pack(_codes(bits, rng), bits=bits).reshape(-1).view(_dtype(method, "codes"))
-    _store(golden, "encode.in.codes", packed, method.inputs["codes"].shape)
+    packed = pack(_codes(bits, rng), bits=bits).reshape(-1).view(_dtype(method, "codebook"))
+    _store(golden, "encode.in.codebook", packed, method.inputs["codebook"].shape)
     _store(golden, "encode.in.step", _steps(bits, rng), method.inputs["step"].shape)
     for name, table in zip(method.outputs, _tables(golden, method), strict=True):
         golden[f"encode.out.{name}"] = _sample(table)

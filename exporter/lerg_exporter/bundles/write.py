@@ -183,7 +183,7 @@ def _sizes(draft: Draft) -> dict[str, Any]:
         "items": model.item_count,
         "dim": int(model.codebook.shape[1]),
         "bits": model.bits,
-        "codebook_rows": model.code_count,
+        "codebook_rows": model.codebook_rows,
         "layers": model.layers,
         "retained_users": len(retained_users(model)),
         "retained_items": len(retained_items(model)),

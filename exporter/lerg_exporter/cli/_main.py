@@ -84,7 +84,8 @@ def _failed(error: Exception) -> int:
         return _EXIT_OTHER  # the reader of our output has gone
     if isinstance(error, MemoryError):
         return _fail(
-            "this machine has no more memory; try a smaller --dim, --set codes=N or --set pretrain_batch=N",
+            "this machine has no more memory; try a smaller --dim, --set codebook_rows=N or "
+            "--set pretrain_batch=N",
             _EXIT_OTHER,
         )
     if isinstance(error, ModuleNotFoundError):

@@ -10,7 +10,7 @@ from lerg_edge.data.interactions import Interactions
 from lerg_edge.errors import BudgetError
 from lerg_edge.pruning.placeholders import split_count
 from lerg_edge.training.options import default_codes
-from lerg_exporter.bundles.estimate import DataSizes, bundle_bytes, memory_plan
+from lerg_exporter.bundles.estimate import DataSizes, bundle_bytes, estimated_plan
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import ModelShape
@@ -71,7 +71,7 @@ class Plan:
     """What an export will use where the options left a choice.
 
     Attributes:
-        codes: rows of the codebook.
+        codebook_rows: rows of the codebook.
         retention: part of the entities that stay.
         placeholders: most rows of the placeholder codebook.
         batch: largest number of triples in a fine-tuning step.
@@ -81,7 +81,7 @@ class Plan:
         entries: codes of a row with folded propagation, else 0.
     """
 
-    codes: int
+    codebook_rows: int
     retention: float
     placeholders: int
     batch: int
@@ -122,7 +122,7 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
         return entities
     if not options.propagation_kind.entries:
         return stored
-    fixed = options.assignment_kind.codes
+    fixed = options.assignment_kind.codebook_rows
     if fixed is not None:
         return min(fixed, entities)
     return max(stored, default_codes(entities, dim=options.dim, bits=options.bits))
@@ -130,7 +130,7 @@ def pretraining_codes(options: ExportOptions, train: Interactions, *, stored: in
 
 def _default_codes(options: ExportOptions, data: DataSizes) -> int:
     codes = default_codes(data.users + data.items, dim=options.dim, bits=options.bits)
-    fixed = options.assignment_kind.codes
+    fixed = options.assignment_kind.codebook_rows
     if not options.propagation_kind.entries:
         return codes if fixed is None else min(fixed, data.users + data.items)
     retained = int(_retention(options, data) * (data.users + data.items))
@@ -143,7 +143,7 @@ def _entries(options: ExportOptions, data: DataSizes) -> int:
         return options.entries
     most = options.propagation_kind.entries[0]
     stay = int(_retention(options, data) * (data.users + data.items))
-    return max(1, min(most, stay, options.codes or stay))
+    return max(1, min(most, stay, options.codebook_rows or stay))
 
 
 def _retention(options: ExportOptions, data: DataSizes) -> float:
@@ -158,11 +158,11 @@ def _least_codes(options: ExportOptions, data: DataSizes) -> int:
     """Fewer could not be: the codes of a sum or a folded row are distinct, those of blocks are not."""
     if options.propagation_kind.entries:
         return _entries(options, data)
-    return 1 if options.assignment_kind.block_width else options.codes_an_entity
+    return 1 if options.assignment_kind.block_width else options.resolved_codes_per_entity
 
 
 def _wished(options: ExportOptions, data: DataSizes) -> Plan:
-    codes = _default_codes(options, data) if options.codes is None else options.codes
+    codes = _default_codes(options, data) if options.codebook_rows is None else options.codebook_rows
     retention = _retention(options, data)
     batch = DEFAULT_BATCH if options.batch is None else options.batch
     negatives = HARD_CANDIDATES if options.finetune_candidates is None else options.finetune_candidates
@@ -182,13 +182,13 @@ def _candidates(wished: Plan, options: ExportOptions, data: DataSizes) -> Iterat
             options = replace(options, entries=entries)
             for candidates in negatives:
                 for batch in batches:
-                    yield _sized(wished.codes, wished.retention, batch, candidates, options, data)
+                    yield _sized(wished.codebook_rows, wished.retention, batch, candidates, options, data)
     tried = set()
     for code_part, retention_part in _LADDER:
         # A codebook of a fixed size is small; fewer codes would save nothing.
-        stated = options.codes is not None or (options.assignment_kind.codes and not usual)
-        codes = wished.codes if stated else max(1, round(wished.codes * code_part))
-        codes = max(codes, _least_codes(options, data)) if options.codes is None else codes
+        stated = options.codebook_rows is not None or (options.assignment_kind.codebook_rows and not usual)
+        codes = wished.codebook_rows if stated else max(1, round(wished.codebook_rows * code_part))
+        codes = max(codes, _least_codes(options, data)) if options.codebook_rows is None else codes
         retention = wished.retention
         if options.retention is None:
             retention = round(wished.retention * retention_part, 3)
@@ -207,23 +207,25 @@ def _fits(plan: Plan, options: ExportOptions) -> bool:
 
 
 def _sized(
-    codes: int, retention: float, batch: int, candidates: int, options: ExportOptions, data: DataSizes
+    codebook_rows: int, retention: float, batch: int, candidates: int, options: ExportOptions, data: DataSizes
 ) -> Plan:
-    shape = _shape(codes, retention, batch, options, data)
+    shape = _shape(codebook_rows, retention, batch, options, data)
     return Plan(
-        shape.codes,
+        shape.codebook_rows,
         retention,
         shape.user_placeholders + shape.item_placeholders,
         batch,
         candidates,
-        _memory_plan(shape, data, candidates, options).peak_bytes,
+        _estimated_plan(shape, data, candidates, options).peak_bytes,
         sum(_stored(shape, data, options).values()),
         shape.entries,
     )
 
 
-def _memory_plan(shape: ModelShape, data: DataSizes, candidates: int, options: ExportOptions) -> MemoryPlan:
-    return memory_plan(
+def _estimated_plan(
+    shape: ModelShape, data: DataSizes, candidates: int, options: ExportOptions
+) -> MemoryPlan:
+    return estimated_plan(
         shape,
         data,
         negative_candidates=candidates,
@@ -236,7 +238,9 @@ def _stored(shape: ModelShape, data: DataSizes, options: ExportOptions) -> Mappi
     return bundle_bytes(shape, data, lowering=options.lowering, propagation=options.propagation)
 
 
-def _shape(codes: int, retention: float, batch: int, options: ExportOptions, data: DataSizes) -> ModelShape:
+def _shape(
+    codebook_rows: int, retention: float, batch: int, options: ExportOptions, data: DataSizes
+) -> ModelShape:
     """Sizes of the model to be expected; how many of a side stay is known only after the selection."""
     folded = bool(options.propagation_kind.entries)
     kind = options.assignment_kind
@@ -253,21 +257,21 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
         items=data.items,
         dim=options.dim,
         bits=options.bits,
-        codes=retained if options.is_full_table else codes,
-        per_entity=0 if folded else options.codes_an_entity,
+        codebook_rows=retained if options.is_full_table else codebook_rows,
+        codes_per_entity=0 if folded else options.resolved_codes_per_entity,
         anchor_weight=0.0 if folded or "anchor_weight" not in kind.reads else options.anchor_weight,
-        layers=options.depth,
+        layers=options.resolved_layers,
         retained_users=users,
         retained_items=items,
         # Which side keeps more is not known yet; both as large as they can be bounds the edges.
         edges=0
-        if folded or not options.depth
+        if folded or not options.resolved_layers
         else data.most_edges(min(retained, data.users), min(retained, data.items)),
         user_placeholders=user_placeholders,
         item_placeholders=item_placeholders,
-        step_count=1 if options.steps == "one" else retained if options.is_full_table else codes,
+        step_count=1 if options.step_sizes == "one" else retained if options.is_full_table else codebook_rows,
         max_batch=batch,
-        max_users=options.users_a_call,
+        max_users=options.resolved_max_users,
         max_k=min(options.max_k, data.items),
         l2=0.0,
         item_table=options.item_table,
@@ -278,9 +282,9 @@ def _shape(codes: int, retention: float, batch: int, options: ExportOptions, dat
 
 
 def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> BudgetError:
-    shape = _shape(wished.codes, wished.retention, wished.batch, options, data)
+    shape = _shape(wished.codebook_rows, wished.retention, wished.batch, options, data)
     if options.memory_budget is not None and wished.memory_bytes > options.memory_budget:
-        plan = _memory_plan(shape, data, wished.negative_candidates, options)
+        plan = _estimated_plan(shape, data, wished.negative_candidates, options)
         phase = max(plan.phases, key=lambda phase: phase.total_bytes)
         name, budget, needed = "memory", options.memory_budget, wished.memory_bytes
         items = ", ".join(f"{item.name} {item.size_bytes}" for item in phase.items)
@@ -290,13 +294,13 @@ def _refusal(wished: Plan, options: ExportOptions, data: DataSizes) -> BudgetErr
         stored = _stored(shape, data, options)
         items = ", ".join(f"{name} {size}" for name, size in stored.items())
         what = "such a bundle"
-    free = replace(options, codes=None, retention=None, batch=None, finetune_candidates=None)
+    free = replace(options, codebook_rows=None, retention=None, batch=None, finetune_candidates=None)
     relaxed = list(_candidates(_wished(free, data), free, data))
     fitting = next((plan for plan in relaxed if _fits(plan, options)), None)
     if fitting is not None:
-        codes = "" if options.is_full_table else f"{{codes:{fitting.codes}}} "
+        rows = "" if options.is_full_table else f"{{codebook_rows:{fitting.codebook_rows}}} "
         remedy = (
-            f"{codes}{{retention:{fitting.retention:g}}} {{batch:{fitting.batch}}} "
+            f"{rows}{{retention:{fitting.retention:g}}} {{batch:{fitting.batch}}} "
             f"{{finetune_candidates:{fitting.negative_candidates}}} would fit"
         )
     else:

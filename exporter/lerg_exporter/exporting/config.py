@@ -25,7 +25,7 @@ RUN_SETTINGS: Mapping[str, Setting] = READING_SETTINGS | EXPORT_SETTINGS
 """Every setting of `lerg-export run`, by name."""
 
 # What the constraints of a selection are called where they are an export's settings.
-_ELSEWHERE = {"user_floor": "min_users", "item_floor": "min_items", "edge_ceiling": "edge_budget"}
+_ELSEWHERE = {"min_users": "min_users", "min_items": "min_items", "edge_budget": "edge_budget"}
 _MOST_BYTES = 1 << 20
 
 

@@ -20,9 +20,9 @@ __all__ = ["contradictions"]
 _OF_SHARED = (
     "retention",
     "assignment",
-    "codes",
-    "per_entity",
-    "steps",
+    "codebook_rows",
+    "codes_per_entity",
+    "step_sizes",
     "quantisation",
     "selector",
     "min_users",
@@ -66,18 +66,18 @@ def contradictions(options: ExportOptions, settings: Mapping[str, Setting]) -> I
     yield from _without_effect(options, settings)
     yield from _of_another_form(options, settings)
     yield from _unquantised(options, settings)
-    blocks = options.codes_an_entity
+    blocks = options.resolved_codes_per_entity
     if options.assignment_kind.block_width and options.dim % blocks:
         yield InputError.naming(
             "{dim} is {} and an entity has {} codes, one for each of as many equal blocks; give a "
-            "{per_entity} that divides it",
+            "{codes_per_entity} that divides it",
             options.dim,
             blocks,
         )
-    if not options.recommender_kind.takes(options.depth):
+    if not options.recommender_kind.takes(options.resolved_layers):
         rule = options.recommender_kind.layers_rule
         yield InputError.naming(
-            "{layers} is {}; {recommender:{}} {}", options.depth, options.recommender, rule
+            "{layers} is {}; {recommender:{}} {}", options.resolved_layers, options.recommender, rule
         )
 
 
@@ -88,10 +88,10 @@ def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> 
             yield InputError.naming(
                 f"{{{name}}} has no effect with {{assignment:{{}}}}; leave it out", options.assignment
             )
-    if options.is_full_table and options.codes is not None:
+    if options.is_full_table and options.codebook_rows is not None:
         yield InputError.naming(
-            "{codes} is {}; with {assignment:{}} their number follows from the data, so leave it out",
-            options.codes,
+            "{codebook_rows} is {}; with {assignment:{}} their number follows from the data, so leave it out",
+            options.codebook_rows,
             options.assignment,
         )
     if _is_set(options, "rounding_boundary", settings) and options.selector not in ROUNDING:
@@ -132,7 +132,7 @@ def _unquantised(options: ExportOptions, settings: Mapping[str, Setting]) -> Ite
     floats = options.bits == FLOAT_BITS
     if floats and options.propagation_kind.floats:
         yield InputError.naming(options.propagation_kind.floats)
-    for name in ("steps", "quantisation"):
+    for name in ("step_sizes", "quantisation"):
         if floats and _is_set(options, name, settings):
             yield InputError.naming(f"{{{name}}} needs a quantiser and {{bits:32}} has none; leave it out")
 

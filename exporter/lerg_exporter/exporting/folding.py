@@ -36,7 +36,7 @@ class Folding:
 
     def settings(self) -> Mapping[str, object]:
         split, plan = self.given.cut.split, self.given.plan
-        return {"codes": plan.codes, "entries": plan.entries, "seen": split.train}
+        return {"codebook_rows": plan.codebook_rows, "entries": plan.entries, "seen": split.train}
 
     def rows(self, selection: Selection, placeholders: Placeholders) -> tuple[np.ndarray, np.ndarray]:
         """By the rows that folding will approximate."""
@@ -51,7 +51,11 @@ class Folding:
         options, plan, train = self.given.options, self.given.plan, self.given.cut.train
         wanted, unseen = self.given.embeddings[selection.retained], self._unseen[selection.retained]
         dictionary = learn_dictionary(
-            unseen, codes=plan.codes, entries=plan.entries, bits=options.bits, seed=options.seed
+            unseen,
+            codebook_rows=plan.codebook_rows,
+            entries=plan.entries,
+            bits=options.bits,
+            seed=options.seed,
         )
         rows, twin_rows = (
             approximate(target, dictionary, entries=plan.entries) for target in (wanted, unseen)
@@ -69,7 +73,11 @@ class Folding:
         )
         difference = rows.compose(dictionary.quantised()) - wanted
         left = float(np.square(difference).sum() / max(np.square(wanted).sum(), 1e-30))
-        summary = {"codes": plan.codes, "entries": plan.entries, "squared_error": round(left, 6)}
+        summary = {
+            "codebook_rows": plan.codebook_rows,
+            "entries": plan.entries,
+            "squared_error": round(left, 6),
+        }
         return Shaped(model, replace(model, rows=twin_rows), {"folding": summary})
 
     def restored(self, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> FoldedModel:

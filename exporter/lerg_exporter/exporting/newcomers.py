@@ -30,7 +30,7 @@ def choose_unknown(
     options: ExportOptions,
     training: TrainingOptions,
     *,
-    codes: int,
+    codebook_rows: int,
     work: WorkDir,
     progress: Progress,
 ) -> RuleChoice:
@@ -43,7 +43,7 @@ def choose_unknown(
         cut: the training pairs.
         model: the bundle's, for its number of epochs.
         training: its trainer's settings.
-        codes: of the codebook that is pretrained.
+        codebook_rows: of the codebook that is pretrained.
     """
     rules = rules_of(options)
     given = HistoryRule(ridge=options.ridge or None, half_life=options.half_life or None)
@@ -67,7 +67,7 @@ def choose_unknown(
         known,
         options,
         everything,
-        codes=codes,
+        codebook_rows=codebook_rows,
         teacher_epochs=teacher_epochs,
         work=work,
         progress=progress,

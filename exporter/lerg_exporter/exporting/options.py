@@ -83,7 +83,7 @@ class ExportOptions:
         help="Number of propagation layers.",
         unset="1 with product codes and full tables, else 3; 3 with xsimgcl, 0 with mf",
     )
-    codes: int | None = setting(
+    codebook_rows: int | None = setting(
         None,
         group="Model",
         metavar="C",
@@ -91,7 +91,7 @@ class ExportOptions:
         help="Number of rows of the codebook.",
         unset="256 with product codes, else by the number of users and items, or fewer to meet a budget",
     )
-    per_entity: int | None = setting(
+    codes_per_entity: int | None = setting(
         None,
         group="Model",
         metavar="T",
@@ -113,7 +113,7 @@ class ExportOptions:
         choices=AUXILIARIES,
         help="How the other codes of an entity are chosen: from where its interactions lead, or at random.",
     )
-    steps: str = setting(
+    step_sizes: str = setting(
         "one",
         group="Model",
         choices=("one", "row"),
@@ -443,21 +443,21 @@ class ExportOptions:
         return self.assignment not in ASSIGNMENTS or self.recommender not in RECOMMENDERS
 
     @property
-    def codes_an_entity(self) -> int:
-        """`per_entity`, or what suits the assignment."""
-        if self.per_entity is not None:
-            return self.per_entity
+    def resolved_codes_per_entity(self) -> int:
+        """`codes_per_entity`, or what suits the assignment."""
+        if self.codes_per_entity is not None:
+            return self.codes_per_entity
         kind = self.assignment_kind
-        return max(1, self.dim // kind.block_width) if kind.block_width else kind.per_entity
+        return max(1, self.dim // kind.block_width) if kind.block_width else kind.codes_per_entity
 
     @property
-    def depth(self) -> int:
+    def resolved_layers(self) -> int:
         """`layers`, or what suits the recommender and the assignment; 0 where nothing is propagated."""
         suited = (self.layers, self.recommender_kind.layers, self.assignment_kind.layers)
         return next(layers for layers in suited if layers is not None)
 
     @property
-    def tuning_epochs(self) -> int:
+    def resolved_finetune_epochs(self) -> int:
         """`finetune_epochs`, or what stands for None."""
         if self.finetune_epochs is not None:
             return self.finetune_epochs
@@ -481,11 +481,11 @@ class ExportOptions:
             raise InputError.of_all(faults)
 
     @property
-    def users_a_call(self) -> int:
+    def resolved_max_users(self) -> int:
         """`max_users`, or what suits the lowering."""
         if self.max_users is not None:
             return self.max_users
-        return LOWERINGS[self.lowering].users_a_call
+        return LOWERINGS[self.lowering].max_users
 
 
 EXPORT_SETTINGS: dict[str, Setting] = schema(ExportOptions)

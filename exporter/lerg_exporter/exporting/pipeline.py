@@ -109,7 +109,7 @@ def export(
     training = stages.training_options(chosen, pairs=dataset.train.pair_count)
     plan = check_export(dataset, chosen)
     again = refits(dataset, chosen)
-    tell.note(f"{plan.codes} codes, retention {plan.retention:g}, batches of {plan.batch}")
+    tell.note(f"{plan.codebook_rows} codes, retention {plan.retention:g}, batches of {plan.batch}")
     if dataset.train.pair_count == dataset.train.user_count * dataset.train.item_count:
         tell.note("everybody has touched every item: there is nothing to tell apart and nothing to recommend")
     with (
@@ -119,9 +119,9 @@ def export(
     ):
         cut = Cut.of(dataset.train, training)
         tell.stage("assigning")
-        codes = pretraining_codes(chosen, dataset.train, stored=plan.codes)
+        codes = pretraining_codes(chosen, dataset.train, stored=plan.codebook_rows)
         with imported_meanwhile(*_NEEDED_LATER):
-            learned = stages.assigned(cut, chosen, training, codes=codes, work=work, progress=tell)
+            learned = stages.assigned(cut, chosen, training, codebook_rows=codes, work=work, progress=tell)
         tell.stage("pretraining")
         model = stages.pretrained(cut, learned, training, chosen, work=work, progress=tell)
         model = stages.rounded(model, chosen)
@@ -132,14 +132,14 @@ def export(
         pruned = shaped(given, SHAPINGS[chosen.propagation], work=work)
         tell.stage("choosing how to serve")
         twin_model = _honest(pruned.twin, propagated(model, cut.split.train), chosen, plan)
-        ways = _ways(cut, twin_model, model, chosen, training, codes=codes, work=work, progress=tell)
+        ways = _ways(cut, twin_model, model, chosen, training, codebook_rows=codes, work=work, progress=tell)
         tell.stage("tracing")
         config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
         run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, ways, config)
         draft = draft_bundle(pruned.model, run.limits, lowering=chosen.lowering)
         pruned_users = ~pruned.model.retained[: dataset.train.user_count]
         twin = None
-        if chosen.tuning_epochs:
+        if chosen.resolved_finetune_epochs:
             twin = _twin(run, draft, twin_model, cut, Path(scratch))
         first = Path(scratch) / "untuned"
         run.write(draft, first)
@@ -162,7 +162,14 @@ def export(
         if again:
             tell.stage("training again on everything")
             run, draft, tuned = refit(
-                run, cut, training, tuned, codes=codes, work=work, scratch=Path(scratch), progress=tell
+                run,
+                cut,
+                training,
+                tuned,
+                codebook_rows=codes,
+                work=work,
+                scratch=Path(scratch),
+                progress=tell,
             )
         tell.stage("writing")
         manifest = run.write(draft, output, tuned=tuned, metrics=metrics, overwrite=overwrite)
@@ -222,12 +229,14 @@ def _ways(
     options: ExportOptions,
     training: TrainingOptions,
     *,
-    codes: int,
+    codebook_rows: int,
     work: WorkDir,
     progress: Progress,
 ) -> Ways:
     """How everybody is served: what is asked for, and by validation what is left open."""
-    unknown = choose_unknown(cut, model, options, training, codes=codes, work=work, progress=progress)
+    unknown = choose_unknown(
+        cut, model, options, training, codebook_rows=codebook_rows, work=work, progress=progress
+    )
     ways = replace(given_ways(options), unknown=unknown.rule)
     if unknown.scores:
         ways = replace(ways, validation={"unknown": unknown.described()})
@@ -282,7 +291,7 @@ def _tune(run: ExportRun, twin: _Twin, *, work: WorkDir, progress: Progress) -> 
     return tune(
         twin.bundle,
         twin.held_out,
-        epochs=options.tuning_epochs,
+        epochs=options.resolved_finetune_epochs,
         candidates=[run.plan.negative_candidates] if chosen else [1, run.plan.negative_candidates],
         seed=options.seed,
         work=work,

@@ -37,7 +37,7 @@ def refit(
     training: TrainingOptions,
     tuned: Tuned | None,
     *,
-    codes: int,
+    codebook_rows: int,
     work: WorkDir,
     scratch: Path,
     progress: Progress,
@@ -52,7 +52,7 @@ def refit(
         cut: its training pairs.
         training: its trainer's settings.
         tuned: its fine-tuning, or None.
-        codes: of the codebook that is pretrained.
+        codebook_rows: of the codebook that is pretrained.
         scratch: a folder for bundles in between.
     """
     options = _decided(run)
@@ -65,7 +65,7 @@ def refit(
         whole,
         options,
         everything,
-        codes=codes,
+        codebook_rows=codebook_rows,
         teacher_epochs=teacher_epochs,
         work=work,
         progress=progress,
@@ -81,7 +81,7 @@ def refit(
         return again, draft, None
     folder = scratch / "again"
     again.write(draft, folder)
-    return again, draft, retune(folder, tuned, epochs=options.tuning_epochs, seed=options.seed)
+    return again, draft, retune(folder, tuned, epochs=options.resolved_finetune_epochs, seed=options.seed)
 
 
 def _decided(run: ExportRun) -> ExportOptions:

@@ -35,14 +35,14 @@ def resolved(
     """
     kind = options.assignment_kind
     stated: dict[str, Any] = {
-        "layers": options.depth,
-        "max_users": options.users_a_call,
-        "finetune_epochs": options.tuning_epochs,
+        "layers": options.resolved_layers,
+        "max_users": options.resolved_max_users,
+        "finetune_epochs": options.resolved_finetune_epochs,
         "threads": torch.get_num_threads() if options.threads is None else options.threads,
         "device": str(training_device(options.device)).split(":", maxsplit=1)[0],
     }
-    if "per_entity" in kind.reads:
-        stated["per_entity"] = options.codes_an_entity
+    if "codes_per_entity" in kind.reads:
+        stated["codes_per_entity"] = options.resolved_codes_per_entity
     if dataset is not None:
         pairs = dataset.train.pair_count
         training = stages.training_options(options, pairs=pairs)
@@ -52,7 +52,7 @@ def resolved(
     if plan is not None:
         stated |= {"retention": plan.retention, "placeholders": plan.placeholders, "batch": plan.batch}
         if not options.is_full_table:
-            stated["codes"] = plan.codes
+            stated["codebook_rows"] = plan.codebook_rows
         if options.propagation_kind.entries:
             stated["entries"] = plan.entries
     return replace(options, **stated)

@@ -64,7 +64,7 @@ class Rewiring:
             train.item_count,
             stored.assignment.codes,
             stored.assignment.anchor_weight,
-            stored.assignment.code_count,
+            stored.assignment.codebook_rows,
             stored.codebook,
             stored.step.reshape(-1),
             model.bits,

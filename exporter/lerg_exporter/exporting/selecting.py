@@ -138,22 +138,26 @@ def check_selection(train: Interactions, options: ExportOptions, *, plan: Plan) 
         find_selector(name)
     entities = train.user_count + train.item_count
     stay = int(plan.retention * entities)
-    if plan.entries and not plan.entries <= plan.codes <= stay:
-        if options.codes is None:
+    if plan.entries and not plan.entries <= plan.codebook_rows <= stay:
+        if options.codebook_rows is None:
             raise InputError.naming(
                 "{entries} is {} and {} entities stay; with {propagation:folded} give at most as many",
                 plan.entries,
                 stay,
             )
         raise InputError.naming(
-            "{codes} is {} and {entries} is {}; with {propagation:folded} give at least as many codes as "
-            "entries, and at most {}, the entities that stay",
-            plan.codes,
+            "{codebook_rows} is {} and {entries} is {}; with {propagation:folded} give at least as many rows "
+            "as entries, and at most {}, the entities that stay",
+            plan.codebook_rows,
             plan.entries,
             stay,
         )
-    if plan.codes > entities and not plan.entries:
-        name, value = ("codes", plan.codes) if options.codes else ("per_entity", options.codes_an_entity)
+    if plan.codebook_rows > entities and not plan.entries:
+        name, value = (
+            ("codebook_rows", plan.codebook_rows)
+            if options.codebook_rows
+            else ("codes_per_entity", options.resolved_codes_per_entity)
+        )
         raise InputError.naming(
             f"{{{name}}} is {{}} and there are {{}} entities; give at most as many", value, entities
         )
@@ -170,9 +174,9 @@ def constraints_of(train: Interactions, options: ExportOptions) -> Constraints:
         InputError: an id that is not in the data.
     """
     return Constraints(
-        user_floor=options.min_users,
-        item_floor=options.min_items,
+        min_users=options.min_users,
+        min_items=options.min_items,
         keep_users=np.array([train.user_ids.index_of(raw) for raw in options.keep_users], np.int64),
         keep_items=np.array([train.item_ids.index_of(raw) for raw in options.keep_items], np.int64),
-        edge_ceiling=options.edge_budget,
+        edge_budget=options.edge_budget,
     )

@@ -1,9 +1,9 @@
 """The stages that make a model, each taken from the work folder when it is still valid.
 
-What a stage's result depends on is its fingerprint.  Another retention leaves the pretrained model as it is;
-another bit width keeps the assignment only if `codes` is stated too, and trains the quantised codebook anew.
-What a recommender or an assignment of one's own makes is never taken from the folder: its code is not part of
-the fingerprint.
+What a stage's result depends on is its fingerprint. Another retention leaves the pretrained model as it is; another
+bit width keeps the assignment only if `codebook_rows` is stated too, and trains the quantised codebook anew. What a
+recommender or an assignment of one's own makes is never taken from the folder: its code is not part of the
+fingerprint.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
     training = TrainingOptions(
         dim=options.dim,
         bits=FLOAT_BITS if post_training else options.bits,
-        layers=options.depth,
+        layers=options.resolved_layers,
         augment=recommender.augmentation(),
-        per_row_steps=options.steps == "row" and not post_training,
+        per_row_steps=options.step_sizes == "row" and not post_training,
         seed=options.seed,
         device=options.device,  # type: ignore[arg-type]
     )
@@ -73,7 +73,7 @@ def assigned(
     options: ExportOptions,
     training: TrainingOptions,
     *,
-    codes: int,
+    codebook_rows: int,
     teacher_epochs: int | None = None,
     work: WorkDir,
     progress: Progress,
@@ -81,17 +81,17 @@ def assigned(
     """Which codes make up which entity, and where that says it the codebook to start from.
 
     Args:
-        codes: rows of the codebook.
+        codebook_rows: rows of the codebook.
         teacher_epochs: after which the full table's training ends, if codes are learned from one; None leaves
             that to validation.
     """
     kind = options.assignment_kind
     given = {
-        "per_entity": options.codes_an_entity,
+        "codes_per_entity": options.resolved_codes_per_entity,
         "anchor_weight": options.anchor_weight,
         "auxiliaries": options.auxiliaries,
     }
-    settings: dict[str, Any] = {"codes": codes, **{name: given[name] for name in kind.reads}}
+    settings: dict[str, Any] = {"codebook_rows": codebook_rows, **{name: given[name] for name in kind.reads}}
     if kind.teacher:
         full = _teacher(cut, options, training, epochs=teacher_epochs, work=work, progress=progress)
         settings["teacher"] = full.codebook
@@ -212,7 +212,7 @@ def rounded(model: Pretrained, options: ExportOptions) -> Pretrained:
     """The model in the bits that ship: as it was trained, or quantised now."""
     if options.quantisation != "post-training":
         return model
-    return quantised(model, bits=options.bits, per_row=options.steps == "row")
+    return quantised(model, bits=options.bits, per_row=options.step_sizes == "row")
 
 
 def _pretrained_of(

@@ -59,7 +59,7 @@ class ExportRun:
         options = self.options
         return ProgramLimits(
             max_batch=self.plan.batch,
-            max_users=options.users_a_call,
+            max_users=options.resolved_max_users,
             max_k=options.max_k,
             item_table=options.item_table,
             layer_storage=options.layer_storage,

@@ -63,13 +63,13 @@ class Lowering:
     Attributes:
         programs: by propagation.
         personal: place of a function `(model, limits, *, max_history) -> dict of Method`, for items alone.
-        users_a_call: that `recommend` ranks for at most, unless stated.
+        max_users: that `recommend` ranks for at most, unless stated.
         stock: stock ExecuTorch is to run them, on Android too, with the weights in a file beside the program.
     """
 
     programs: Mapping[str, Programs]
     personal: str
-    users_a_call: int
+    max_users: int
     stock: bool = False
 
 
@@ -89,7 +89,7 @@ LOWERINGS: dict[str, Lowering] = {
             ),
         },
         personal="lerg_exporter.programs.native.personal:native_personal_methods",
-        users_a_call=64,
+        max_users=64,
     ),
     "portable": Lowering(
         programs={
@@ -105,7 +105,7 @@ LOWERINGS: dict[str, Lowering] = {
         personal="lerg_exporter.programs.portable.personal:portable_personal_methods",
         # Stock matrix products round by how many rows they are given. One row a call scores a user the same
         # alone and among others; in larger calls the last bits may differ.
-        users_a_call=1,
+        max_users=1,
         stock=True,
     ),
 }
@@ -150,7 +150,7 @@ PROPAGATIONS: dict[str, Propagation] = {
         idle={
             "rewiring": "{rewiring:{}} has no effect with {propagation:folded}, whose rows come from the "
             "full graph; leave one of them out",
-            "steps": f"{{steps:{{}}}} {_ONE_STEP}",
+            "step_sizes": f"{{step_sizes:{{}}}} {_ONE_STEP}",
             "quantisation": f"{{quantisation:{{}}}} {_ONE_STEP}",
         },
         floats="{bits:32} needs {propagation:graph}; folded codebooks have 4, 8 or 16 bits",

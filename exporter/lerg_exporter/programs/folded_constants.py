@@ -34,7 +34,7 @@ class FoldedConstants:
     placeholder_bits: int
     retained_users: int
     user_placeholders: int
-    code_count: int
+    codebook_rows: int
     dim: int
     bits: int
 
@@ -54,7 +54,7 @@ class FoldedConstants:
             )
         rows, placeholders = model.rows, model.placeholders
         return cls(
-            codes=torch.from_numpy(smallest_index(rows.codes, count=rows.code_count)),
+            codes=torch.from_numpy(smallest_index(rows.codes, count=rows.codebook_rows)),
             weights=torch.from_numpy(np.ascontiguousarray(rows.weights)),
             scales=torch.from_numpy(np.ascontiguousarray(rows.scales)),
             scale_table=torch.from_numpy(np.ascontiguousarray(rows.scale_table)),
@@ -63,7 +63,7 @@ class FoldedConstants:
             placeholder_bits=int(placeholders.bits),
             retained_users=kept[0],
             user_placeholders=int(placeholders.user_count),
-            code_count=int(rows.code_count),
+            codebook_rows=int(rows.codebook_rows),
             dim=int(model.codebook.shape[1]),
             bits=int(model.bits),
         )

@@ -39,7 +39,7 @@ class GraphConstants:
     item_placeholders: torch.Tensor
     placeholder_step: torch.Tensor
     placeholder_bits: int
-    code_count: int
+    codebook_rows: int
     dim: int
     bits: int
     layers: int
@@ -64,7 +64,7 @@ class GraphConstants:
             )
         if model.graph.shape != shape:
             raise InputError(f"the rewired graph is {model.graph.shape}, the retained entities are {shape}")
-        assignment = smallest_index(model.assignment, count=model.code_count)
+        assignment = smallest_index(model.assignment, count=model.codebook_rows)
         placeholders = model.placeholders
         packed = pack(placeholders.codes, bits=placeholders.bits)
         graph = model.graph.sorted_indices()
@@ -77,7 +77,7 @@ class GraphConstants:
             item_placeholders=torch.from_numpy(packed[placeholders.user_count :].copy()),
             placeholder_step=torch.from_numpy(np.asarray(placeholders.step, dtype=np.float32).reshape(-1)),
             placeholder_bits=int(placeholders.bits),
-            code_count=int(model.code_count),
+            codebook_rows=int(model.codebook_rows),
             dim=int(model.codebook.shape[1]),
             bits=int(model.bits),
             layers=int(model.layers),

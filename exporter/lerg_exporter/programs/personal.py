@@ -40,7 +40,7 @@ _DIGITS = 1e-7
 
 
 class TableModules(NamedTuple):
-    """What makes an item table, by how its rows are stored; each gives a module of (codes, step).
+    """What makes an item table, by how its rows are stored; each gives a module of (packed, step).
 
     Attributes:
         rows: of the bits, for a codebook row an item.
@@ -68,7 +68,7 @@ class Encode(torch.nn.Module):
         ridge: lambda, at least 1, or None for no metric.
 
     Shapes:
-        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        packed: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
         returns (float32 [S, d], float32 [d, d]).
     """
 
@@ -81,8 +81,8 @@ class Encode(torch.nn.Module):
         extra = torch.tensor(counts - 1, dtype=torch.float32) if len(counts) and ridge is not None else None
         self.register_buffer("extra", extra)
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        table = self.table(codes, step)
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        table = self.table(packed, step)
         one = _identity(table.shape[1])
         if self.ridge is None:
             return table, one
@@ -171,7 +171,7 @@ def personal_methods(
         "encode": Method(
             module=Encode(tables.of(items), model.counts, ridge=ridge),
             inputs={
-                "codes": torch.from_numpy(packed),
+                "codebook": torch.from_numpy(packed),
                 "step": torch.tensor(items.step, dtype=torch.float32).reshape(-1),
             },
             dynamic={},

@@ -29,7 +29,7 @@ class ModelConstants(Protocol):
     """What the signatures of a model's methods depend on, of either propagation."""
 
     @property
-    def code_count(self) -> int:
+    def codebook_rows(self) -> int:
         """Rows of the codebook."""
 
     @property
@@ -64,7 +64,7 @@ def program_methods(
         "finetune": finetune_method(modules["finetune"], limits),
         "encode": encode_method(
             modules["encode"],
-            codes=constants.code_count,
+            codebook_rows=constants.codebook_rows,
             dim=constants.dim,
             bits=constants.bits,
             step=step_tensor(step),
@@ -107,12 +107,14 @@ def finetune_method(module: torch.nn.Module, limits: ProgramLimits) -> Method:
     )
 
 
-def encode_method(module: torch.nn.Module, *, codes: int, dim: int, bits: int, step: torch.Tensor) -> Method:
+def encode_method(
+    module: torch.nn.Module, *, codebook_rows: int, dim: int, bits: int, step: torch.Tensor
+) -> Method:
     """`encode` of a module from the packed codebook [c, d] and its step to the tables of users and items."""
-    packed = pack(np.zeros((codes, dim), dtype=np.int8), bits=bits)
+    packed = pack(np.zeros((codebook_rows, dim), dtype=np.int8), bits=bits)
     return Method(
         module=module,
-        inputs={"codes": torch.from_numpy(packed), "step": step},
+        inputs={"codebook": torch.from_numpy(packed), "step": step},
         dynamic={},
         outputs=("user_table", "item_table"),
     )

@@ -20,7 +20,7 @@ __all__ = ["Row", "Spread", "csv_text", "grouped", "rows_of"]
 Row = dict[str, Any]
 
 _WAYS = {"from_history": "from history", "popularity": "most touched", "trained": "trained with them"}
-_CHOSEN = ("codes", "retention", "placeholders", "batch")
+_CHOSEN = ("codebook_rows", "retention", "placeholders", "batch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
@@ -28,7 +28,7 @@ __all__ = [
     "HistoryRule",
     "IdMap",
     "IntegerIds",
-    "Interactions",
+    "InteractionRows",
     "Manifest",
     "ModelShape",
     "PersonalManifest",

@@ -14,7 +14,7 @@ from lerg_runtime.errors import BundleError
 
 __all__ = [
     "CODE_HEADER_BYTES",
-    "Interactions",
+    "InteractionRows",
     "code_sizes",
     "decode_interactions",
     "encode_interactions",
@@ -35,7 +35,7 @@ def index_dtype(count: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Interactions:
+class InteractionRows:
     """Who touched what.
 
     Attributes:
@@ -57,7 +57,7 @@ class Interactions:
         user_count: int,
         item_count: int,
         allocate: Allocate = np.empty,
-    ) -> Interactions:
+    ) -> InteractionRows:
         """From pairs int32 [n] each, sorted by (user, item) and unique."""
         indptr = allocate((user_count + 1,), "int32")
         copied = allocate((len(items),), index_dtype(item_count))
@@ -88,7 +88,7 @@ class Interactions:
         *,
         indptr: np.ndarray,
         item_count: int,
-    ) -> Interactions:
+    ) -> InteractionRows:
         """Pairs that are sorted by (user, item) and unique already, in little memory.
 
         Args:
@@ -150,7 +150,7 @@ class Interactions:
 
     def with_pairs(
         self, users: np.ndarray, items: np.ndarray, *, allocate: Allocate = np.empty
-    ) -> Interactions:
+    ) -> InteractionRows:
         """These and more pairs, which are new, sorted by (user, item) and unique.
 
         Little memory is taken beside the result, however many they are.
@@ -176,7 +176,7 @@ class Interactions:
         for start in range(0, self.user_count + 1, _PAIRS_AT_ONCE):
             rows = np.arange(start, min(start + _PAIRS_AT_ONCE, self.user_count + 1), dtype=users.dtype)
             indptr[rows] = self.indptr[rows] + np.searchsorted(users, rows)
-        return Interactions(indptr, merged, self.item_count)
+        return InteractionRows(indptr, merged, self.item_count)
 
     def _find(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """As `find`, for all at a time: a binary search in each pair's row, step by step."""
@@ -257,7 +257,7 @@ def decode_interactions(
     item_count: int,
     where: str,
     allocate: Allocate = np.empty,
-) -> Interactions:
+) -> InteractionRows:
     """Rows from a code of pairs, uint8 [n].
 
     Raises:
@@ -271,4 +271,4 @@ def decode_interactions(
         scratch = allocate((scratch_bytes + _ALIGNMENT,), "uint8")
         begin = -scratch.ctypes.data % _ALIGNMENT
         native().decode_pairs(code, starts, columns, scratch[begin : begin + scratch_bytes])
-    return Interactions(starts, columns, item_count)
+    return InteractionRows(starts, columns, item_count)

@@ -19,7 +19,7 @@ from lerg_runtime.bundle._arrays import Allocate, ArrayReader, array_bytes
 from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.bundle._csr import (
     CODE_HEADER_BYTES,
-    Interactions,
+    InteractionRows,
     code_sizes,
     decode_interactions,
     encode_interactions,
@@ -61,7 +61,7 @@ def pack_program(
     cuts: Cuts,
     shape: ModelShape,
     *,
-    interactions: Interactions,
+    interactions: InteractionRows,
     user_slots: np.ndarray,
     item_slots: np.ndarray,
 ) -> bytes:
@@ -123,7 +123,7 @@ def unpack_program(
     arrays: ArrayReader,
     shape: ModelShape,
     *,
-    interactions: Interactions,
+    interactions: InteractionRows,
     user_slots: np.ndarray,
     item_slots: np.ndarray,
     where: str,
@@ -178,7 +178,7 @@ def _fill_graph(
     program: np.ndarray,
     arrays: ArrayReader,
     shape: ModelShape,
-    interactions: Interactions,
+    interactions: InteractionRows,
     slots: tuple[np.ndarray, np.ndarray],
     where: str,
     allocate: Allocate,
@@ -191,7 +191,7 @@ def _fill_graph(
     else:
         none = allocate((shape.retained_users + 1,), "int32")
         none[:] = 0
-        changed = Interactions(none, np.empty(0, dtype=np.int32), shape.retained_items)
+        changed = InteractionRows(none, np.empty(0, dtype=np.int32), shape.retained_items)
     views = []
     for name, (dtype, count) in _graph_arrays(shape).items():
         start = int(arrays.read(name, dtypes=("int64",), shape=()))
@@ -222,7 +222,7 @@ def _changed(
     program: bytes,
     places: list[tuple[int, int]],
     shape: ModelShape,
-    interactions: Interactions,
+    interactions: InteractionRows,
     user_slots: np.ndarray,
     item_slots: np.ndarray,
 ) -> np.ndarray | None:

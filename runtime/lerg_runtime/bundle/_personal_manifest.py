@@ -84,7 +84,7 @@ def personal_signatures(shape: PersonalShape, lowering: str) -> dict[str, tuple[
     if lowering in JAVA_LOWERINGS:
         seen = "uint8"
         if shape.packed_dtype == "int16":
-            codes = ("uint8", (shape.codes, 2 * shape.dim))
+            codes = ("uint8", (shape.codebook_rows, 2 * shape.dim))
     table = ("float32", (shape.slots, shape.dim))
     metric = ("float32", (shape.dim, shape.dim))
     return {

@@ -22,7 +22,7 @@ class PersonalShape:
         items: I.
         dim: d, length of a row.
         bits: 4, 8 or 16, of a codebook element.
-        codes: c, rows of the codebook.
+        codebook_rows: c, rows of the codebook.
         step_count: 1, or c for one step a row.
         coding: `rows`, a codebook row a slot; `product`, blocks of codebook rows; `folded`, weighted sums.
         width: codes of a slot.
@@ -36,7 +36,7 @@ class PersonalShape:
     items: int
     dim: int
     bits: int
-    codes: int
+    codebook_rows: int
     step_count: int
     coding: str
     width: int
@@ -54,20 +54,20 @@ class PersonalShape:
             BundleError: a value is absent, out of bounds, or does not agree with another.
         """
         items = fields.integer("items", least=1, most=MAX_ENTITIES)
-        codes = fields.integer("codebook_rows", least=1, most=MAX_CODES)
+        rows = fields.integer("codebook_rows", least=1, most=MAX_CODES)
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
-        if steps not in ((1,), (codes,)):
-            raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
+        if steps not in ((1,), (rows,)):
+            raise BundleError(f"{fields.where}.step_shape must be [1] or [{rows}]")
         dim = fields.integer("dim", least=1, most=MAX_DIM)
         rule = serving.inner("unknown")
         shape = cls(
             items=items,
             dim=dim,
             bits=fields.integer("bits", least=4, most=FLOAT_BITS),
-            codes=codes,
+            codebook_rows=rows,
             step_count=steps[0],
             coding=fields.text("coding", among=CODINGS),
-            width=fields.integer("width", least=1, most=max(codes, dim)),
+            width=fields.integer("width", least=1, most=max(rows, dim)),
             own_rows=fields.integer("own_rows", most=items),
             placeholders=fields.integer("placeholders", most=items),
             max_history=fields.integer("max_history", least=1, most=MAX_HISTORY),
@@ -78,8 +78,8 @@ class PersonalShape:
         )
         if shape.bits not in PACKED_DTYPES or shape.bits == FLOAT_BITS or (shape.bits == 4 and dim % 2):
             raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")
-        if shape.coding == "rows" and (shape.slots, 1) != (codes, shape.width):
-            raise BundleError(f"{fields.where}: there are {shape.slots} slots and {codes} rows for them")
+        if shape.coding == "rows" and (shape.slots, 1) != (rows, shape.width):
+            raise BundleError(f"{fields.where}: there are {shape.slots} slots and {rows} rows for them")
         if shape.coding == "product" and dim % shape.width:
             raise BundleError(f"{fields.where}.dim must be a multiple of the {shape.width} blocks of a row")
         if (shape.own_rows < items) != (shape.placeholders > 0):
@@ -107,4 +107,4 @@ class PersonalShape:
     @property
     def packed_shape(self) -> tuple[int, int]:
         """Shape of the packed codebook."""
-        return packed_shape(self.codes, self.dim, bits=self.bits)
+        return packed_shape(self.codebook_rows, self.dim, bits=self.bits)

@@ -141,9 +141,9 @@ def signatures_of(shape: ModelShape, lowering: str) -> dict[str, tuple[Signature
     if lowering in JAVA_LOWERINGS:
         seen = "uint8"
         if shape.packed_dtype == "int16":
-            codes = ("uint8", (shape.codes, 2 * shape.dim))
+            codes = ("uint8", (shape.codebook_rows, 2 * shape.dim))
     triples = ("int64", (shape.max_batch,))
-    codebook = ("float32", (shape.codes, shape.dim))
+    codebook = ("float32", (shape.codebook_rows, shape.dim))
     step = ("float32", (shape.step_count,))
     user_table = ("float32", (shape.user_slots, shape.dim))
     return {

@@ -22,7 +22,7 @@ from lerg_runtime.bundle._boundary import (
     stamp_of,
 )
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
-from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, Interactions, code_sizes, decode_interactions
+from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, InteractionRows, code_sizes, decode_interactions
 from lerg_runtime.bundle._entities import Entities, read_entities
 from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes
 from lerg_runtime.bundle._items import ItemSizes, PersonalItems, item_sizes, read_items
@@ -186,7 +186,7 @@ class BundleFolder:
         self,
         *,
         entities: Entities | None = None,
-        interactions: Interactions | None = None,
+        interactions: InteractionRows | None = None,
         allocate: Allocate = np.empty,
     ) -> np.ndarray:
         """The bytes of the program, uint8 [n], of what was hashed in memory, so that no other process can
@@ -299,7 +299,7 @@ class BundleFolder:
         with self._arrays(ITEMS_FILE) as arrays:
             return item_sizes(arrays, self.personal.model)
 
-    def read_interactions(self, *, allocate: Allocate = np.empty) -> Interactions:
+    def read_interactions(self, *, allocate: Allocate = np.empty) -> InteractionRows:
         """The interactions that the model was trained on, by user.
 
         Raises:
@@ -308,7 +308,7 @@ class BundleFolder:
         with self._arrays(INTERACTIONS_FILE) as arrays:
             return self._read_pairs(arrays, "pairs", allocate)
 
-    def read_seen_only(self, interactions: Interactions, *, allocate: Allocate = np.empty) -> SeenOnly:
+    def read_seen_only(self, interactions: InteractionRows, *, allocate: Allocate = np.empty) -> SeenOnly:
         """What counts as seen beside the interactions.
 
         Args:
@@ -318,7 +318,7 @@ class BundleFolder:
             BundleError: an array does not fit, or two sets share a pair.
         """
         where = str(self.path / INTERACTIONS_FILE)
-        found: dict[str, Interactions] = {}
+        found: dict[str, InteractionRows] = {}
         with self._arrays(INTERACTIONS_FILE) as arrays:
             for name in SEEN_ONLY:
                 if f"{name}_pairs" in arrays.names:
@@ -326,7 +326,7 @@ class BundleFolder:
             check_disjoint({"interactions": interactions, **found}, where=where)
         return SeenOnly(**found)
 
-    def _read_pairs(self, arrays: ArrayReader, name: str, allocate: Allocate) -> Interactions:
+    def _read_pairs(self, arrays: ArrayReader, name: str, allocate: Allocate) -> InteractionRows:
         shape = self.manifest.model
         code = arrays.read(name, dtypes=("uint8",), shape=(None,), allocate=allocate)
         return decode_interactions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lerg_runtime._limits import MAX_PAIRS
-from lerg_runtime.bundle._csr import Interactions, encode_interactions
+from lerg_runtime.bundle._csr import InteractionRows, encode_interactions
 from lerg_runtime.errors import BundleError
 
 __all__ = ["SEEN_ONLY", "SeenOnly", "check_disjoint", "encode_seen_only"]
@@ -30,8 +30,8 @@ class SeenOnly:
         disliked: rated below the threshold of the export; None if nothing was.
     """
 
-    held_out: Interactions | None = None
-    disliked: Interactions | None = None
+    held_out: InteractionRows | None = None
+    disliked: InteractionRows | None = None
 
     def of_user(self, user: int, *, candidates: np.ndarray | None = None) -> np.ndarray:
         """Item indices of one user, in no order.
@@ -62,7 +62,7 @@ def encode_seen_only(sets: Mapping[str, Pairs], *, user_count: int, item_count: 
     return arrays
 
 
-def check_disjoint(sets: Mapping[str, Interactions | None], *, where: str) -> None:
+def check_disjoint(sets: Mapping[str, InteractionRows | None], *, where: str) -> None:
     """Refuse sets that share a pair, or that hold too many together.
 
     Raises:
@@ -82,7 +82,7 @@ def check_disjoint(sets: Mapping[str, Interactions | None], *, where: str) -> No
                     )
 
 
-def _keys(pairs: Interactions, first: int) -> np.ndarray:
+def _keys(pairs: InteractionRows, first: int) -> np.ndarray:
     rows = pairs.indptr[first : first + _USERS_AT_ONCE + 1]
     users = np.repeat(np.arange(len(rows) - 1, dtype=np.int64), np.diff(rows))
     return users * pairs.item_count + pairs.items[rows[0] : rows[-1]]

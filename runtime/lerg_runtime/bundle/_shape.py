@@ -24,8 +24,8 @@ class ModelShape:
         users, items: U and I.
         dim: d, length of an embedding.
         bits: 4, 8 or 16, of a codebook element, or 32 where nothing is quantised.
-        codes: c, rows of the codebook.
-        per_entity: t, codes that make up an entity of layer 0; 0 with folded propagation.
+        codebook_rows: c, rows of the codebook.
+        codes_per_entity: t, codes that make up an entity of layer 0; 0 with folded propagation.
         anchor_weight: weight of the first of them; 0 with blocks or folded propagation.
         layers: L of propagation.
         retained_users, retained_items: m_u and m_i.
@@ -44,8 +44,8 @@ class ModelShape:
     items: int
     dim: int
     bits: int
-    codes: int
-    per_entity: int
+    codebook_rows: int
+    codes_per_entity: int
     anchor_weight: float
     layers: int
     retained_users: int
@@ -72,11 +72,11 @@ class ModelShape:
         """
         users = fields.integer("users", least=1, most=MAX_ENTITIES)
         items = fields.integer("items", least=1, most=MAX_ENTITIES - users)
-        codes = fields.integer("codebook_rows", least=1, most=MAX_CODES)
+        rows = fields.integer("codebook_rows", least=1, most=MAX_CODES)
         steps = fields.integers("step_shape", most=MAX_CODES, count=1)
-        if steps not in ((1,), (codes,)):
-            raise BundleError(f"{fields.where}.step_shape must be [1] or [{codes}]")
-        entries = fields.integer("entries", least=1, most=codes) if "entries" in fields else 0
+        if steps not in ((1,), (rows,)):
+            raise BundleError(f"{fields.where}.step_shape must be [1] or [{rows}]")
+        entries = fields.integer("entries", least=1, most=rows) if "entries" in fields else 0
         graph = not entries
         dim = fields.integer("dim", least=1, most=MAX_DIM)
 
@@ -85,17 +85,17 @@ class ModelShape:
 
         composition = choice("composition", COMPOSITIONS) if graph else COMPOSITIONS[0]
         weighted = graph and composition == "sum"
-        per_entity = 0
+        codes_per_entity = 0
         if graph:
             # No code of a sum repeats; every block chooses among all of them.
-            per_entity = fields.integer("codes_per_entity", least=1, most=codes if weighted else dim)
+            codes_per_entity = fields.integer("codes_per_entity", least=1, most=rows if weighted else dim)
         shape = cls(
             users=users,
             items=items,
             dim=dim,
             bits=fields.integer("bits", least=4, most=FLOAT_BITS),
-            codes=codes,
-            per_entity=per_entity,
+            codebook_rows=rows,
+            codes_per_entity=codes_per_entity,
             anchor_weight=fields.number("anchor_weight", least=0.0, most=1.0) if weighted else 0.0,
             layers=fields.integer("layers", most=MAX_LAYERS),
             retained_users=fields.integer("retained_users", most=users),
@@ -121,7 +121,7 @@ class ModelShape:
             )
         if shape.dim % shape.blocks:
             raise BundleError(
-                f"{fields.where}.dim is {dim}; it must be a multiple of the {per_entity} blocks of a row"
+                f"{fields.where}.dim is {dim}; it must be a multiple of a row's {codes_per_entity} blocks"
             )
         for side in ("user", "item"):
             pruned = getattr(shape, f"{side}s") - getattr(shape, f"retained_{side}s")
@@ -137,7 +137,7 @@ class ModelShape:
     @property
     def blocks(self) -> int:
         """Equal parts that a row of layer 0 is cut into, t; 1 for sums."""
-        return self.per_entity if self.composition == "blocks" else 1
+        return self.codes_per_entity if self.composition == "blocks" else 1
 
     @property
     def user_slots(self) -> int:
@@ -165,4 +165,4 @@ class ModelShape:
     @property
     def packed_shape(self) -> tuple[int, int]:
         """Shape of the packed codebook."""
-        return packed_shape(self.codes, self.dim, bits=self.bits)
+        return packed_shape(self.codebook_rows, self.dim, bits=self.bits)

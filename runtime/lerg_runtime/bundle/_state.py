@@ -67,7 +67,7 @@ class StateShape(Protocol):
     def bits(self) -> int: ...
 
     @property
-    def codes(self) -> int: ...
+    def codebook_rows(self) -> int: ...
 
     @property
     def dim(self) -> int: ...
@@ -230,7 +230,7 @@ class StoredState:
                 disliked_users=low[0],
                 disliked_items=low[1],
                 remainder=read(
-                    "remainder", dtypes=("int8",), shape=(shape.codes, shape.dim), allocate=allocate
+                    "remainder", dtypes=("int8",), shape=(shape.codebook_rows, shape.dim), allocate=allocate
                 )
                 if self.remainder
                 else _no_remainder(),
@@ -355,7 +355,7 @@ def largest_state(shape: StateShape) -> int:
     """Upper bound of the file's size in bytes."""
     rows, columns = shape.packed_shape
     codebook = rows * columns * np.dtype(shape.packed_dtype).itemsize
-    remainder = shape.codes * shape.dim
+    remainder = shape.codebook_rows * shape.dim
     largest = codebook + remainder + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
     largest += 12 * shape.max_history
     return largest + largest // 512 + _OVERHEAD_BYTES

@@ -15,7 +15,7 @@ import numpy as np
 from lerg_runtime.bundle._arrays import array_bytes, smallest_unsigned
 from lerg_runtime.bundle._boundary import open_regular, reading
 from lerg_runtime.bundle._checksums import render_checksums
-from lerg_runtime.bundle._csr import Interactions, encode_interactions
+from lerg_runtime.bundle._csr import InteractionRows, encode_interactions
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._files import is_leftover, new_folder, write_synced
 from lerg_runtime.bundle._id_arrays import id_arrays
@@ -276,7 +276,7 @@ def _program_file(
         return {PROGRAM_FILE: program}
     slots = [_slots_of(retained, placeholder) for retained, placeholder in sides]
     users, items = (np.asarray(part, dtype=np.int32) for part in pairs)
-    stored = Interactions.of_sorted(users, items, user_count=shape.users, item_count=shape.items)
+    stored = InteractionRows.of_sorted(users, items, user_count=shape.users, item_count=shape.items)
     packed = pack_program(program, cuts, shape, interactions=stored, user_slots=slots[0], item_slots=slots[1])
     again = unpack_program(
         reader_of(np.frombuffer(packed, dtype=np.uint8), PACKED_FILE),

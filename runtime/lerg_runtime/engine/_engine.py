@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime._native_module import native
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._programs import ProgramSpec
 from lerg_runtime.bundle._reader import BundleFolder
@@ -55,7 +55,7 @@ class Engine:
         self._program: Any = None
 
     def open_program(
-        self, entities: Entities | None = None, interactions: Interactions | None = None
+        self, entities: Entities | None = None, interactions: InteractionRows | None = None
     ) -> Engine:
         """Read the program and check it; before that nothing can be loaded.
 
@@ -118,7 +118,7 @@ class Engine:
                 )
         return LoadedMethod(spec, loaded, load)
 
-    def codes(self, codebook: np.ndarray) -> np.ndarray:
+    def packed_codebook(self, codebook: np.ndarray) -> np.ndarray:
         """A view of a packed codebook as `encode` takes it: a portable program takes 16 bits as bytes."""
         return codebook.view(self._manifest.program("encode").inputs[0].dtype)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._state import State
 from lerg_runtime.pairs._resolved import ResolvedPairs
 from lerg_runtime.serving._core import OpenBundle
@@ -76,5 +76,5 @@ def sorted_pairs(
     return all_users[order], all_items[order]
 
 
-def _in(among: Interactions | None, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def _in(among: InteractionRows | None, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.zeros(len(users), dtype=bool) if among is None else among.find(users, items) >= 0

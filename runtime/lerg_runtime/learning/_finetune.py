@@ -9,7 +9,7 @@ import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._arrays import Allocate
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._state import State
 from lerg_runtime.errors import InputError
 from lerg_runtime.learning._disliking import Disliked
@@ -189,7 +189,7 @@ def finetune(
         steps=run.steps,
         stopped=run.stopped,
         moved=count_moved(state.codebook, learnt.state.codebook, shape.bits),
-        elements=shape.codes * shape.dim,
+        elements=shape.codebook_rows * shape.dim,
         held_out=training_set.held_out,
         loss_before=run.loss_before,
         loss_after=run.loss_after,
@@ -262,7 +262,7 @@ def _check_budget(
 
 
 def _not_in(
-    interactions: Interactions, users: np.ndarray, items: np.ndarray, count: int, *, allocate: Allocate
+    interactions: InteractionRows, users: np.ndarray, items: np.ndarray, count: int, *, allocate: Allocate
 ) -> tuple[np.ndarray, np.ndarray]:
     """The `count` pairs that are new, in counted memory; the arrays themselves if all are."""
     if count == len(users):
@@ -291,6 +291,6 @@ def _with_pairs(
     if len(state.users) == 0:
         return replace(state, users=users, items=items)
     indptr = allocate((user_count + 1,), "int32")
-    local = Interactions.of_pairs(state.users, state.items, indptr=indptr, item_count=item_count)
+    local = InteractionRows.of_pairs(state.users, state.items, indptr=indptr, item_count=item_count)
     local = local.with_pairs(users, items, allocate=allocate)
     return replace(state, users=local.list_users(allocate=allocate), items=local.items)

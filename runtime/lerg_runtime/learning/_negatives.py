@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.engine._engine import Engine, native
@@ -35,7 +35,7 @@ class Negatives:
 
     def __init__(
         self,
-        interactions: Interactions,
+        interactions: InteractionRows,
         entities: Entities,
         shape: ModelShape,
         *,
@@ -64,7 +64,7 @@ class Negatives:
         Raises:
             BudgetError: the program `encode` does not fit beside what is in memory.
         """
-        engine.load("encode").execute(engine.codes(codebook), step, outputs=self._tables)
+        engine.load("encode").execute(engine.packed_codebook(codebook), step, outputs=self._tables)
 
     def draw(self, users: np.ndarray, random: Any) -> np.ndarray:
         """A negative item of each user.

@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 64
 
 def remainder_shape(shape: ModelShape) -> tuple[int, int]:
     """Of the int8 array; without elements where nothing is rounded."""
-    return (0, shape.dim) if shape.bits == FLOAT_BITS else (shape.codes, shape.dim)
+    return (0, shape.dim) if shape.bits == FLOAT_BITS else (shape.codebook_rows, shape.dim)
 
 
 def add_remainder(latent: np.ndarray, remainder: np.ndarray, step: np.ndarray) -> None:

@@ -168,7 +168,7 @@ def train(
         BudgetError: something does not fit the budget.
     """
     empty = engine.budget.empty
-    latent: np.ndarray = empty((shape.codes, shape.dim), "float32")
+    latent: np.ndarray = empty((shape.codebook_rows, shape.dim), "float32")
     latent_step: np.ndarray = empty((shape.step_count,), "float32")
     packed: np.ndarray = empty(shape.packed_shape, shape.packed_dtype)
     left_over: np.ndarray = empty(remainder_shape(shape), "int8")

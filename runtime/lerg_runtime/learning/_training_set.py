@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.learning._negatives import Negatives
@@ -43,14 +43,14 @@ class TrainingSet:
 
     def __init__(
         self,
-        interactions: Interactions,
+        interactions: InteractionRows,
         entities: Entities,
         shape: ModelShape,
         *,
         new: np.ndarray,
         replay: int | None,
         allocate: _Allocate,
-        disliked: Interactions | None = None,
+        disliked: InteractionRows | None = None,
         hold_out: Callable[[int], int] = lambda count: 0,
         seed: int = 0,
     ) -> None:

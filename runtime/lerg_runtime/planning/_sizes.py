@@ -75,7 +75,7 @@ def rows_bytes(manifest: Manifest, pairs: int) -> int:
 def remainder_bytes(manifest: Manifest) -> int:
     """What rounding left of a codebook, in eight bits an element."""
     shape = manifest.model
-    return block_bytes(0 if shape.bits == FLOAT_BITS else shape.codes * shape.dim)
+    return block_bytes(0 if shape.bits == FLOAT_BITS else shape.codebook_rows * shape.dim)
 
 
 def resident_items(
@@ -167,7 +167,7 @@ def training_items(
     manifest: Manifest, sizes: StoredSizes, local: int, disliked: int, workload: Workload
 ) -> tuple[PlanItem, ...]:
     shape = manifest.model
-    latent = block_bytes(4 * shape.codes * shape.dim, 4 * shape.step_count)
+    latent = block_bytes(4 * shape.codebook_rows * shape.dim, 4 * shape.step_count)
     moments = {"adam": 2, "sgd": int(workload.momentum)}[workload.optimiser]
     known = sizes.pairs + local
     added = workload.new_interactions - workload.repeated

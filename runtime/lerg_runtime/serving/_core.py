@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime.bundle import IdMap, copy_bundle, save_state
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._reader import BundleFolder, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
@@ -102,7 +102,7 @@ class OpenBundle:
         return replace(self.desk.snapshot().state, generation=self.generation)
 
     @property
-    def interactions(self) -> Interactions:
+    def interactions(self) -> InteractionRows:
         """Everything that users have seen, as the thread that asks sees it."""
         return self.desk.snapshot().interactions
 
@@ -125,12 +125,12 @@ class OpenBundle:
             workload=workload,
         )
 
-    def rated_low(self, state: State) -> Interactions | None:
+    def rated_low(self, state: State) -> InteractionRows | None:
         """The pairs of a state that were rated low, by user; None if there are none."""
         if len(state.disliked_users) == 0:
             return None
         shape = self.folder.manifest.model
-        return Interactions.of_sorted(
+        return InteractionRows.of_sorted(
             state.disliked_users,
             state.disliked_items,
             user_count=shape.users,
@@ -274,7 +274,7 @@ class OpenBundle:
 
         return Lanes(make, most=share.lanes, users=share.users_at_once)
 
-    def _with_local(self, state: State, stored: Interactions) -> Interactions:
+    def _with_local(self, state: State, stored: InteractionRows) -> InteractionRows:
         users, items = state.users, state.items
         if len(users) == 0:
             return stored

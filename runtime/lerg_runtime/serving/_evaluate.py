@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.errors import InputError
 from lerg_runtime.pairs._resolved import ResolvedPairs
 from lerg_runtime.planning._fitting import check_phase
@@ -68,7 +68,7 @@ def evaluate(
                 f"are unknown and {test.below_threshold} rated below the threshold; give pairs that it was "
                 "not trained on"
             )
-        tests = Interactions.of_pairs(
+        tests = InteractionRows.of_pairs(
             test.users[:left], test.items[:left], indptr=indptr, item_count=shape.items
         )
         users = users[: _list_distinct(test.users[:left], users)]
@@ -138,7 +138,7 @@ def _first(kept: UserFigures, count: int) -> UserFigures:
     return replace(kept, **{name: getattr(kept, name)[:count] for name in names})
 
 
-def _edges(known: Interactions, users: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _edges(known: InteractionRows, users: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Edges of the groups of users by the lengths of their histories, which are sorted in `lengths`."""
     for start in range(0, len(users), _PAIRS_AT_ONCE):
         part = users[start : start + _PAIRS_AT_ONCE]
@@ -147,7 +147,7 @@ def _edges(known: Interactions, users: np.ndarray, lengths: np.ndarray) -> np.nd
     return group_edges(lengths)
 
 
-def _move_unseen(test: ResolvedPairs, seen: tuple[Interactions | None, ...]) -> int:
+def _move_unseen(test: ResolvedPairs, seen: tuple[InteractionRows | None, ...]) -> int:
     """Move the pairs that can be recommended to the front, some at a time, and tell how many they are."""
     count = 0
     for start in range(0, len(test), _PAIRS_AT_ONCE):

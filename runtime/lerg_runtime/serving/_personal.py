@@ -191,7 +191,9 @@ class _Tables:
         self._metric: np.ndarray = empty((shape.dim, shape.dim), "float32")
         state = bundle.state
         encode = engine.load("encode")
-        encode.execute(engine.codes(state.codebook), state.step, outputs=[self._table, self._metric])
+        encode.execute(
+            engine.packed_codebook(state.codebook), state.step, outputs=[self._table, self._metric]
+        )
         del encode  # its arenas must be free before those of recommend are taken
         self._method: LoadedMethod = engine.load("recommend")
         self._history: np.ndarray = empty((shape.max_history,), "int64")

@@ -184,14 +184,16 @@ def _time(
 
 
 def _encode_inputs(bundle: OpenBundle) -> _Call:
-    return _Call((bundle.engine.codes(bundle.state.codebook), bundle.state.step), [*_tables(bundle)], {})
+    return _Call(
+        (bundle.engine.packed_codebook(bundle.state.codebook), bundle.state.step), [*_tables(bundle)], {}
+    )
 
 
 def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
     shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
     encode = bundle.engine.load("encode")
     user_table, *item_arrays = _tables(bundle)
-    codes = bundle.engine.codes(bundle.state.codebook)
+    codes = bundle.engine.packed_codebook(bundle.state.codebook)
     encode.execute(codes, bundle.state.step, outputs=[user_table, *item_arrays])
     del encode  # its arenas must be free before those of recommend are taken
     ways, slots = bundle.folder.manifest.ways, bundle.entities.item_slots
@@ -219,7 +221,7 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
 def _finetune_inputs(bundle: OpenBundle) -> _Call:
     manifest, empty = bundle.folder.manifest, bundle.engine.budget.empty
     shape, batch = manifest.model, manifest.finetune.batch
-    latent, step = empty((shape.codes, shape.dim), "float32"), empty((shape.step_count,), "float32")
+    latent, step = empty((shape.codebook_rows, shape.dim), "float32"), empty((shape.step_count,), "float32")
     native().dequantise(bundle.state.codebook, bundle.state.step, shape.bits, latent)
     step[:] = bundle.state.step
     random = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
 from lerg_runtime.serving._per_user import FIGURES, UserFigures
 
@@ -48,9 +48,9 @@ class RankingSums:
 
     def __init__(
         self,
-        tests: Interactions,
+        tests: InteractionRows,
         *,
-        known: Interactions,
+        known: InteractionRows,
         degrees: np.ndarray,
         ks: Sequence[int],
         edges: np.ndarray,

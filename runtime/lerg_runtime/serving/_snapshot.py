@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._state import State
 
 __all__ = ["Snapshot"]
@@ -21,5 +21,5 @@ class Snapshot:
     """
 
     state: State
-    interactions: Interactions
-    disliked: Interactions | None = None
+    interactions: InteractionRows
+    disliked: InteractionRows | None = None

@@ -81,7 +81,7 @@ class Serving:
             empty(size, dtype) for dtype, size in shape.item_arrays
         )
         encode = engine.load("encode")
-        codes = engine.codes(snapshot.state.codebook)
+        codes = engine.packed_codebook(snapshot.state.codebook)
         encode.execute(codes, snapshot.state.step, outputs=[self.user_table, *self.item_arrays])
         del encode  # its arenas must be free before those of recommend are taken
         metrics = make_metrics(ways.ridges, shape, self.item_arrays, entities.item_slots, allocate=empty)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from lerg_runtime.bundle._csr import Interactions
+from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._ways import HistoryRule, ServingWays
@@ -48,7 +48,7 @@ class UserRows:
         self,
         shape: ModelShape,
         entities: Entities,
-        interactions: Interactions,
+        interactions: InteractionRows,
         *,
         user_table: np.ndarray,
         item_arrays: tuple[np.ndarray, ...],

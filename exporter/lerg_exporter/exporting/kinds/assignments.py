@@ -16,7 +16,7 @@ __all__ = ["ASSIGNMENTS", "AUXILIARIES", "SETTINGS", "AssignmentKind", "assignme
 
 AUXILIARIES = ("neighbours", "random")
 # Fields of the options that an assignment may depend on, beside the number of codes.
-SETTINGS = ("per_entity", "anchor_weight", "auxiliaries")
+SETTINGS = ("codes_per_entity", "anchor_weight", "auxiliaries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,9 @@ class AssignmentKind:
             given a `lerg_edge.data.validation.ValidationSplit`, and may give a `LearnedAssignment`, which
             brings the codebook that training starts from.
         teacher: whether `assign` also takes `teacher`, the layer-0 rows of a full table, float32 [N, d].
-        codes: rows of the codebook unless stated; None for a number that grows with the data.
+        codebook_rows: rows of the codebook unless stated; None for a number that grows with the data.
         dim, bits: length of an embedding and width of a codebook element unless stated.
-        per_entity: codes that make up an entity unless stated, or `block_width` of columns for each.
+        codes_per_entity: codes that make up an entity unless stated, or `block_width` of columns for each.
         pretrain: a function, or the place of one, like `lerg_edge.training.pretraining.pretrain`; its result
             may have another assignment than it was given.
         one_each: every entity has a code of its own, so that their number follows from the data.
@@ -44,10 +44,10 @@ class AssignmentKind:
     assign: str | Callable[..., Any]
     teacher: bool = False
     pretrain: str | Callable[..., Any] = "lerg_edge.training.pretraining:pretrain"
-    codes: int | None = None
+    codebook_rows: int | None = None
     dim: int = 64
     bits: int = 4
-    per_entity: int = 2
+    codes_per_entity: int = 2
     block_width: int | None = None
     one_each: bool = False
     reads: tuple[str, ...] = SETTINGS
@@ -65,11 +65,11 @@ ASSIGNMENTS: dict[str, AssignmentKind] = {
     "product": AssignmentKind(
         assign="lerg_edge.assigning.product:assign",
         teacher=True,
-        codes=256,
+        codebook_rows=256,
         dim=56,
         bits=8,
         block_width=4,
-        reads=("per_entity",),
+        reads=("codes_per_entity",),
         layers=1,
         training="lerg_edge.assigning.product:codebook_options",
     ),
@@ -77,11 +77,11 @@ ASSIGNMENTS: dict[str, AssignmentKind] = {
         assign="lerg_edge.assigning.product:assign_nearest",
         pretrain="lerg_edge.assigning.product:untrained",
         teacher=True,
-        codes=256,
+        codebook_rows=256,
         dim=56,
         bits=8,
         block_width=4,
-        reads=("per_entity",),
+        reads=("codes_per_entity",),
         layers=1,
     ),
     "metis": AssignmentKind(assign="lerg_edge.training.pretraining:assign"),
@@ -89,7 +89,11 @@ ASSIGNMENTS: dict[str, AssignmentKind] = {
         assign="lerg_edge.training.pretraining:assign", pretrain="lerg_edge.assigning.legcf:pretrain"
     ),
     "full": AssignmentKind(
-        assign="lerg_edge.training.pretraining:assign_each", one_each=True, per_entity=1, reads=(), layers=1
+        assign="lerg_edge.training.pretraining:assign_each",
+        one_each=True,
+        codes_per_entity=1,
+        reads=(),
+        layers=1,
     ),
 }
 

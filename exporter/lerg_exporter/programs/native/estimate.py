@@ -25,7 +25,7 @@ _REQUEST_BYTES = 28  # a requested row: its place, itself, and where its neighbo
 
 def graph_sizes(shape: ModelShape) -> ProgramSizes:
     """Of graph propagation."""
-    codebook = shape.codes * shape.dim
+    codebook = shape.codebook_rows * shape.dim
     rows = shape.max_batch * shape.dim
     # The backward pass holds rows of a batch (ten of them beside the codebook, or eleven) or, for small
     # batches, three gradients of the codebook beside five.
@@ -34,7 +34,11 @@ def graph_sizes(shape: ModelShape) -> ProgramSizes:
     encode = codebook + max(shape.user_placeholders, shape.item_placeholders) * shape.dim
     if shape.item_table == "int8":
         encode += shape.item_slots * shape.dim  # as float32, before it is quantised
-    assignment = (shape.retained_users + shape.retained_items) * shape.per_entity * index_bytes(shape.codes)
+    assignment = (
+        (shape.retained_users + shape.retained_items)
+        * shape.codes_per_entity
+        * index_bytes(shape.codebook_rows)
+    )
     graph = _FLOAT * (shape.retained_users + 1) + shape.edges * index_bytes(shape.retained_items)
     return ProgramSizes(
         methods={
@@ -53,21 +57,21 @@ def folded_sizes(shape: ModelShape) -> ProgramSizes:
     placeholders = _placeholders(shape) * shape.dim
     padded = -(-shape.dim // _FOLD_COLUMNS) * _FOLD_COLUMNS
     # A batch's rows live together with the placeholders, then with the codebook's gradient.
-    finetune = rows + max(placeholders, shape.codes * shape.dim)
-    table = shape.codes * padded * np.dtype(WIDTHS[shape.bits].stored).itemsize
+    finetune = rows + max(placeholders, shape.codebook_rows * shape.dim)
+    table = shape.codebook_rows * padded * np.dtype(WIDTHS[shape.bits].stored).itemsize
     requests = 3 * shape.max_batch * _FLOAT
     # Backward, a triple has a slope and three scales, and two threads a block of the gradient each.
-    blocks = min(2, -(-shape.dim // _UNFOLD_COLUMNS)) * _UNFOLD_COLUMNS * shape.codes
+    blocks = min(2, -(-shape.dim // _UNFOLD_COLUMNS)) * _UNFOLD_COLUMNS * shape.codebook_rows
     backward = _FLOAT * (4 * shape.max_batch + blocks)
     # The table as float32, before it is quantised.
     items = shape.item_slots * shape.dim if shape.item_table == "int8" else 0
     retained = shape.retained_users + shape.retained_items
-    entry = index_bytes(shape.codes) + 1
+    entry = index_bytes(shape.codebook_rows) + 1
     return ProgramSizes(
         methods={
             "encode": MethodSizes(_FLOAT * (placeholders + items) + 1024, table + 1024),
             "finetune": MethodSizes(
-                _FLOAT * finetune + 4096, max(table, backward, 8 * shape.codes) + requests + 1024
+                _FLOAT * finetune + 4096, max(table, backward, 8 * shape.codebook_rows) + requests + 1024
             ),
             "recommend": _recommend(shape),
         },
@@ -92,22 +96,22 @@ def _scratch(shape: ModelShape, *, requests: int) -> int:
     retained = shape.retained_users + shape.retained_items
     if not shape.layers:  # rows are composed, and nothing is propagated
         asked = min(requests, max(shape.retained_users, shape.retained_items))
-        return _FLOAT * columns * (shape.codes + asked) + requests * _REQUEST_BYTES + retained + 4096
+        return _FLOAT * columns * (shape.codebook_rows + asked) + requests * _REQUEST_BYTES + retained + 4096
     row = max(2, index_bytes(max(shape.retained_users, shape.retained_items)))
-    tables = _FLOAT * columns * (shape.codes + retained)
+    tables = _FLOAT * columns * (shape.codebook_rows + retained)
     if shape.layer_storage == "float16":
         # Rows asked for are float32, and so are sums of pushed rows; each part knows how far a request is.
         lanes = max(1, columns // 32)
         sides = (shape.retained_users, shape.retained_items)
         asked = max(max(0, _FLOAT * min(requests, rows) - 2 * rows) for rows in sides)
         pushing = 4 * _FLOAT * (512 * columns + lanes * requests) if requests else 0
-        tables = columns * (_FLOAT * shape.codes + 2 * retained + asked) + pushing
+        tables = columns * (_FLOAT * shape.codebook_rows + 2 * retained + asked) + pushing
     transposed = shape.edges * row + _FLOAT * (shape.retained_items + 1) + _FLOAT * retained
     if not requests:
         return tables + transposed + 2048
     lists = _FLOAT * retained
     if COMPOSITIONS[shape.composition].weighted:  # blocks need no lists by code
-        lists += 4 * _FLOAT * (shape.codes + 1) + retained * shape.per_entity * row
+        lists += 4 * _FLOAT * (shape.codebook_rows + 1) + retained * shape.codes_per_entity * row
     return tables + transposed + lists + requests * _REQUEST_BYTES + retained + 4096
 
 

@@ -95,7 +95,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        packed: int8 or int16 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 
@@ -103,14 +103,14 @@ class Encode(torch.nn.Module):
         super().__init__()
         self.entries = _Entries(constants)
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         placeholders = self.entries.placeholders()
-        return self._table(codes, step, placeholders, USERS), self._table(codes, step, placeholders, ITEMS)
+        return self._table(packed, step, placeholders, USERS), self._table(packed, step, placeholders, ITEMS)
 
-    def _table(self, codes: Tensor, step: Tensor, placeholders: Tensor, side: int) -> Tensor:
+    def _table(self, packed: Tensor, step: Tensor, placeholders: Tensor, side: int) -> Tensor:
         """All rows of one side, placeholders last, float32 [m_side + r_side, d]."""
         rows: Tensor = torch.ops.lerg.folded_table(
-            codes,
+            packed,
             step,
             *self.entries.entries(),
             placeholders,

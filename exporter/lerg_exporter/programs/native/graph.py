@@ -144,7 +144,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8, int16 or float32 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
+        packed: int8, int16 or float32 [c, d], or uint8 [c, d / 2] for 4 bits; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 
@@ -153,8 +153,8 @@ class Encode(torch.nn.Module):
         self.propagation = _Graph(constants, layer_bits)
         self.bits = constants.bits
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        quantised = torch.ops.lerg.dequantise(codes, step, self.bits)
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        quantised = torch.ops.lerg.dequantise(packed, step, self.bits)
         return self.propagation.table(quantised, USERS), self.propagation.table(quantised, ITEMS)
 
 

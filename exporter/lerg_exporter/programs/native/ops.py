@@ -33,7 +33,7 @@ OPERATORS: dict[str, str] = {
     "fake_quantise_grad_step": "Tensor grad, Tensor codebook, Tensor step, int bits",
     "dequantise": "Tensor codes, Tensor step, int bits",
     "propagate_rows": f"Tensor codebook, {_GRAPH}, Tensor placeholders, Tensor rows, {_WHERE}, {_HOW}",
-    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int code_count, {_HOW}",
+    "propagate_rows_grad": f"Tensor grad, {_GRAPH}, Tensor rows, {_WHERE}, int codebook_rows, {_HOW}",
     "propagate_table": f"Tensor codebook, {_GRAPH}, Tensor placeholders, {_WHERE}, {_HOW}",
     "folded_rows": (
         f"Tensor codebook, Tensor step, {_ENTRIES}, Tensor placeholders, {_TRIPLES}, "
@@ -44,7 +44,7 @@ OPERATORS: dict[str, str] = {
         "int retained_users, int bits, float l2"
     ),
     "folded_loss_grad": (
-        f"Tensor grad, Tensor rows, {_ENTRIES}, {_TRIPLES}, int retained_users, int code_count, float l2"
+        f"Tensor grad, Tensor rows, {_ENTRIES}, {_TRIPLES}, int retained_users, int codebook_rows, float l2"
     ),
     "folded_table": (
         f"Tensor packed, Tensor step, {_ENTRIES}, Tensor placeholders, "
@@ -71,8 +71,8 @@ def _shape_like_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: int) ->
     return torch.empty_like(step)
 
 
-def _shape_of_dequantised(codes: Tensor, step: Tensor, bits: int) -> Tensor:
-    return step.new_empty(codes.shape[0], codes.shape[1] * WIDTHS[bits].per_byte)
+def _shape_of_dequantised(packed: Tensor, step: Tensor, bits: int) -> Tensor:
+    return step.new_empty(packed.shape[0], packed.shape[1] * WIDTHS[bits].per_byte)
 
 
 def _shape_of_rows(codebook: Tensor, *others: Any) -> Tensor:
@@ -81,8 +81,8 @@ def _shape_of_rows(codebook: Tensor, *others: Any) -> Tensor:
 
 
 def _shape_of_rows_grad(grad: Tensor, *others: Any) -> Tensor:
-    code_count = others[8]
-    return grad.new_empty(code_count, grad.shape[1])
+    codebook_rows = others[8]
+    return grad.new_empty(codebook_rows, grad.shape[1])
 
 
 def _shape_of_table(codebook: Tensor, *others: Any) -> Tensor:
@@ -107,8 +107,8 @@ def _shape_of_loss(rows: Tensor, *others: Any) -> Tensor:
 
 
 def _shape_of_loss_grad(grad: Tensor, rows: Tensor, *others: Any) -> Tensor:
-    code_count = others[8]
-    return rows.new_empty(code_count, rows.shape[1])
+    codebook_rows = others[8]
+    return rows.new_empty(codebook_rows, rows.shape[1])
 
 
 def _shape_of_items(user_rows: Tensor, *others: Any) -> Tensor:

@@ -29,8 +29,8 @@ class _Rows(torch.nn.Module):
         super().__init__()
         self.bits = bits
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
-        rows: Tensor = torch.ops.lerg.dequantise(codes, step, self.bits)
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
+        rows: Tensor = torch.ops.lerg.dequantise(packed, step, self.bits)
         return rows
 
 
@@ -42,10 +42,12 @@ class _Product(torch.nn.Module):
     def __init__(self, parts: Assignment, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.register_buffer("codes", torch.from_numpy(smallest_index(parts.codes, count=parts.code_count)))
+        self.register_buffer(
+            "codes", torch.from_numpy(smallest_index(parts.codes, count=parts.codebook_rows))
+        )
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
-        codebook = torch.ops.lerg.dequantise(codes, step, self.bits)
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
+        codebook = torch.ops.lerg.dequantise(packed, step, self.bits)
         count, width = self.codes.shape
         places = self.codes.to(torch.int32) * width + torch.arange(width, dtype=torch.int32)
         blocks = functional.embedding(places, codebook.reshape(-1, codebook.shape[1] // width).contiguous())
@@ -63,14 +65,14 @@ class _Folded(torch.nn.Module):
     def __init__(self, rows: FoldedRows, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.register_buffer("codes", torch.from_numpy(smallest_index(rows.codes, count=rows.code_count)))
+        self.register_buffer("codes", torch.from_numpy(smallest_index(rows.codes, count=rows.codebook_rows)))
         for name in ("weights", "scales", "scale_table"):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(rows, name))))
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
-        nothing = torch.zeros(0, codes.shape[1] * (2 if self.bits == 4 else 1))
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
+        nothing = torch.zeros(0, packed.shape[1] * (2 if self.bits == 4 else 1))
         entries = (self.codes, self.weights, self.scales, self.scale_table)
-        rows: Tensor = torch.ops.lerg.folded_table(codes, step, *entries, nothing, 0, 0, _ITEMS, self.bits)
+        rows: Tensor = torch.ops.lerg.folded_table(packed, step, *entries, nothing, 0, 0, _ITEMS, self.bits)
         return rows
 
 

@@ -40,7 +40,7 @@ class EncodeInt8(torch.nn.Module):
     """Any `encode`, its item table quantised row by row.
 
     Shapes:
-        codes, step: as the encode that is wrapped takes them.
+        packed, step: as the encode that is wrapped takes them.
         returns (float32 [m_u + r_u, d], int8 [m_i + r_i, d], float32 [m_i + r_i]).
     """
 
@@ -48,8 +48,8 @@ class EncodeInt8(torch.nn.Module):
         super().__init__()
         self.encode = encode
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        user_table, item_table = self.encode(codes, step)
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        user_table, item_table = self.encode(packed, step)
         item_codes = torch.ops.lerg.quantise_rows(item_table)
         return user_table, item_codes, torch.ops.lerg.row_scales(item_table)
 

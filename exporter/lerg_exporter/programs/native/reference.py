@@ -75,20 +75,20 @@ def fake_quantise_grad_step(grad: Tensor, codebook: Tensor, step: Tensor, bits: 
     return total / math.sqrt(sharing * high)
 
 
-def dequantise(codes: Tensor, step: Tensor, bits: int) -> Tensor:
+def dequantise(packed: Tensor, step: Tensor, bits: int) -> Tensor:
     """Stored integers times their step; with 32 bits the stored floats themselves.
 
     Shapes: codes int8 (8 bits), int16 (16) or float32 (32) [c, d], or uint8 [c, d / 2] for 4 bits, element 2j
     in the low nibble and 2j + 1 in the high one, two's complement; step [1] or [c]; returns [c, d].
     """
     if bits == FLOAT_BITS:
-        return codes.clone()
+        return packed.clone()
     parts = WIDTHS[bits].per_byte
     if parts > 1:
         half, mask = 1 << (bits - 1), (1 << bits) - 1
-        fields = torch.stack([(codes >> bits * place) & mask for place in range(parts)], dim=-1)
-        codes = (fields.flatten(1).to(torch.int16) ^ half) - half
-    return codes.to(step.dtype) * step[:, None]
+        fields = torch.stack([(packed >> bits * place) & mask for place in range(parts)], dim=-1)
+        packed = (fields.flatten(1).to(torch.int16) ^ half) - half
+    return packed.to(step.dtype) * step[:, None]
 
 
 def propagate_rows(
@@ -124,19 +124,19 @@ def propagate_rows_grad(
     side: int,
     layers: int,
     anchor_weight: float,
-    code_count: int,
+    codebook_rows: int,
     layer_bits: int = 32,
     blocks: bool = False,
 ) -> Tensor:
     """Gradient of the codebook: propagation is linear and A symmetric, so it is S^T (1/(L+1) sum_l A^l) grad.
 
-    Shapes: grad [B, d]; returns [code_count, d].  Placeholder slots give nothing, repeated slots add up.
+    Shapes: grad [B, d]; returns [codebook_rows, d].  Placeholder slots give nothing, repeated slots add up.
     """
     sides = [grad.new_zeros(len(codes), grad.shape[1]) for codes in (user_codes, item_codes)]
     retained = rows < len(sides[side])
     sides[side].index_add_(0, rows[retained], grad[retained])
     users, items = _propagate(sides[0], sides[1], indptr, indices, layers)
-    result = grad.new_zeros(code_count, grad.shape[1])
+    result = grad.new_zeros(codebook_rows, grad.shape[1])
     for propagated, codes in ((users, user_codes), (items, item_codes)):
         for column, (weight, part) in enumerate(_terms(codes, anchor_weight, grad.shape[1], blocks)):
             result[:, part].index_add_(0, codes[:, column].long(), weight * propagated[:, part])
@@ -226,10 +226,10 @@ def folded_loss_grad(
     positives: Tensor,
     negatives: Tensor,
     retained_users: int,
-    code_count: int,
+    codebook_rows: int,
     l2: float,
 ) -> Tensor:
-    """Gradient of `folded_loss` towards the quantised codebook, [code_count, d], times the scalar `grad`.
+    """Gradient of `folded_loss` towards the quantised codebook, [codebook_rows, d], times the scalar `grad`.
 
     Placeholder slots give nothing, repeated slots add up.
     """
@@ -242,7 +242,7 @@ def folded_loss_grad(
     limits[: len(users)] = retained_users
     kept = places < limits
     factors = weights.to(rows.dtype) * scale_table.to(rows.dtype)[scales.long()][:, None]
-    result = rows.new_zeros(code_count, rows.shape[1])
+    result = rows.new_zeros(codebook_rows, rows.shape[1])
     for column in range(codes.shape[1]):
         chosen = places[kept]
         result.index_add_(0, codes[chosen, column].long(), factors[chosen, column, None] * by_row[kept])

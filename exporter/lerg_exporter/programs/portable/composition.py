@@ -27,12 +27,12 @@ class ComposedRows:
     place: np.ndarray
 
     @classmethod
-    def of(cls, codes: np.ndarray, *, code_count: int, kinds: int, most: int) -> ComposedRows:
+    def of(cls, codes: np.ndarray, *, codebook_rows: int, kinds: int, most: int) -> ComposedRows:
         """From int64 `codes` [m, t]; with 2 `kinds` the first code has one weight and the others another."""
         count, width = codes.shape
-        table_rows = code_count * kinds
+        table_rows = codebook_rows * kinds
         shift = np.zeros(width, np.int64)
-        shift[1:] = (kinds - 1) * code_count
+        shift[1:] = (kinds - 1) * codebook_rows
         indptr, entries = np.arange(count + 1) * width, (codes + shift).reshape(-1)
         by_code = sparse.csr_matrix(
             (np.ones(len(entries), np.int8), *reversed(transposed(indptr, entries, columns=table_rows))),
@@ -50,23 +50,27 @@ class ComposedRows:
         )
 
 
-def composed_rows(codes: np.ndarray, *, code_count: int, dim: int, blocks: bool) -> tuple[ComposedRows, ...]:
+def composed_rows(
+    codes: np.ndarray, *, codebook_rows: int, dim: int, blocks: bool
+) -> tuple[ComposedRows, ...]:
     """One for each block of rows that are cut into blocks, else one for the whole; `codes` int64 [m, t].
 
     Blocks are gathered apart, from a table of c narrow rows each: so their codes take a byte where c is 256,
     and lists of entities two, which neither would if all blocks were rows of one table. A chunk has no more
     entries than one of whole rows, because what pads it would be the more the fewer chunks there are.
     """
-    most, per_entity = chunk_entries(dim), codes.shape[1]
+    most, codes_per_entity = chunk_entries(dim), codes.shape[1]
     if not blocks:
-        kinds = len(code_weights(per_entity, 1.0))
-        return (ComposedRows.of(codes, code_count=code_count, kinds=kinds, most=most),)
-    columns = np.split(codes, per_entity, axis=1)
-    return tuple(ComposedRows.of(column, code_count=code_count, kinds=1, most=most) for column in columns)
+        kinds = len(code_weights(codes_per_entity, 1.0))
+        return (ComposedRows.of(codes, codebook_rows=codebook_rows, kinds=kinds, most=most),)
+    columns = np.split(codes, codes_per_entity, axis=1)
+    return tuple(
+        ComposedRows.of(column, codebook_rows=codebook_rows, kinds=1, most=most) for column in columns
+    )
 
 
-def code_weights(per_entity: int, anchor_weight: float) -> tuple[float, ...]:
+def code_weights(codes_per_entity: int, anchor_weight: float) -> tuple[float, ...]:
     """Different weights of an entity's codes in a sum, the first code's first."""
-    if per_entity == 1:
+    if codes_per_entity == 1:
         return (1.0,)
-    return anchor_weight, (1.0 - anchor_weight) / (per_entity - 1)
+    return anchor_weight, (1.0 - anchor_weight) / (codes_per_entity - 1)

@@ -72,7 +72,9 @@ class PortableConstants:
             neighbours=GatherPlan.of(
                 adjacency.indptr, adjacency.indices, table_rows=len(order), most=chunk_entries(packed.dim)
             ),
-            composed=composed_rows(codes, code_count=packed.code_count, dim=packed.dim, blocks=packed.blocks),
+            composed=composed_rows(
+                codes, codebook_rows=packed.codebook_rows, dim=packed.dim, blocks=packed.blocks
+            ),
             weights=code_weights(codes.shape[1], packed.anchor_weight),
             degrees=np.maximum(degrees[order], 1),
             user_rows=rows[0],

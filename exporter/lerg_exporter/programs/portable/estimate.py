@@ -25,7 +25,7 @@ def graph_sizes(shape: ModelShape) -> ProgramSizes:
     entities = shape.retained_users + shape.retained_items
     graph, assigned = _chunks(shape)
     index = _stored(entities + 1)
-    weighted, chosen = shape.codes * _weights(shape), entities * shape.per_entity
+    weighted, chosen = shape.codebook_rows * _weights(shape), entities * shape.codes_per_entity
     places = _FLOAT * shape.blocks * (weighted + 1)
     operators = graph * (4 + 6 * shape.layers) + 12 * assigned + 100
     return _sizes(
@@ -55,7 +55,7 @@ def folded_sizes(shape: ModelShape) -> ProgramSizes:
             _OPERATOR_BYTES * (470 + 16 * shape.entries),
         ),
         {
-            "folded rows": entities * (shape.entries * (_stored(shape.codes) + 1) + 1) + _SCALE_TABLE,
+            "folded rows": entities * (shape.entries * (_stored(shape.codebook_rows) + 1) + 1) + _SCALE_TABLE,
             "operators": _STORED_OPERATOR_BYTES * (24 * shape.entries + 180),
         },
     )
@@ -88,18 +88,18 @@ def _sizes(
             "recommend": MethodSizes(ranking, _QUEUE_BYTES * shape.items + 1024, 64 * 1024),
         },
         constants=constants,
-        weights=_FLOAT * (shape.codes * shape.dim + shape.step_count) + 4096,
+        weights=_FLOAT * (shape.codebook_rows * shape.dim + shape.step_count) + 4096,
     )
 
 
 def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
     entities = shape.retained_users + shape.retained_items
     table = _FLOAT * (entities + 1) * shape.dim
-    codebook = _FLOAT * shape.codes * shape.dim
+    codebook = _FLOAT * shape.codebook_rows * shape.dim
     rows = 3 * _FLOAT * shape.max_batch * shape.dim
     kinds = _weights(shape)
     indices = _FLOAT * _entries(shape)
-    assigned = _FLOAT * entities * shape.per_entity
+    assigned = _FLOAT * entities * shape.codes_per_entity
     # Without layers nothing is gathered beside the tables.
     chunk = min(CHUNK_BYTES, _FLOAT * shape.dim * 2 * shape.edges + table) if shape.layers else 0
     finetune = max(
@@ -119,14 +119,14 @@ def _graph_arenas(shape: ModelShape) -> tuple[float, int]:
 
 def _folded_arenas(shape: ModelShape) -> tuple[float, int]:
     """Fine-tuning does not depend on the number of entities, encoding holds their rows."""
-    codebook = _FLOAT * shape.codes * shape.dim
+    codebook = _FLOAT * shape.codebook_rows * shape.dim
     rows = 3 * _FLOAT * shape.max_batch * shape.dim
     entries = 3 * _FLOAT * shape.max_batch * shape.entries
     finetune = max(
         # The gradients of the loss, beside the batch's entries.
         3.67 * rows + 2 * entries + 2 * codebook,
         # The entries sorted and cut into groups, which are filled up for each code.
-        rows + 9 * entries + 3 * _FLOAT * FIRST_GROUP * shape.codes,
+        rows + 9 * entries + 3 * _FLOAT * FIRST_GROUP * shape.codebook_rows,
         # The quantiser and its gradients.
         6.3 * codebook,
     )
@@ -158,14 +158,14 @@ def _padding(shape: ModelShape) -> int:
 def _chunks(shape: ModelShape) -> tuple[int, int]:
     """Chunks of the graph, and of the assignment in either direction."""
     entities = shape.retained_users + shape.retained_items
-    most, sums = chunk_entries(shape.dim), shape.per_entity // shape.blocks
+    most, sums = chunk_entries(shape.dim), shape.codes_per_entity // shape.blocks
     # Only rows nearly as long as a chunk leave much of one unfilled, and there are few of them.
     assigned = shape.blocks * ((4 if shape.blocks == 1 else 3) + int(1.2 * entities * sums) // most)
     return 8 + int(1.2 * _entries(shape)) // most, assigned
 
 
 def _weights(shape: ModelShape) -> int:
-    return 1 if shape.per_entity == shape.blocks else 2
+    return 1 if shape.codes_per_entity == shape.blocks else 2
 
 
 def _stored(count: int) -> int:

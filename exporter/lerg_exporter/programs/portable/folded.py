@@ -35,7 +35,7 @@ class _Entries(torch.nn.Module):
         self._retained = (constants.retained_users, len(constants.codes) - constants.retained_users)
         self._user_placeholders = constants.user_placeholders
         codes, self._offset = stored_index(
-            constants.codes.numpy().astype("int64"), count=constants.code_count
+            constants.codes.numpy().astype("int64"), count=constants.codebook_rows
         )
         self.register_buffer("codes", codes)
         for name in ("weights", "scales", "placeholder_step"):
@@ -128,7 +128,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16; step: float32 [1] or [c].
+        packed: int8 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16; step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
 
@@ -137,8 +137,8 @@ class Encode(torch.nn.Module):
         self.entries = _Entries(constants)
         self.bits = constants.bits
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        return self.entries.tables(dequantised(codes, step, bits=self.bits))
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        return self.entries.tables(dequantised(packed, step, bits=self.bits))
 
 
 def portable_folded_methods(model: FoldedModel, limits: ProgramLimits) -> dict[str, Method]:

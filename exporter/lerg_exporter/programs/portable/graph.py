@@ -202,7 +202,7 @@ class Encode(torch.nn.Module):
     """Packed codebook and step to the two entity tables.
 
     Shapes:
-        codes: int8 or float32 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16.
+        packed: int8 or float32 [c, d], or uint8 [c, d / 2] for 4 bits and [c, 2 d] for 16.
         step: float32 [1] or [c].
         returns (float32 [m_u + r_u, d], float32 [m_i + r_i, d]).
     """
@@ -212,8 +212,8 @@ class Encode(torch.nn.Module):
         self.propagation = _Propagation(constants)
         self.bits = constants.packed.bits
 
-    def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        return self.propagation.tables(self.propagation.layers_of(dequantised(codes, step, bits=self.bits)))
+    def forward(self, packed: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        return self.propagation.tables(self.propagation.layers_of(dequantised(packed, step, bits=self.bits)))
 
 
 def portable_graph_methods(model: RewiredModel, limits: ProgramLimits) -> dict[str, Method]:

@@ -29,8 +29,8 @@ class _Rows(torch.nn.Module):
         super().__init__()
         self.bits = bits
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
-        return dequantised(codes, step, bits=self.bits)
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
+        return dequantised(packed, step, bits=self.bits)
 
 
 class _Product(torch.nn.Module):
@@ -41,11 +41,11 @@ class _Product(torch.nn.Module):
     def __init__(self, parts: Assignment, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        stored, self._offset = stored_index(parts.codes.astype("int64"), count=parts.code_count)
+        stored, self._offset = stored_index(parts.codes.astype("int64"), count=parts.codebook_rows)
         self.register_buffer("codes", stored)
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
-        codebook = dequantised(codes, step, bits=self.bits)
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
+        codebook = dequantised(packed, step, bits=self.bits)
         count, width = self.codes.shape
         places = widened(self.codes, self._offset) * width + torch.arange(width, dtype=torch.int32)
         blocks = functional.embedding(places, codebook.reshape(-1, codebook.shape[1] // width))
@@ -63,16 +63,16 @@ class _Folded(torch.nn.Module):
     def __init__(self, rows: FoldedRows, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        stored, self._offset = stored_index(rows.codes.astype("int64"), count=rows.code_count)
+        stored, self._offset = stored_index(rows.codes.astype("int64"), count=rows.codebook_rows)
         self.register_buffer("codes", stored)
         for name in ("weights", "scales"):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(rows, name))))
         self.register_buffer("scale_table", torch.from_numpy(rows.scale_table).unsqueeze(1))
 
-    def forward(self, codes: Tensor, step: Tensor) -> Tensor:
+    def forward(self, packed: Tensor, step: Tensor) -> Tensor:
         factor = functional.embedding(widened(self.scales, 0), self.scale_table)
         weights = self.weights.to(torch.float32) * factor
-        codebook = dequantised(codes, step, bits=self.bits)
+        codebook = dequantised(packed, step, bits=self.bits)
         rows: Tensor = torch.ops.lerg_portable.fold(codebook, widened(self.codes, self._offset), weights)
         return rows
 

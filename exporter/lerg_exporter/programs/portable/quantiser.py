@@ -44,7 +44,7 @@ def _rounded(values: Tensor) -> Tensor:
     return values + _NO_FRACTION - _NO_FRACTION
 
 
-def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
+def dequantised(packed: Tensor, step: Tensor, *, bits: int) -> Tensor:
     """Packed integers times their step, float32 [rows, d]; stock kernels shift no bits, so what shares a byte
     is divided out.
 
@@ -52,8 +52,8 @@ def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
     they are float32 already and stay what they are.
     """
     if bits == FLOAT_BITS:
-        return codes
-    values = codes.to(torch.float32)
+        return packed
+    values = packed.to(torch.float32)
     parts = WIDTHS[bits].per_byte
     if parts > 1:
         span, fields = 2.0**bits, []
@@ -63,7 +63,7 @@ def dequantised(codes: Tensor, step: Tensor, *, bits: int) -> Tensor:
             values = high
         elements = torch.stack((*fields, values), dim=-1).flatten(1)
         values = elements - span * (elements >= span / 2).to(torch.float32)
-    elif bits > 8 and codes.dtype == torch.uint8:
+    elif bits > 8 and packed.dtype == torch.uint8:
         pairs = values.view(values.shape[0], -1, 2)
         high = pairs.select(2, 1)
         values = pairs.select(2, 0) + 256.0 * (high - 256.0 * (high >= 128.0).to(torch.float32))
