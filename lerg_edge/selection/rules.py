@@ -67,7 +67,7 @@ class Rules:
         for side, floor, count in zip(_SIDES, floors, counts, strict=True):
             if floor is not None and not 0 <= floor <= count:
                 raise InputError.naming(
-                    f"{{{side}_floor}} is {{}}; it must be between 0 and the {{}} {side}s there are.",
+                    f"{{min_{side}s}} is {{}}; it must be between 0 and the {{}} {side}s there are.",
                     floor,
                     count,
                 )

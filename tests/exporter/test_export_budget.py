@@ -31,7 +31,7 @@ def test_a_smaller_batch_is_given_up_first(data: DataSizes) -> None:
     free = choose_plan(METIS, data)
     plan = choose_plan(replace(METIS, memory_budget=free.memory_bytes - 1), data)
     assert plan.batch == DEFAULT_BATCH // 2
-    assert (plan.codebook_rows, plan.retention) == (free.codes, free.retention)
+    assert (plan.codebook_rows, plan.retention) == (free.codebook_rows, free.retention)
 
 
 @pytest.mark.parametrize("part", [0.8, 0.5, 0.3])
@@ -48,9 +48,13 @@ def test_what_is_stated_stays(data: DataSizes) -> None:
     free = choose_plan(METIS, data)
     plan = choose_plan(replace(METIS, retention=0.7, memory_budget=free.memory_bytes // 3), data)
     assert plan.retention == 0.7
-    assert plan.codebook_rows < free.codes
+    assert plan.codebook_rows < free.codebook_rows
     pinned = replace(
-        METIS, codebook_rows=free.codes, retention=0.7, batch=4096, memory_budget=free.memory_bytes // 2
+        METIS,
+        codebook_rows=free.codebook_rows,
+        retention=0.7,
+        batch=4096,
+        memory_budget=free.memory_bytes // 2,
     )
     with pytest.raises(BudgetError) as refused:
         choose_plan(pinned, data)
@@ -64,7 +68,8 @@ def test_the_change_that_a_refusal_names_fits(data: DataSizes) -> None:
     budget = free.memory_bytes // 2
     with pytest.raises(BudgetError) as refused:
         choose_plan(
-            replace(METIS, codebook_rows=free.codes, retention=0.7, batch=4096, memory_budget=budget), data
+            replace(METIS, codebook_rows=free.codebook_rows, retention=0.7, batch=4096, memory_budget=budget),
+            data,
         )
     named = re.search(r"codebook_rows=(\d+) retention=([0-9.]+) batch=(\d+)", str(refused.value))
     assert named is not None
@@ -92,7 +97,7 @@ def test_folded_rows_give_up_entries_before_entities(data: DataSizes) -> None:
     free = choose_plan(replace(METIS, propagation="folded"), data)
     assert (free.entries, free.retention) == (8, DEFAULT_RETENTION)
     plan = choose_plan(replace(METIS, propagation="folded", storage_budget=free.storage_bytes - 1), data)
-    assert (plan.entries, plan.codebook_rows, plan.retention) == (6, free.codes, free.retention)
+    assert (plan.entries, plan.codebook_rows, plan.retention) == (6, free.codebook_rows, free.retention)
     stated = replace(METIS, propagation="folded", entries=8, storage_budget=free.storage_bytes - 1)
     assert choose_plan(stated, data).entries == 8
     for part in (0.9, 0.8, 0.7):
@@ -116,7 +121,7 @@ def test_folded_memory_does_not_depend_on_the_graph(data: DataSizes) -> None:
 
 def test_product_codes_keep_their_codebook_and_give_up_entities(data: DataSizes) -> None:
     free = choose_plan(ExportOptions(), data)
-    assert free.codes == 256
+    assert free.codebook_rows == 256
     plan = choose_plan(ExportOptions(storage_budget=int(0.88 * free.storage_bytes)), data)
     assert plan.codebook_rows == 256
     assert plan.retention < free.retention

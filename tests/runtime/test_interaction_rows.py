@@ -1,4 +1,4 @@
-"""InteractionRows on disk and in memory against sets of pairs."""
+"""Interactions on disk and in memory against sets of pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def arrays(pairs: set[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def build(pairs: set[tuple[int, int]], users: int, items: int) -> InteractionRows:
     stored = encode_interactions(*arrays(pairs), user_count=users, item_count=items)
-    return decode_interactions(stored["degrees"], stored["gaps"], item_count=items, where="file")
+    return decode_interactions(stored, user_count=users, item_count=items, where="file")
 
 
 def pairs_of(interactions: InteractionRows) -> list[tuple[int, int]]:
@@ -65,22 +65,35 @@ def test_many_rows_are_decoded_in_blocks() -> None:
     assert pairs_of(build(pairs, 3_000, 70)) == sorted(pairs)
 
 
+PAIRS = {(0, 0), (0, 3), (1, 9), (3, 2), (3, 4), (3, 5)}
+
+
 @pytest.mark.parametrize(
-    ("degrees", "gaps", "reason"),
+    ("users", "items", "cut", "reason"),
     [
-        ([1, 1], [1], "add up"),
-        ([2**32 - 1, 2], [1], "add up"),
-        ([2, 0], [3, 0], "repeats"),
-        ([1, 2], [1, 0, 0], "repeats"),
-        ([1, 0], [10], "out of range"),
-        ([2, 0], [5, 5], "out of range"),
+        (5, 10, slice(None), "of 4 users and 10 items"),
+        (4, 11, slice(None), "of 4 users and 10 items"),
+        (4, 10, slice(0, 3), ""),
+        (4, 10, slice(0, -1), ""),
     ],
 )
-def test_stored_rows_that_cannot_be(degrees: list[int], gaps: list[int], reason: str) -> None:
-    with pytest.raises(BundleError, match=f"file: .*{reason}"):
-        decode_interactions(
-            np.array(degrees, np.uint32), np.array(gaps, np.uint8), item_count=10, where="file"
-        )
+def test_a_code_of_something_else_is_refused(users: int, items: int, cut: slice, reason: str) -> None:
+    stored = encode_interactions(*arrays(PAIRS), user_count=4, item_count=10)
+    with pytest.raises(BundleError, match=f"^file.*{reason}"):
+        decode_interactions(stored[cut], user_count=users, item_count=items, where="file")
+
+
+@given(st.integers(0, 1 << 30), st.integers(1, 255))
+def test_a_code_that_was_changed_gives_rows_or_a_sentence(place: int, change: int) -> None:
+    stored = np.array(encode_interactions(*arrays(PAIRS), user_count=4, item_count=10))
+    stored[place % len(stored)] ^= change
+    try:
+        found = decode_interactions(stored, user_count=4, item_count=10, where="file")
+    except BundleError as error:
+        assert str(error).startswith("file")
+    else:
+        assert [pairs_of(found)] == [sorted(set(pairs_of(found)))]
+        assert all(0 <= item < 10 for _, item in pairs_of(found))
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,6 @@ __all__ = ["RUN_SETTINGS", "RunSettings", "ThroughCommand", "gathered", "toml_te
 RUN_SETTINGS: Mapping[str, Setting] = READING_SETTINGS | EXPORT_SETTINGS
 """Every setting of `lerg-export run`, by name."""
 
-# What the constraints of a selection are called where they are an export's settings.
-_ELSEWHERE = {"min_users": "min_users", "min_items": "min_items", "edge_budget": "edge_budget"}
 _MOST_BYTES = 1 << 20
 
 
@@ -42,7 +40,6 @@ class ThroughCommand:
     values: Mapping[str, Any]
 
     def __call__(self, name: str, value: str | None) -> str:
-        name = _ELSEWHERE.get(name, name)
         setting = RUN_SETTINGS.get(name)
         if setting is None:
             return name if value is None else f"{name} {value}"
