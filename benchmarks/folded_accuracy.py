@@ -50,7 +50,7 @@ def main() -> None:
         selector="bip",
         pruned_users="placeholder",
         bits=given.bits,
-        codebook_rows=given.codes,
+        codebook_rows=given.codebook_rows,
         retention=given.retention,
         finetune_epochs=given.finetune_epochs,
     )

@@ -18,8 +18,8 @@ def fingerprint(stage: str, **inputs: object) -> str:
     """Hash a stage's name and all that its result depends on; 64 hexadecimal digits.
 
     Numbers, strings, None, arrays, scipy matrices, dataclasses, mappings and sequences of these are hashed by
-    type and content, functions by their names. The name of an argument counts, the order of arguments does
-    not.
+    type and content, functions of a module by their names. The name of an argument counts, the order of
+    arguments does not.
 
     Raises:
         TypeError: a value of any other kind, which has no content to hash.
@@ -51,7 +51,7 @@ def _feed(digest: Any, value: object) -> None:
         content = {field.name: getattr(value, field.name) for field in fields(value)}
         _tagged(digest, "dataclass", type(value).__qualname__.encode())
         _feed(digest, content)
-    elif isinstance(value, FunctionType):
+    elif isinstance(value, FunctionType) and "<" not in value.__qualname__:  # a lambda has no name of its own
         _tagged(digest, "function", f"{value.__module__}.{value.__qualname__}".encode())
     elif isinstance(value, Mapping):
         _tagged(digest, "mapping", str(len(value)).encode())

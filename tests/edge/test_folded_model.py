@@ -64,7 +64,7 @@ def test_it_survives_its_stage(model: FoldedModel) -> None:
     [
         ({"bits": 5}, "bits is 5"),
         ({"retained": np.ones(3, bool)}, "retained has 3 entries"),
-        ({"retained": np.ones(USERS + ITEMS, bool)}, "16 entities are retained"),
+        ({"retained": np.ones(USERS + ITEMS, bool)}, "placeholder exactly if"),
         ({"codebook": np.zeros((CODES + 1, DIM), np.float32)}, "codebook has 6 rows"),
         ({"codebook": np.zeros((CODES, DIM + 1), np.float32)}, "4 dimensions and the codebook 5"),
         ({"step": np.ones(2, np.float32)}, r"step shape \(2,\)"),
@@ -73,6 +73,13 @@ def test_it_survives_its_stage(model: FoldedModel) -> None:
 def test_parts_that_do_not_fit_are_refused(model: FoldedModel, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(model, **change)
+
+
+def test_each_retained_entity_has_a_row(model: FoldedModel) -> None:
+    retained, index = model.retained.copy(), model.placeholders.index.copy()
+    retained[0], index[0] = False, 0
+    with pytest.raises(InputError, match=rf"{int(retained.sum())} entities are retained"):
+        replace(model, retained=retained, placeholders=replace(model.placeholders, index=index))
 
 
 def test_a_retained_entity_has_no_placeholder(model: FoldedModel) -> None:

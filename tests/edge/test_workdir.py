@@ -188,5 +188,6 @@ def test_equal_inputs_have_equal_fingerprints() -> None:
     assert fingerprint("s", a=np.float64(0.5)) == fingerprint("s", a=0.5)
     # Written down once: kept results must stay valid from release to release.
     assert fingerprint("train", bits=8, rate=0.1).startswith("ba074076de4f0fd5fe85")
+    assert fingerprint("s", a=fingerprint) != fingerprint("s", a=fingerprint.__name__)
     with pytest.raises(TypeError, match="function"):
         fingerprint("s", a=lambda: 0)

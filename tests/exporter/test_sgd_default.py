@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traced import traced
 
+from lerg_exporter import build_bundle
 from lerg_runtime import Recommender
 from lerg_runtime.errors import BudgetError
 
@@ -38,13 +40,18 @@ def named(refusal: str) -> dict[str, Any]:
     return found
 
 
-def test_what_a_refusal_names_fits(exported: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(exported, tmp_path / "bundle")
+def test_what_a_refusal_names_fits(tmp_path: Path) -> None:
+    # So large that fine-tuning takes more than opening, and the optimiser more than the rest of it.
+    kind: dict[str, Any] = {"users": 700, "items": 500, "interactions": 6000, "dim": 64, "codebook_rows": 800}
+    kind |= {"batch": 4096}
+    made = traced(f"exported {kind}", lambda folder: build_bundle(folder, **kind))
+    folder = shutil.copytree(made, tmp_path / "bundle")
+    wanted = {"batch": 4096, "negative_candidates": 4}
     with Recommender.open(folder) as recommender:
-        phases = recommender.plan(batch=256)
+        phases = recommender.plan(batch=4096)
         enough = phases.phase("finetune").total_bytes
         least = max(phases.phase(name).total_bytes for name in ("open", "encode"))
-    wanted = {"batch": 256, "negative_candidates": 4}
+    assert least < enough
     followed = set()
     for budget in range(least, enough, max(1, (enough - least) // 23)):
         with Recommender.open(folder, memory_budget=budget) as recommender:

@@ -144,7 +144,7 @@ def test_what_is_no_key(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_a_damaged_bundle_is_not_signed(bundle: Path, keys: tuple[Path, Path]) -> None:
-    (bundle / "program.arrays").write_bytes(b"another")
+    (bundle / "model.pte").write_bytes(b"another")
     with pytest.raises(BundleError):
         sign_bundle(bundle, keys[0])
     assert not (bundle / "SHA256SUMS.sig").exists()

@@ -188,7 +188,7 @@ class GraphSpec:
     items: int
     dim: int
     edges: int
-    codes: int = 11
+    codebook_rows: int = 11
     per_row: int = 2
     code_type: torch.dtype = torch.uint16
     index_type: torch.dtype = torch.uint16
@@ -212,10 +212,14 @@ class GraphSpec:
             # A row twice, the last row, and the last placeholder are always among them.
             requests[side][:4] = [requests[side][-1], count - 1, count, count + centroids - 1]
         return {
-            "codebook": floats(self.codes, self.dim),
+            "codebook": floats(self.codebook_rows, self.dim),
             "graph": (
-                torch.tensor(rng.integers(0, self.codes, (self.users, self.per_row))).to(self.code_type),
-                torch.tensor(rng.integers(0, self.codes, (self.items, self.per_row))).to(self.code_type),
+                torch.tensor(rng.integers(0, self.codebook_rows, (self.users, self.per_row))).to(
+                    self.code_type
+                ),
+                torch.tensor(rng.integers(0, self.codebook_rows, (self.items, self.per_row))).to(
+                    self.code_type
+                ),
                 torch.tensor(indptr, dtype=torch.int32),
                 torch.tensor(cells % self.items).to(self.index_type),
             ),
@@ -236,7 +240,9 @@ class GraphSpec:
             forward = (codebook, *graph, placeholders)
             calls[f"rows{side}"] = Call("propagate_rows", (*forward, rows), (*where, layer_bits, self.blocks))
             calls[f"grad{side}"] = Call(
-                "propagate_rows_grad", (grad, *graph, rows), (*where, self.codes, layer_bits, self.blocks)
+                "propagate_rows_grad",
+                (grad, *graph, rows),
+                (*where, self.codebook_rows, layer_bits, self.blocks),
             )
             calls[f"table{side}"] = Call("propagate_table", forward, (*where, layer_bits, self.blocks))
         return calls

@@ -25,7 +25,7 @@ class FoldedSpec:
     users: int = 13
     items: int = 17
     dim: int = 64
-    codes: int = 29
+    codebook_rows: int = 29
     entries: int = 5
     batch: int = 9
     bits: int = 8
@@ -42,17 +42,19 @@ class FoldedSpec:
             return torch.tensor(rng.normal(size=shape), dtype=torch.float32)
 
         entries = (
-            torch.tensor(np.sort(rng.integers(0, self.codes, (rows, self.entries)))).to(self.code_type),
+            torch.tensor(np.sort(rng.integers(0, self.codebook_rows, (rows, self.entries)))).to(
+                self.code_type
+            ),
             torch.tensor(rng.integers(-127, 128, (rows, self.entries)), dtype=torch.int8),
             torch.tensor(rng.integers(0, 256, rows), dtype=torch.uint8),
             torch.tensor(np.geomspace(1e-3, 1e-2, 256), dtype=torch.float32),
         )
         step = torch.tensor(
-            rng.uniform(0.5, 2, self.codes if self.row_steps else 1) / high, dtype=torch.float32
+            rng.uniform(0.5, 2, self.codebook_rows if self.row_steps else 1) / high, dtype=torch.float32
         )
         kind = {4: torch.uint8, 8: torch.int8, 16: torch.int16}[self.bits]
         limits, width = torch.iinfo(kind), self.dim // 2 if self.bits == 4 else self.dim
-        packed = torch.tensor(rng.integers(limits.min, limits.max + 1, (self.codes, width))).to(kind)
+        packed = torch.tensor(rng.integers(limits.min, limits.max + 1, (self.codebook_rows, width))).to(kind)
         sides = (self.users + self.places[0], self.items + self.places[1])
         triples = [rng.integers(0, side, self.batch) for side in (sides[0], sides[1], sides[1])]
         for slots, side in zip(triples, (sides[0], sides[1], sides[1]), strict=True):
@@ -60,7 +62,7 @@ class FoldedSpec:
         slots = tuple(torch.tensor(column) for column in triples)
         rest = floats(sum(self.places), self.dim)
         where = (self.users, self.places[0])
-        values, weights = floats(3 * self.batch, self.dim), (floats(self.codes, self.dim), step)
+        values, weights = floats(3 * self.batch, self.dim), (floats(self.codebook_rows, self.dim), step)
         return {
             "rows": Call("folded_rows", (*weights, *entries, rest, *slots), (*where, self.bits)),
             "users": Call("folded_table", (packed, step, *entries, rest), (*where, 0, self.bits)),
@@ -69,7 +71,7 @@ class FoldedSpec:
             "grad": Call(
                 "folded_loss_grad",
                 (torch.tensor(0.7), values, *entries, *slots),
-                (self.users, self.codes, l2),
+                (self.users, self.codebook_rows, l2),
             ),
         }
 
@@ -133,7 +135,7 @@ def any_sizes(folder: Path) -> Callable[[FoldedSpec], native.Program]:
     programs: dict[FoldedSpec, native.Program] = {}
 
     def program_for(spec: FoldedSpec) -> native.Program:
-        shared = replace(spec, dim=64, entries=min(5, spec.codes), row_steps=True, batch=9)
+        shared = replace(spec, dim=64, entries=min(5, spec.codebook_rows), row_steps=True, batch=9)
         if shared not in programs:
             path = folder / f"{len(programs)}.pte"
             programs[shared] = native.Program(
@@ -149,7 +151,7 @@ def test_operators_equal_the_reference(
     name: str, any_sizes: Callable[[FoldedSpec], native.Program], folder: Path
 ) -> None:
     spec = SPECS[name]
-    program = any_sizes(spec) if spec.codes > 1 else compiled(folder, spec.calls())
+    program = any_sizes(spec) if spec.codebook_rows > 1 else compiled(folder, spec.calls())
     for kind, call in spec.calls().items():
         assert_close(program.load(kind).execute(*call.arrays())[0], call)
 
@@ -315,5 +317,5 @@ def test_working_memory_depends_on_shapes_alone(large: tuple[Path, dict[str, Cal
     finally:
         native.set_threads(threads)
     assert len(peaks) == 1
-    blocks = 2 * 32 * 4 * LARGE.codes  # of the codebook's gradient, one a lane
+    blocks = 2 * 32 * 4 * LARGE.codebook_rows  # of the codebook's gradient, one a lane
     assert peaks.pop() <= blocks + 8 * 3 * LARGE.batch + 4096

@@ -140,7 +140,7 @@ def test_layers_of_float16_fit_numbers_of_any_size(
 
 def test_layers_of_float16_are_rounded(any_graph: Callable[..., native.Program]) -> None:
     """And take half the memory of the tables: 32 columns of each side, in two lanes."""
-    wide = replace(LARGE, dim=128, codebook_rows=SMALL.codes)
+    wide = replace(LARGE, dim=128, codebook_rows=SMALL.codebook_rows)
     peaks = []
     for bits in (32, 16):
         program = any_graph(wide, 3, bits)

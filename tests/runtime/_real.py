@@ -58,7 +58,7 @@ def untrained_model(*, bits: int, per_row: bool, blocks: int, seed: int = 0) -> 
         retained=retained,
         graph=interactions.matrix()[retained[:users]][:, retained[users:]].tocsr(),
         placeholders=Placeholders(
-            codebook_rows=random.integers(-half, half, size=(PLACES, DIM)).astype(kind),
+            codes=random.integers(-half, half, size=(PLACES, DIM)).astype(kind),
             step=np.array([1.0 if bits == 32 else 0.1 / half], np.float32),
             user_count=PLACES // 2,
             bits=bits,

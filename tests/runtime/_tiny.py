@@ -44,7 +44,7 @@ class TinyModel:
     step: np.ndarray
 
     @property
-    def codes(self) -> int:
+    def codebook_rows(self) -> int:
         return self.user_rows.shape[1]
 
     def slots(self, side: str) -> np.ndarray:
@@ -140,7 +140,7 @@ def tiny_manifest(
         "items": model.items,
         "dim": model.dim,
         "bits": model.bits,
-        "codebook_rows": model.codes,
+        "codebook_rows": model.codebook_rows,
         "codes_per_entity": 2,
         "anchor_weight": 0.9,
         "layers": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,8 +236,9 @@ def test_states_that_cannot_be_are_refused(bundle: Path, change: Callable[[State
 def test_one_array_without_the_other_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = BundleFolder.open(bundle)
 
-    def without(arrays: dict[str, np.ndarray]) -> bytes:
-        return array_bytes({name: array for name, array in arrays.items() if name != "disliked_items"})
+    def without(arrays: dict[str, np.ndarray], **how: Any) -> bytes:
+        kept = {name: array for name, array in arrays.items() if name != "disliked_items"}
+        return array_bytes(kept, **how)
 
     monkeypatch.setattr("lerg_runtime.bundle._state.array_bytes", without)
     save_state(bundle, _pairs([1], [1])(folder.read_state()), digest=folder.digest)

@@ -44,7 +44,7 @@ def test_stock_executorch_gives_the_same_answer(coding: str, tmp_path: Path) -> 
     weights = np.exp2(-np.arange(3, -1, -1) / 10.0) / np.sqrt((model.degrees()[history] + 1) * 4)
     np.savez(
         tmp_path / "inputs.npz",
-        codebook_rows=pack(model.items.integers(), bits=model.items.bits),
+        codebook=pack(model.items.integers(), bits=model.items.bits),
         step=model.items.step,
         item_slots=model.slots,
         history=model.slots[history].astype(np.int64),

@@ -146,15 +146,15 @@ def test_no_standard_output_at_all(tiny_bundle: Path) -> None:
         assert "report this" not in process.stderr
 
 
-def test_a_model_that_is_shortened_under_an_open_recommender(traced: RealBundle, tmp_path: Path) -> None:
+def test_a_program_that_is_shortened_under_an_open_recommender(traced: RealBundle, tmp_path: Path) -> None:
     """It has been read: no answer changes, and no access to a mapping ends the process."""
     bundle = Path(shutil.copytree(traced.folder, tmp_path / "bundle"))
     with Recommender.open(bundle) as rec:
         user = rec.user_ids.take([0]).tolist()[0]
-        size = (bundle / "model.pte").stat().st_size
-        os.truncate(bundle / "model.pte", 100)
+        size = (bundle / "program.arrays").stat().st_size
+        os.truncate(bundle / "program.arrays", 100)
         items, scores = rec.recommend(user, k=3)
-        with open(bundle / "model.pte", "wb") as stream:
+        with open(bundle / "program.arrays", "wb") as stream:
             stream.write(b"\xff" * size)
         again = rec.recommend(user, k=3)
         assert items.tolist() == again[0].tolist()

@@ -1,9 +1,9 @@
 """The stages that make a model, each taken from the work folder when it is still valid.
 
 What a stage's result depends on is its fingerprint. Another retention leaves the pretrained model as it is;
-another bit width keeps the assignment only if `codebook_rows` is stated too, and trains the quantised codebook
-anew. What a recommender or an assignment of one's own makes is never taken from the folder: its code is not
-part of the fingerprint.
+another bit width keeps the assignment only if `codebook_rows` is stated too, and trains the codebook anew.
+What a recommender or an assignment of one's own makes is never taken from the folder: its code is not part of
+the fingerprint.
 """
 
 from __future__ import annotations

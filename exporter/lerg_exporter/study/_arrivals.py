@@ -141,14 +141,15 @@ def _step(
     arriving: Arriving, recommender: Recommender, *, share: float, baseline: dict[str, float]
 ) -> dict[str, Any]:
     """The arrivals when they are known by a share of their history, at least one pair."""
-    ids = recommender.item_ids
-    index_of = {raw: index for index, raw in enumerate(ids.take(np.arange(len(ids))).tolist())}
+    # By raw ids: an export has the items in an order of its own.
+    raw_ids = arriving.known.train.item_ids.values
+    index_of = {raw: index for index, raw in enumerate(raw_ids.tolist())}
     lengths = []
 
     def rank(history: np.ndarray, count: int) -> np.ndarray:
         known = history[: max(1, round(share * len(history)))]
         lengths.append(len(known))
-        found, _ = recommender.recommend_from_history(ids.take(known.astype(np.int64)).tolist(), k=count)
+        found, _ = recommender.recommend_from_history(raw_ids[known].tolist(), k=count)
         return np.array([index_of[raw] for raw in found.tolist()], np.int64)
 
     measured = _measured(arriving, rank)
