@@ -27,9 +27,10 @@ final class BitDecoder {
     return one ? 1 : 0;
   }
 
-  int three(int first, int second) {
-    long outer = (range >>> 16) * first;
-    long inner = (outer >>> 16) * second;
+  /** One of three: the chances are that it is 1 or 2, and that it is 2. */
+  int three(int oneOrTwo, int two) {
+    long outer = (range >>> 16) * oneOrTwo;
+    long inner = (range >>> 16) * two;
     if (Long.compareUnsigned(at, outer) >= 0) {
       take(outer, range - outer);
       return 0;

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _pair_reference import VECTOR, VECTOR_ITEMS, VECTOR_USERS
 from _tiny import tiny_model, write_tiny
 
 from lerg_edge.codes.quantiser import quantise
@@ -119,6 +120,20 @@ def test_java_decodes_what_is_coded(classes: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             np.array(line.strip("[]").split(","), dtype=int), np.bincount(ends, minlength=count)
         )
+
+
+def test_java_decodes_the_vector_of_pairs(classes: Path, tmp_path: Path) -> None:
+    pairs = np.frombuffer(bytes.fromhex(VECTOR), np.uint8)
+    (tmp_path / "file").write_bytes(array_bytes({"pairs": pairs}, as_they_are=("pairs",)))
+    done = subprocess.run(
+        ["java", "-cp", str(classes), "Decode", str(tmp_path / "file")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    _, rows, columns = done.stdout.splitlines()
+    assert (rows, columns) == (
+        str(np.bincount(VECTOR_USERS).tolist()),
+        str(np.bincount(VECTOR_ITEMS).tolist()),
+    )
 
 
 def test_java_refuses_a_damaged_state(classes: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ __all__ = [
     "index_dtype",
 ]
 
-CODE_HEADER_BYTES = 16 + 12 * 16
+CODE_HEADER_BYTES = 20 + 8 * 64
 """Most bytes that the header of a code of pairs has."""
 _ALIGNMENT = 64  # of what decoding works on
 

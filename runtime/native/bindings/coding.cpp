@@ -57,6 +57,7 @@ nb::bytes bound_encode_pairs(nb::handle starts, nb::handle columns, int64_t colu
   const int64_t row_count = static_cast<int64_t>(rows.hold.size()) - 1;
   require(row_count >= 0 && start[0] == 0 && start[row_count] == static_cast<int64_t>(pairs.hold.size()),
           "starts must begin with 0 and end with the number of columns");
+  require(row_count < (int64_t(1) << 30), "starts must be of fewer than 2^30 rows");
   for (int64_t row = 0; row < row_count; ++row) {
     require(start[row] <= start[row + 1], "starts must not fall");
     for (int32_t e = start[row]; e < start[row + 1]; ++e)

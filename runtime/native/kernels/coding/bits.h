@@ -18,9 +18,9 @@ class BitWriter {
     const uint64_t share = (range_ >> 16) * chance;
     narrow(bit ? 0 : share, bit ? share : range_ - share);
   }
-  // One of three: 2 of the chance of `first` and `second`, 1 of `first` alone, 0 of neither.
-  void put_three(uint32_t first, uint32_t second, int symbol) {
-    const uint64_t outer = (range_ >> 16) * first, inner = (outer >> 16) * second;
+  // One of three. `one` and `two` are the chances that it is 1 or 2, and that it is 2.
+  void put_three(uint32_t one, uint32_t two, int symbol) {
+    const uint64_t unit = range_ >> 16, outer = unit * one, inner = unit * two;
     if (symbol == 2) narrow(0, inner);
     else if (symbol == 1) narrow(inner, outer - inner);
     else narrow(outer, range_ - outer);
@@ -68,23 +68,14 @@ class BitReader {
     refill();
     return 0;
   }
-  int get_three(uint32_t first, uint32_t second) {
-    const uint64_t outer = (range_ >> 16) * first, inner = (outer >> 16) * second;
-    if (at_ >= outer) {
-      at_ -= outer;
-      range_ -= outer;
-      refill();
-      return 0;
-    }
-    if (at_ >= inner) {
-      at_ -= inner;
-      range_ = outer - inner;
-      refill();
-      return 1;
-    }
-    range_ = inner;
+  // Without a jump: which of the three it is can't be foreseen.
+  uint32_t get_three(uint32_t one, uint32_t two) {
+    const uint64_t unit = range_ >> 16, ends[4] = {range_, unit * one, unit * two, 0};
+    const uint32_t symbol = uint32_t(at_ < ends[1]) + uint32_t(at_ < ends[2]);
+    at_ -= ends[symbol + 1];
+    range_ = ends[symbol] - ends[symbol + 1];
     refill();
-    return 2;
+    return symbol;
   }
   // Whether what was read so far is all that there was, and no more.
   bool ended_well() const { return read_ == size_; }
@@ -97,7 +88,13 @@ class BitReader {
   }
   void next() {
     uint32_t word = 0;
-    for (int byte = 0; byte < 4; ++byte, ++read_) word = word << 8 | (read_ < size_ ? data_[read_] : 0);
+    if (read_ + 4 <= size_) {
+      const uint8_t* from = data_ + read_;
+      word = uint32_t(from[0]) << 24 | uint32_t(from[1]) << 16 | uint32_t(from[2]) << 8 | from[3];
+    } else {
+      for (size_t byte = read_; byte < read_ + 4; ++byte) word = word << 8 | (byte < size_ ? data_[byte] : 0);
+    }
+    read_ += 4;
     at_ = at_ << 32 | word;
   }
 

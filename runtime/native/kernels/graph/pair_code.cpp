@@ -1,29 +1,19 @@
 #include "kernels/graph/pair_code.h"
 
 #include <algorithm>
-#include <cstring>
+#include <atomic>
 #include <limits>
 
 #include "kernels/coding/bits.h"
+#include "kernels/graph/pair_tree.h"
 #include "kernels/parallel.h"
 
 namespace lerg {
 namespace {
 
-constexpr int64_t kPairsOfAPart = 1 << 16;  // below this a code is not worth another part
-constexpr int kUsualParts = 4;
-constexpr size_t kHeaderBytes = 16, kPartBytes = 12;
-constexpr int kTurns = 64;  // of three levels, two bits each
-constexpr int kDepths = 32;
-
-int depth_of(int64_t columns) {
-  int depth = 0;
-  while ((int64_t(1) << depth) < columns) ++depth;
-  return depth;
-}
-
-// Nodes are numbered from 1, the children of v are 2 v and 2 v + 1.
-int64_t node_count(int64_t columns) { return int64_t(1) << depth_of(columns); }
+constexpr int64_t kPairsOfSeveralParts = 1 << 17;  // below this another part costs more than it is worth
+constexpr int kUsualParts = 16;
+constexpr size_t kHeaderBytes = 20, kPartBytes = 8;
 
 uint32_t read_number(const uint8_t* data) {
   return data[0] | uint32_t(data[1]) << 8 | uint32_t(data[2]) << 16 | uint32_t(data[3]) << 24;
@@ -33,154 +23,126 @@ void write_number(std::vector<uint8_t>* bytes, int64_t number) {
   for (int shift = 0; shift < 32; shift += 8) bytes->push_back(static_cast<uint8_t>(number >> shift));
 }
 
-// What is known of a part so far. `Coder` writes what it is given, or gives what was written.
-class PartModel {
- public:
-  // `odds` holds two numbers a node, in 1/4096.
-  PartModel(int16_t* odds, int64_t nodes) : nodes_(odds) { std::fill(odds, odds + 2 * nodes, int16_t(0)); }
-
-  // Which halves of a node have a pair: 2 both, 1 the left one alone, 0 the right one alone.
-  template <class Coder>
-  int halves(Coder& coder, int64_t node, int depth, int turns, int symbol) {
-    int16_t* own = nodes_ + 2 * node;
-    int32_t* common = turns_[depth][turns];
-    const int32_t left = chances_.of(own[0] + (common[0] >> 8)), right = chances_.of(own[1] + (common[1] >> 8));
-    symbol = coder.three(static_cast<uint32_t>(left), static_cast<uint32_t>(right), symbol);
-    const int32_t missed = (symbol != 0 ? 65536 : 0) - left;
-    own[0] = moved(own[0], missed);
-    common[0] += (missed * 41) >> 7;
-    if (symbol != 0) {
-      const int32_t missed_right = (symbol == 2 ? 65536 : 0) - right;
-      own[1] = moved(own[1], missed_right);
-      common[1] += (missed_right * 41) >> 7;
+// Where the columns of each part end: halves of halves.
+void cut_columns(PairCode* code) {
+  int64_t ends[PairCode::kMostParts + 1] = {0, code->columns};
+  for (int parts = 1; parts < code->parts; parts *= 2)
+    for (int p = parts; p > 0; --p) {
+      ends[2 * p] = ends[p];
+      ends[2 * p - 1] = halved(ends[p - 1], ends[p]);
     }
-    return symbol;
-  }
-
-  // Whether a row has a pair in this part at all.
-  template <class Coder>
-  int row(Coder& coder, int bit) {
-    int16_t& own = rows_[last_];
-    const int32_t chance = chances_.of(own);
-    bit = coder.bit(static_cast<uint32_t>(chance), bit);
-    own = moved(own, (bit << 16) - chance);
-    last_ = (last_ << 1 | bit) & 3;
-    return bit;
-  }
-
- private:
-  static int16_t moved(int32_t odds, int32_t missed) {
-    const int32_t next = odds + ((missed * 13 + 512) >> 10);
-    return static_cast<int16_t>(next < -32767 ? -32767 : next > 32767 ? 32767 : next);
-  }
-
-  Chances chances_;
-  int16_t* nodes_;
-  int32_t turns_[kDepths][kTurns][2] = {};
-  int16_t rows_[4] = {};
-  int last_ = 0;
-};
+  for (int p = 0; p < code->parts; ++p) code->part[p].first = ends[p], code->part[p].end = ends[p + 1];
+}
 
 struct Reading {
-  BitReader bits;
-  int bit(uint32_t chance, int) { return bits.get(chance); }
-  int three(uint32_t first, uint32_t second, int) { return bits.get_three(first, second); }
+  BitReader bits{nullptr, 0};
+
+  void begin(int64_t, int64_t, int64_t) {}
+  int bit(uint32_t chance, uint32_t) { return bits.get(chance); }
+  uint32_t three(uint32_t one, uint32_t two, uint32_t) { return bits.get_three(one, two); }
 };
 
+// Knows the pairs, and so what is to be written.
 struct Writing {
-  BitWriter bits;
-  int bit(uint32_t chance, int value) { return bits.put(chance, value), value; }
-  int three(uint32_t first, uint32_t second, int value) { return bits.put_three(first, second, value), value; }
+  BitWriter* bits = nullptr;
+  const int32_t *starts = nullptr, *columns = nullptr;
+  const PairCode* parts = nullptr;  // where leaves are parts in place of columns
+  int64_t first = 0, middle = 0, end = 0;
+
+  int64_t column(int64_t leaf) const {
+    return parts == nullptr ? leaf : leaf == parts->parts ? parts->columns : parts->part[leaf].first;
+  }
+  void begin(int64_t first_leaf, int64_t middle_leaf, int64_t end_leaf) {
+    first = column(first_leaf), middle = column(middle_leaf), end = column(end_leaf);
+  }
+  int bit(uint32_t chance, uint32_t row) {
+    const int bit = starts[row] < starts[row + 1];
+    bits->put(chance, bit);
+    return bit;
+  }
+  uint32_t three(uint32_t one, uint32_t two, uint32_t row) {
+    const int32_t* behind = columns + starts[row + 1];
+    const int32_t* from = std::lower_bound(columns + starts[row], behind, first);
+    const int32_t* cut = std::lower_bound(from, behind, middle);
+    const int left = from < cut, right = cut < behind && *cut < end;
+    const int symbol = left + (left & right);
+    bits->put_three(one, two, symbol);
+    return static_cast<uint32_t>(symbol);
+  }
 };
 
-struct Visit {
-  int64_t node;
-  int depth, turns;
-};
-
-int turned(int turns, bool both, int right) { return (turns << 2 | int(both) << 1 | right) & (kTurns - 1); }
-
-// The columns of one part by row. False where there are more or fewer than the header says, or bytes too few or too many.
-bool decode_part(const PairCode& code, const PairCode::Part& part, int16_t* odds, int32_t* columns, int32_t* counts) {
-  const int64_t width = part.end - part.first;
-  const int deepest = depth_of(width);
-  const int64_t leaves = int64_t(1) << deepest;
-  PartModel model(odds, leaves);
-  Reading reader{BitReader(part.data, part.bytes)};
-  int64_t found = 0;
-  Visit waiting[kDepths];
+// The tree whose leaves are the parts, and before it a bit for each row: whether it has a pair at all. Leaves the list of
+// each part where that part's tree begins; false where lists do not fit.
+template <class Bits>
+bool code_top(const PairCode& code, const PairScratch& scratch, Bits* bits) {
+  uint32_t chances[4] = {32768, 32768, 32768, 32768}, last = 0;
+  int64_t roots = 0;
   for (int64_t row = 0; row < code.rows; ++row) {
-    const int64_t before = found;
-    int count = 0;
-    if (model.row(reader, 0)) waiting[count++] = {1, 0, 0};
-    while (count > 0) {
-      Visit at = waiting[--count];
-      for (int64_t half = leaves >> (at.depth + 1); at.depth < deepest; half >>= 1) {
-        const int64_t middle = (2 * at.node + 1) * half - leaves;
-        const int symbol = middle < width ? model.halves(reader, at.node, at.depth, at.turns, 0) : 1;
-        if (symbol == 2) {
-          waiting[count++] = {2 * at.node + 1, at.depth + 1, turned(at.turns, true, 1)};
-          at = {2 * at.node, at.depth + 1, turned(at.turns, true, 0)};
-        } else {
-          at = {2 * at.node + (symbol ^ 1), at.depth + 1, turned(at.turns, false, symbol ^ 1)};
-        }
-      }
-      if (found == part.pairs) return false;
-      columns[found++] = static_cast<int32_t>(part.first + at.node - leaves);
-    }
-    counts[row] = static_cast<int32_t>(found - before);
+    const auto bit = static_cast<uint32_t>(bits->bit(chances[last], static_cast<uint32_t>(row)));
+    chances[last] = chances[last] - (chances[last] >> 5) + bit * 2047;
+    last = (last << 1 | bit) & 3;
+    if (bit == 0) continue;
+    if (roots == scratch.roots) return false;
+    scratch.lists[roots++] = static_cast<uint32_t>(row) << kTurnBits;
   }
-  return found == part.pairs && reader.bits.ended_well();
+  PairTree<Bits> tree;
+  tree.begin(*bits, 0, code.parts, {scratch.lists, code.pairs, scratch.right, scratch.counts_of_parts}, roots);
+  while (tree.ahead() > 0) tree.code(tree.ahead());
+  *bits = tree.bits();
+  if (tree.found() < 0) return false;
+  for (int p = 0; p < code.parts; ++p)
+    if (scratch.counts_of_parts[p] > code.part[p].pairs) return false;
+  // No list begins before its place, so none is written over.
+  const uint32_t* from = scratch.lists + (code.pairs - tree.found());
+  for (int p = 0; p < code.parts; ++p)
+    for (int64_t i = 0; i < scratch.counts_of_parts[p]; ++i)
+      scratch.lists[code.part[p].before + i] = *from++ << kTurnBits;
+  return true;
 }
 
-std::vector<uint8_t> encode_part(const int32_t* starts, int64_t rows, const int32_t* columns, int64_t first,
-                                 int64_t end, int64_t* pairs) {
-  const int64_t width = end - first;
-  const int deepest = depth_of(width);
-  std::vector<int16_t> odds(static_cast<size_t>(2 * node_count(width)));
-  PartModel model(odds.data(), node_count(width));
-  Writing writer;
-  struct Range {
-    Visit at;
-    const int32_t *low, *high;
-  } waiting[kDepths];
-  *pairs = 0;
-  for (int64_t row = 0; row < rows; ++row) {
-    const int32_t* low = std::lower_bound(columns + starts[row], columns + starts[row + 1], first);
-    const int32_t* high = std::lower_bound(low, columns + starts[row + 1], end);
-    *pairs += high - low;
-    int count = 0;
-    if (model.row(writer, low < high)) waiting[count++] = {{1, 0, 0}, low, high};
-    while (count > 0) {
-      Range next = waiting[--count];
-      while (next.at.depth < deepest) {
-        const Visit at = next.at;
-        const int64_t middle = (2 * at.node + 1 - (int64_t(2) << at.depth)) << (deepest - at.depth - 1);
-        const int32_t* cut = std::lower_bound(next.low, next.high, first + middle);
-        const int left = next.low < cut, right = cut < next.high;
-        if (middle < width) model.halves(writer, at.node, at.depth, at.turns, left + (left & right));
-        const bool both = left && right;
-        if (both) waiting[count++] = {{2 * at.node + 1, at.depth + 1, turned(at.turns, true, 1)}, cut, next.high};
-        next = {{2 * at.node + !left, at.depth + 1, turned(at.turns, both, !left)}, left ? next.low : cut,
-                left ? cut : next.high};
+// Does parts, two at a time, until `next(&bits)`, which gives a part's number, has no more; `give(p, tree)` is told of
+// each when it is done.
+template <class Bits, class Next, class Give>
+void code_parts(const PairCode& code, const PairScratch& scratch, uint32_t* right,
+                const Next& next, const Give& give) {
+  PairTree<Bits> trees[2];
+  int part[2];
+  const auto begin = [&](int t) {
+    Bits bits;
+    part[t] = next(&bits);
+    if (part[t] >= code.parts) return;
+    const PairCode::Part& own = code.part[part[t]];
+    trees[t].begin(bits, own.first, own.end,
+                   {scratch.lists + own.before, own.pairs, right + t * scratch.roots, scratch.counts + own.first},
+                   scratch.counts_of_parts[part[t]]);
+  };
+  begin(0);
+  begin(1);
+  while (part[0] < code.parts || part[1] < code.parts) {
+    if (part[1] >= code.parts) trees[0].code(trees[0].ahead());
+    else if (part[0] >= code.parts) trees[1].code(trees[1].ahead());
+    else PairTree<Bits>::code_two(&trees[0], &trees[1], std::min(trees[0].ahead(), trees[1].ahead()));
+    for (int t = 0; t < 2; ++t)
+      if (part[t] < code.parts && trees[t].ahead() == 0) {
+        give(part[t], trees[t]);
+        begin(t);
       }
-    }
   }
-  return writer.bits.finish();
 }
 
+// Compressed rows from the lists of rows that the columns have.
 template <class Column>
-void gather(const PairCode& code, const PairScratch& scratch, int32_t* starts, Column* columns) {
-  const int32_t* from[PairCode::kMostParts];
-  for (int p = 0; p < code.parts; ++p) from[p] = scratch.columns + code.part[p].before;
-  int64_t at = 0;
-  for (int64_t row = 0; row < code.rows; ++row) {
-    starts[row] = static_cast<int32_t>(at);
-    for (int p = 0; p < code.parts; ++p)
-      for (int32_t left = scratch.counts[p * code.rows + row]; left > 0; --left)
-        columns[at++] = static_cast<Column>(*from[p]++);
-  }
-  starts[code.rows] = static_cast<int32_t>(at);
+void turn_over(const PairCode& code, const PairScratch& scratch, int32_t* starts, Column* columns) {
+  std::fill(starts, starts + code.rows + 1, 0);
+  for (int64_t e = 0; e < code.pairs; ++e) ++starts[scratch.lists[e] + 1];
+  for (int64_t row = 0; row < code.rows; ++row) starts[row + 1] += starts[row];
+  // From the last one on, so that each row's end becomes its start, one place too far.
+  int64_t e = code.pairs;
+  for (int64_t column = code.columns; column-- > 0;)
+    for (int32_t left = scratch.counts[column]; left > 0; --left)
+      columns[--starts[scratch.lists[--e] + 1]] = static_cast<Column>(column);
+  std::copy(starts + 1, starts + code.rows + 1, starts);
+  starts[code.rows] = static_cast<int32_t>(code.pairs);
 }
 
 }  // namespace
@@ -196,73 +158,114 @@ const char* read_pair_sizes(const uint8_t* data, size_t there, size_t bytes, Pai
   code->columns = read_number(data + 4);
   code->pairs = read_number(data + 8);
   const uint32_t parts = read_number(data + 12);
-  if (std::max({code->rows, code->columns, code->pairs}) > std::numeric_limits<int32_t>::max() - 1)
+  if (code->rows >= kMostListedRows) return "the coded pairs have 2^30 rows or more";
+  if (std::max(code->columns, code->pairs) > std::numeric_limits<int32_t>::max() - 1)
     return "the coded pairs are more than 2^31";
-  if (parts < 1 || parts > uint32_t(PairCode::kMostParts)) return "the coded pairs have no part or more than 16";
+  if (parts < 1 || parts > uint32_t(PairCode::kMostParts) || (parts & (parts - 1)) != 0 ||
+      (parts > 1 && int64_t(parts) > code->columns))
+    return "the coded pairs have no part, more than 64 or than there are columns, or no power of two of them";
+  if (code->pairs > code->rows * code->columns) return "the coded pairs are more than rows and columns have";
   code->parts = static_cast<int>(parts);
-  if (there < kHeaderBytes + parts * kPartBytes) return "the coded pairs end within their header";
   size_t place = kHeaderBytes + parts * kPartBytes;
-  int64_t first = 0, before = 0;
+  if (there < place) return "the coded pairs end within their header";
+  const auto take = [&](const uint8_t* length, PairCode::Bytes* taken) {
+    taken->count = read_number(length);
+    if (taken->count > bytes - place) return false;
+    taken->data = place + taken->count <= there ? data + place : nullptr;
+    place += taken->count;
+    return true;
+  };
+  if (!take(data + 16, &code->top)) return "a part of the coded pairs does not fit the whole";
+  int64_t before = 0;
   for (uint32_t p = 0; p < parts; ++p) {
     const uint8_t* entry = data + kHeaderBytes + p * kPartBytes;
-    const int64_t end = read_number(entry), pairs = read_number(entry + 4);
-    const size_t length = read_number(entry + 8);
-    if (end < first || end > code->columns || pairs > code->pairs - before || length > bytes - place)
+    PairCode::Part* part = &code->part[p];
+    part->before = before;
+    part->pairs = read_number(entry);
+    if (part->pairs > code->pairs - before || !take(entry + 4, &part->bytes))
       return "a part of the coded pairs does not fit the whole";
-    code->part[p] = {first, end, before, pairs, place + length <= there ? data + place : nullptr, length};
-    first = end;
-    before += pairs;
-    place += length;
+    before += part->pairs;
   }
-  if (first != code->columns || before != code->pairs || place != bytes)
-    return "the parts of the coded pairs do not add up to the whole";
+  if (before != code->pairs || place != bytes) return "the parts of the coded pairs do not add up to the whole";
+  cut_columns(code);
   return nullptr;
 }
 
 void PairScratch::lay_out(const PairCode& code, Scratch& scratch) {
-  int64_t widest = 1;
-  for (int p = 0; p < code.parts; ++p) widest = std::max(widest, code.part[p].end - code.part[p].first);
-  odds_of_part = 2 * node_count(widest);
-  columns = scratch.take<int32_t>(code.pairs);
-  counts = scratch.take<int32_t>(code.parts * code.rows);
-  odds = scratch.take<int16_t>(code.parts * odds_of_part);
+  roots = std::min(code.rows, code.pairs);
+  lists = scratch.take<uint32_t>(code.pairs);
+  right = scratch.take<uint32_t>(std::max(2, std::min(kMostTrees, code.parts)) * roots);
+  counts = scratch.take<int32_t>(code.columns);
+  counts_of_parts = scratch.take<int32_t>(code.parts);
 }
 
 const char* decode_pairs(const PairCode& code, const PairScratch& scratch, int32_t* starts, void* columns, int width) {
+  static constexpr const char* kBroken = "the coded pairs are not as many as they say";
+  Reading top{BitReader(code.top.data, code.top.count)};
+  if (!code_top(code, scratch, &top) || !top.bits.ended_well()) return kBroken;
+  std::atomic<int> taken{0};
   bool good[PairCode::kMostParts] = {};
-  run_parts(code.parts, code.pairs * 64, [&](int p) {
-    const PairCode::Part& part = code.part[p];
-    good[p] = decode_part(code, part, scratch.odds + p * scratch.odds_of_part, scratch.columns + part.before,
-                          scratch.counts + p * code.rows);
+  const int readers = std::max(1, std::min(PairScratch::kMostTrees, code.parts) / 2);
+  run_parts(readers, code.pairs * 64, [&](int reader) {
+    code_parts<Reading>(
+        code, scratch, scratch.right + reader * 2 * scratch.roots,
+        [&](Reading* bits) {
+          const int p = taken.fetch_add(1);
+          if (p < code.parts) bits->bits = BitReader(code.part[p].bytes.data, code.part[p].bytes.count);
+          return p;
+        },
+        [&](int p, const PairTree<Reading>& tree) {
+          good[p] = tree.found() == code.part[p].pairs && tree.bits().bits.ended_well();
+        });
   });
   for (int p = 0; p < code.parts; ++p)
-    if (!good[p]) return "the coded pairs are not as many as they say";
-  if (width == 1) gather(code, scratch, starts, static_cast<uint8_t*>(columns));
-  else if (width == 2) gather(code, scratch, starts, static_cast<uint16_t*>(columns));
-  else gather(code, scratch, starts, static_cast<int32_t*>(columns));
+    if (!good[p]) return kBroken;
+  if (width == 1) turn_over(code, scratch, starts, static_cast<uint8_t*>(columns));
+  else if (width == 2) turn_over(code, scratch, starts, static_cast<uint16_t*>(columns));
+  else turn_over(code, scratch, starts, static_cast<int32_t*>(columns));
   return nullptr;
 }
 
 std::vector<uint8_t> encode_pairs(const int32_t* starts, int64_t rows, const int32_t* columns, int64_t column_count) {
-  const int64_t pairs = starts[rows];
-  const int parts = pairs < 2 * kPairsOfAPart ? 1 : kUsualParts;
-  // Parts of about as many pairs.
-  std::vector<int64_t> touched(static_cast<size_t>(column_count) + 1, 0);
-  for (int64_t e = 0; e < pairs; ++e) ++touched[static_cast<size_t>(columns[e]) + 1];
-  for (size_t c = 1; c < touched.size(); ++c) touched[c] += touched[c - 1];
-  std::vector<uint8_t> bytes, body;
-  for (const int64_t number : {rows, column_count, pairs, int64_t(parts)}) write_number(&bytes, number);
-  int64_t first = 0;
-  for (int p = 0; p < parts; ++p) {
-    int64_t end = column_count;
-    if (p + 1 < parts)
-      end = std::lower_bound(touched.begin(), touched.end(), pairs * (p + 1) / parts) - touched.begin();
-    end = std::max(first, std::min(end, column_count));
-    int64_t here = 0;
-    const std::vector<uint8_t> coded = encode_part(starts, rows, columns, first, end, &here);
-    for (const int64_t number : {end, here, int64_t(coded.size())}) write_number(&bytes, number);
+  PairCode code;
+  code.rows = rows;
+  code.columns = column_count;
+  code.pairs = starts[rows];
+  code.parts = code.pairs < kPairsOfSeveralParts || column_count < kUsualParts ? 1 : kUsualParts;
+  cut_columns(&code);
+  for (int p = 0; p < code.parts; ++p) code.part[p].pairs = 0;
+  for (int64_t e = 0; e < code.pairs; ++e) {
+    int p = 0;
+    while (columns[e] >= code.part[p].end) ++p;
+    ++code.part[p].pairs;
+  }
+  for (int p = 0; p < code.parts; ++p) code.part[p].before = p == 0 ? 0 : code.part[p - 1].before + code.part[p - 1].pairs;
+  Scratch sizes;
+  PairScratch scratch;
+  scratch.lay_out(code, sizes);
+  std::vector<uint8_t> memory(sizes.bytes() + Scratch::kAlignment);
+  const size_t past = reinterpret_cast<uintptr_t>(memory.data()) % Scratch::kAlignment;
+  Scratch pieces(memory.data() + (Scratch::kAlignment - past));
+  scratch.lay_out(code, pieces);
+
+  std::vector<BitWriter> written(static_cast<size_t>(code.parts) + 1);
+  Writing top{&written.back(), starts, columns, &code};
+  code_top(code, scratch, &top);
+  int next = 0;
+  code_parts<Writing>(
+      code, scratch, scratch.right,
+      [&](Writing* bits) {
+        if (next < code.parts) *bits = {&written[static_cast<size_t>(next)], starts, columns};
+        return next++;
+      },
+      [](int, const PairTree<Writing>&) {});
+  std::vector<uint8_t> bytes, body = written.back().finish();
+  for (const int64_t number : {code.rows, code.columns, code.pairs, int64_t(code.parts), int64_t(body.size())})
+    write_number(&bytes, number);
+  for (int p = 0; p < code.parts; ++p) {
+    const std::vector<uint8_t> coded = written[static_cast<size_t>(p)].finish();
+    for (const int64_t number : {code.part[p].pairs, int64_t(coded.size())}) write_number(&bytes, number);
     body.insert(body.end(), coded.begin(), coded.end());
-    first = end;
   }
   bytes.insert(bytes.end(), body.begin(), body.end());
   return bytes;
