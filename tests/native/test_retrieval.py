@@ -31,6 +31,20 @@ def catalogue(
     ]
 
 
+def listed(users: int, items: int, dim: int, *, open_items: int) -> list[torch.Tensor]:
+    """A catalogue of which the same few items are open to everybody."""
+    inputs = catalogue(users, items, dim, seen=0)
+    inputs[3][:] = True
+    inputs[3][:, np.random.default_rng(0).choice(items, open_items, replace=False)] = False
+    return inputs
+
+
+def in_runs(inputs: list[torch.Tensor], *, run: int) -> list[torch.Tensor]:
+    """The same catalogue, every other run of items barred."""
+    inputs[3][:] = torch.arange(inputs[3].shape[1]) // run % 2 == 0
+    return inputs
+
+
 TOP = {
     "one of each": (catalogue(1, 1, 1, seen=0), 1),
     "all seen": (catalogue(3, 20, 4, seen=1.1), 5),
@@ -39,6 +53,12 @@ TOP = {
     "single user": (catalogue(1, 9_000, 3, seen=0.1), 20),
     "odd group of users": (catalogue(37, 4_500, 3, seen=0.1, slots=100), 256),
     "full batch": (catalogue(64, 5_000, 17, seen=0.5), 20),
+    "few open to one": (catalogue(1, 9_000, 3, seen=0.99), 20),
+    "few open to two": (catalogue(2, 3_000, 3, seen=0.95), 200),
+    "few open to many": (catalogue(37, 3_000, 5, seen=0.999), 40),
+    "few open, the same to all": (listed(40, 5_000, 7, open_items=90), 50),
+    "runs of open and barred": (in_runs(catalogue(1, 9_000, 3, seen=0), run=300), 50),
+    "runs for a group": (in_runs(catalogue(19, 4_000, 3, seen=0), run=170), 50),
 }
 
 

@@ -4,6 +4,9 @@
 // far; only the few that pass it meet the seen mask and the user's shortlist. Order: score descending, ties by item
 // ascending, a total order, so that neither blocks nor threads show in the result. A score that is NaN or -inf
 // is no candidate.
+//
+// The mask costs nothing where it has little. Where most of what passes is refused by it, as with a list of the
+// items that may come, the next blocks are looked at before they are scored, and only what is open is.
 #pragma once
 
 #include <algorithm>
@@ -114,46 +117,98 @@ class Retrieval {
     }
   }
 
+  // Items to score together: a block of the catalogue, or what is open of it.
+  struct Block {
+    int64_t first;
+    int32_t count;
+    const int32_t* slots;   // [count]
+    const uint8_t* places;  // [count], from `first`; null for the whole block
+
+    int64_t item(int j) const { return first + (places == nullptr ? j : places[j]); }
+  };
+
   void scan_part(int part, int64_t first_user) const {
     const int64_t begin = request_.items * part / parts_, end = request_.items * (part + 1) / parts_;
     const int64_t users = request_.users - first_user;
     const BlockWidth group = users <= loops().score_lanes[kNarrow] ? kNarrow : kWide;
+    const int64_t together = std::min<int64_t>(users, loops().score_lanes[group]);
+    bool sparse[kFewUsers] = {};  // whether few items are open, by user where each is alone
     for (int64_t first = begin; first < end; first += kScoreItems) {
       const int32_t count = static_cast<int32_t>(std::min<int64_t>(kScoreItems, end - first));
-      if (request_.users > kFewUsers) scan_group(part, first_user, group, first, count);
+      const Block block = {first, count, request_.slots + first, nullptr};
+      if (request_.users > kFewUsers)
+        sparse[0] = scan(block, first_user, together, sparse[0],
+                         [&](const Block& open) { return scan_group(part, first_user, group, open); });
       else
-        for (int64_t user = 0; user < request_.users; ++user) scan_one(part, user, first, count);
+        for (int64_t user = 0; user < request_.users; ++user)
+          sparse[user] = scan(block, user, 1, sparse[user],
+                              [&](const Block& open) { return scan_one(part, user, open); });
     }
   }
 
-  // Scores one block of items for one group of users and offers those that pass.
-  void scan_group(int part, int64_t first_user, BlockWidth group, int64_t first, int32_t count) const {
+  // Scans a block for some users, and tells whether the next one should be looked at before it is scored.
+  template <class Scan>
+  bool scan(Block block, int64_t first_user, int64_t users, bool sparse, const Scan& offer_all) const {
+    int32_t slots[kScoreItems];
+    uint8_t places[kScoreItems];
+    if (sparse) sparse = narrow(first_user, users, &block, slots, places);
+    if (block.count == 0) return sparse;
+    const int64_t refused = offer_all(block);
+    return sparse || 2 * refused > block.count * users;
+  }
+
+  // Leaves out of a block what none of these users may be given, if that is half of it or more.
+  bool narrow(int64_t first_user, int64_t users, Block* block, int32_t* slots, uint8_t* places) const {
+    bool open[kScoreItems] = {};
+    for (int64_t user = first_user; user < first_user + users; ++user) {
+      const bool* seen = request_.seen + user * request_.items + block->first;
+      for (int32_t j = 0; j < block->count; ++j) open[j] |= !seen[j];
+    }
+    int32_t kept = 0;
+    for (int32_t j = 0; j < block->count; ++j) {
+      slots[kept] = block->slots[j];
+      places[kept] = static_cast<uint8_t>(j);
+      kept += open[j];
+    }
+    if (2 * kept > block->count) return false;
+    *block = {block->first, kept, slots, places};
+    return true;
+  }
+
+  // Scores a block for one group of users and offers what passes; returns how much of that was seen.
+  int64_t scan_group(int part, int64_t first_user, BlockWidth group, const Block& block) const {
     alignas(64) float scores[kScoreItems * kMaxUserLanes];
     uint8_t hits[kScoreItems];
     const int lanes = loops().score_lanes[group];
     float* passed = thresholds_ + part * stride_ + first_user;
-    scorer_.group(group, first_user, request_.slots + first, count, passed, scores, hits);
-    for (int32_t j = 0; j < count; ++j) {
+    scorer_.group(group, first_user, block.slots, block.count, passed, scores, hits);
+    int64_t refused = 0;
+    for (int32_t j = 0; j < block.count; ++j) {
       if (!hits[j]) continue;
       for (int lane = 0; lane < lanes; ++lane)
         if (scores[j * lanes + lane] > passed[lane])
-          passed[lane] = offered(part, first_user + lane, first + j, scores[j * lanes + lane], passed[lane]);
+          refused += !offer(part, first_user + lane, block.item(j), scores[j * lanes + lane], passed + lane);
     }
+    return refused;
   }
 
-  void scan_one(int part, int64_t user, int64_t first, int32_t count) const {
+  int64_t scan_one(int part, int64_t user, const Block& block) const {
     alignas(64) float scores[kScoreItems];
     float* passed = thresholds_ + part * stride_ + user;
-    uint64_t above = scorer_.one(user, request_.slots + first, count, *passed, scores);
+    uint64_t above = scorer_.one(user, block.slots, block.count, *passed, scores);
+    int64_t refused = 0;
     for (; above != 0; above &= above - 1) {
       const int j = __builtin_ctzll(above);
-      if (scores[j] > *passed) *passed = offered(part, user, first + j, scores[j], *passed);
+      if (scores[j] > *passed) refused += !offer(part, user, block.item(j), scores[j], passed);
     }
+    return refused;
   }
 
-  float offered(int part, int64_t user, int64_t item, float score, float threshold) const {
-    if (request_.seen[user * request_.items + item]) return threshold;
-    return shortlist(part, user).offer({score, static_cast<int32_t>(item)}, threshold);
+  // False for an item that the user has seen.
+  bool offer(int part, int64_t user, int64_t item, float score, float* threshold) const {
+    if (request_.seen[user * request_.items + item]) return false;
+    *threshold = shortlist(part, user).offer({score, static_cast<int32_t>(item)}, *threshold);
+    return true;
   }
 
   // Joins a user's shortlists and writes the items.
