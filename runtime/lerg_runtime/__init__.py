@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
     from lerg_runtime.recommender import Recommender
     from lerg_runtime.serving._comparison import Comparison, Difference, Interval
+    from lerg_runtime.serving._explain import Explanation
     from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
     from lerg_runtime.serving._per_user import UserFigures
     from lerg_runtime.serving._profile import Profile
@@ -46,6 +47,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "EpochReport",
+    "Explanation",
     "FineTuneProgress",
     "FineTuneReport",
     "InputError",
@@ -72,6 +74,7 @@ _MODULES = {
     "Comparison": "serving._comparison",
     "Difference": "serving._comparison",
     "EpochReport": "learning._training",
+    "Explanation": "serving._explain",
     "FineTuneProgress": "learning._training",
     "FineTuneReport": "learning._training",
     "InputError": "errors",

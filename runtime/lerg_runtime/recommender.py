@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from types import TracebackType
-from typing import Any
+from datetime import datetime
 
 import numpy as np
 
-from lerg_runtime._arguments import batch_size, candidates, ranking_length, ranking_lengths, whole
-from lerg_runtime._history_calls import HistoryCalls
-from lerg_runtime.bundle import BundleFolder, IdMap, Manifest, State
+from lerg_runtime._arguments import ranking_length, ranking_lengths, whole
+from lerg_runtime._handle import BundleHandle
 from lerg_runtime.bundle._ids import RawId
-from lerg_runtime.bundle._trust import Trust
-from lerg_runtime.engine._resident import resident_bytes
-from lerg_runtime.engine._threads import choose_threads, use_threads
-from lerg_runtime.errors import InputError, LergRuntimeError
+from lerg_runtime.errors import InputError
 from lerg_runtime.learning import _finetune
-from lerg_runtime.learning._optimiser import OptimiserOptions
+from lerg_runtime.learning._asked import finetune_options
 from lerg_runtime.learning._training import FineTuneReport, OnEpoch, OnProgress
-from lerg_runtime.pairs._resolved import OnUnknown, Pairs, check_on_unknown, index_of
-from lerg_runtime.planning._phases import MemoryPlan
-from lerg_runtime.serving import _evaluate, _person, _profile, _recommend
-from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.pairs._items import Given, ItemFilter
+from lerg_runtime.pairs._resolved import OnUnknown, OnUnknownUser, Pairs, check_on_unknown
+from lerg_runtime.serving import _evaluate, _explain, _person, _profile, _recommend, _scores, _similar
+from lerg_runtime.serving._answer import Ranking
 from lerg_runtime.serving._metrics import Metrics
 from lerg_runtime.serving._personal import PersonalBundle
-from lerg_runtime.sizes import parse_size
 
 __all__ = ["Recommender"]
 
 
-class Recommender(HistoryCalls):
+class Recommender(BundleHandle):
     """One open bundle. Any number of threads may ask it; one at a time learns.
 
     Each call answers from one state of weights and interactions. As many calls are worked on at a time as
@@ -49,173 +41,41 @@ class Recommender(HistoryCalls):
     `close` lets calls under way end, and ends fine-tuning without a change. A process that was forked from
     one with an open Recommender opens the bundle itself, and its kernels keep to one thread.
 
-    Make one with `Recommender.open`. Attributes: `manifest`, and `user_ids` and `item_ids`, the raw ids in
-    index order.
+    Ids are texts or integers; an unknown one raises `UnknownIdError` unless `on_unknown` says otherwise. Any
+    argument that cannot be used raises `InputError`, among them a question that needs users, of a personal
+    bundle, or the history that a personal bundle keeps, of another. Arrays that are returned are the
+    caller's: 12 bytes a place of a ranking (and the texts, one object an id) that the memory budget does not
+    count. Nothing else grows with them. Make one with `Recommender.open`.
     """
-
-    def __init__(self, bundle: OpenBundle | PersonalBundle, *, baseline_rss_bytes: int) -> None:
-        self._bundle: OpenBundle | PersonalBundle | None = bundle
-        self._baseline_rss_bytes = baseline_rss_bytes
-        self._process = os.getpid()
-
-    @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        memory_budget: str | int | None = None,
-        threads: int | None = None,
-        trust: Trust | None = None,
-    ) -> Recommender:
-        """Open a bundle after checking every byte of it.
-
-        Args:
-            path: the bundle's folder.
-            memory_budget: bytes, or a text such as `64MiB`: the most that opening, recommending and
-                fine-tuning may take together, over what Python and its libraries need. The arrays that a
-                call returns are the caller's and not among it.
-            threads: most calls that are worked on at a time, and threads that the kernels of one call run on
-                where it is alone. The latter are one pool for the process, and what was set last holds. None
-                takes what an earlier opening has set, else the environment's OMP_NUM_THREADS, else as many
-                as there are processors that this process may use. No answer depends on it.
-            trust: open only the bundle whose `SHA256SUMS` has this digest, `sha256:` and 64 hexadecimal
-                digits, or one that is signed by this Ed25519 public key, the path of a PEM file. None takes
-                any bundle that is whole.
-
-        Raises:
-            InputError: no such folder, the budget is not a size, no such number of threads, or `trust` is
-                neither a digest nor a key.
-            BundleError: the bundle is damaged, foreign, too new, or not the trusted one.
-            BudgetError: opening it and recommending for one user need more; nothing has been allocated.
-        """
-        budget = None if memory_budget is None else parse_size(memory_budget, name="memory budget")
-        choose_threads(threads)  # refused before anything is read
-        baseline = resident_bytes()
-        folder = BundleFolder.open(path, trust=trust)
-        lanes = use_threads(threads)
-        if folder.is_personal:
-            return cls(PersonalBundle(folder, budget_bytes=budget), baseline_rss_bytes=baseline)
-        bundle = OpenBundle(folder, budget_bytes=budget, threads=lanes)
-        return cls(bundle, baseline_rss_bytes=baseline)
-
-    def close(self) -> None:
-        """Give all memory back, that of calls under way when they end; the object cannot be used any more."""
-        bundle, self._bundle = self._bundle, None
-        if bundle is not None and os.getpid() == self._process:
-            bundle.close()
-
-    def __enter__(self) -> Recommender:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the bundle is."""
-        return self._any.folder.manifest
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether the bundle holds items alone and serves one person from the history that it keeps here."""
-        return self._any.folder.is_personal
-
-    @property
-    def user_ids(self) -> IdMap:
-        """Raw user ids in index order."""
-        return self._open.entities.user_ids
-
-    @property
-    def item_ids(self) -> IdMap:
-        """Raw item ids in index order."""
-        return self._any.item_ids
-
-    @property
-    def state(self) -> State:
-        """A copy of the weights and local interactions as they are now."""
-        now = self._any.state
-        return replace(now, codebook=np.array(now.codebook), step=np.array(now.step))
-
-    @property
-    def memory(self) -> tuple[int, int]:
-        """Bytes taken from the budget now, and the most so far."""
-        budget = self._any.engine.budget
-        return int(budget.used), int(budget.peak)
-
-    @property
-    def threads(self) -> int:
-        """How many calls are worked on at a time, by what `open` was told or by what the budget holds."""
-        bundle = self._any
-        if isinstance(bundle, PersonalBundle):
-            return 1
-        share = bundle.share()
-        return share.lanes if share is not None else 1
-
-    def plan(
-        self,
-        *,
-        batch: int | None = None,
-        optimiser: str = "adam",
-        new_interactions: int = 0,
-        threads: int = 1,
-    ) -> MemoryPlan:
-        """Bytes that opening, encoding, recommending and fine-tuning need, item by item.
-
-        Args:
-            batch: triples in a step of fine-tuning, None for the bundle's default.
-            optimiser: `adam` or `sgd`.
-            new_interactions: that fine-tuning would be given.
-            threads: that ask at the same time.
-
-        Raises:
-            InputError: a value that cannot be.
-        """
-        bundle = self._any
-        if isinstance(bundle, PersonalBundle):
-            return bundle.plan()
-        options = OptimiserOptions.choose(
-            optimiser, learning_rate=1.0, momentum=None, defaults=self.manifest.finetune
-        )
-        changes: dict[str, Any] = {
-            "optimiser": options.name,
-            "batch": batch_size(self.manifest, batch),
-            "lanes": whole(threads, "threads", least=1),
-        }
-        return self._open.plan(self._open.workload(**changes, new_interactions=new_interactions))
 
     def recommend(
         self,
-        users: RawId | Sequence[RawId] | np.ndarray | None = None,
+        users: Given | None = None,
         *,
         k: int | None = None,
         include_seen: bool = False,
-        items: Sequence[RawId] | np.ndarray | None = None,
-        exclude: Sequence[RawId] | np.ndarray | None = None,
-        on_unknown: OnUnknown = "raise",
-    ) -> tuple[np.ndarray, np.ndarray]:
+        items: ItemFilter | None = None,
+        exclude: ItemFilter | None = None,
+        on_unknown: OnUnknownUser = "raise",
+    ) -> Ranking:
         """The best items, by descending score and then ascending item index.
 
         Args:
             users: one raw id, or several. Of a personal bundle None, for the one whose history is kept here.
-            items, exclude: of a personal bundle: the only items that may come, and items that may not; None
-                for all of them and for none.
             k: 1 .. number of items; None for 20, or all items if there are fewer.
             include_seen: items that the user has seen may come too: those of the bundle's interactions and
                 local ones, those that the export held out, and those that were rated low.
-            on_unknown: `skip` gives an unknown user no items instead of raising.
+            items: the only items that may come, a list for everybody or a mapping from raw user id to a list;
+                users whom it doesn't name may be given any. None for all items, an empty list for none.
+            exclude: items that may not come, likewise; they are left out of `items` too.
+            on_unknown: `skip` gives an unknown user no items. `popular` gives them the items that most users
+                have touched, by descending number, which is then the score; of a personal bundle, the same
+                where the history is empty. Both leave unknown ids out of `items` and `exclude`.
 
         Returns:
             Raw item ids (int64, or objects of type str) and scores float32, best first: of one user one
             dimension and as many as there are, at most k; of several [users, k], and where the items run
-            out the score is -inf and the id -1, or None among ids that are text. They are the caller's: 12
-            bytes a place (and the texts, one object an item) that the memory budget does not count. Nothing
-            else grows with them; for many users and a large k ask for some users at a time.
-
-        Raises:
-            UnknownIdError: a user is unknown.
-            InputError: k is out of range.
+            out the score is -inf and the id -1, or None among ids that are text.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
         if users is None and self.is_personal:
@@ -227,19 +87,26 @@ class Recommender(HistoryCalls):
                 exclude=exclude,
                 on_unknown=on_unknown,
             )
-        bundle = self._open
-        if items is not None or exclude is not None:
-            raise InputError("items and exclude need a personal bundle; rank with a larger k and leave out")
-        return _recommend.for_users(bundle, users, k=k, include_seen=include_seen, on_unknown=on_unknown)
+        return _recommend.for_users(
+            self._open,
+            users,
+            k=k,
+            include_seen=include_seen,
+            items=items,
+            exclude=exclude,
+            on_unknown=on_unknown,
+        )
 
     def recommend_from_history(
         self,
-        items: Sequence[RawId] | np.ndarray,
+        history: Given,
         *,
         k: int | None = None,
         include_seen: bool = False,
-        on_unknown: OnUnknown = "raise",
-    ) -> tuple[np.ndarray, np.ndarray]:
+        items: Given | None = None,
+        exclude: Given | None = None,
+        on_unknown: OnUnknownUser = "raise",
+    ) -> Ranking:
         """The best items for somebody whom the bundle does not know, from what they have touched.
 
         Their row is one hop of the propagation rule from their items' rows: the sum over distinct items i of
@@ -249,43 +116,150 @@ class Recommender(HistoryCalls):
         is stored: to learn from them takes an export.
 
         Args:
-            items: raw ids of what they have touched, the oldest first; of repeats the last counts. The order
-                matters only to bundles whose rule has a half-life.
-            k: 1 .. number of items; None for 20, or all items if there are fewer.
+            history: raw ids of what they have touched, the oldest first; of repeats the last counts. The
+                order matters only to bundles whose rule has a half-life.
+            k, items, exclude: as for `recommend`, of one user.
             include_seen: items of the history may come too.
-            on_unknown: `skip` leaves out unknown items.
+            on_unknown: `skip` leaves unknown items out; `popular` does too, and where none is left it gives
+                the items that most users have touched.
 
         Returns:
             Raw item ids and scores float32, best first, as `recommend` gives them for one user.
-
-        Raises:
-            UnknownIdError: an item is unknown.
-            InputError: k is out of range, or there is no item, or none that is known.
         """
         k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
-        bundle = self._any
-        if isinstance(bundle, PersonalBundle):
-            return _person.for_history(bundle, items, k=k, include_seen=include_seen, on_unknown=on_unknown)
-        return _recommend.for_history(bundle, items, k=k, include_seen=include_seen, on_unknown=on_unknown)
+        return _recommend.for_history(
+            self._any,
+            history,
+            k=k,
+            include_seen=include_seen,
+            items=items,
+            exclude=exclude,
+            on_unknown=on_unknown,
+        )
 
-    def similar_items(self, item: RawId, *, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The items whose embeddings are nearest to that of `item` by cosine, itself left out.
+    def similar_items(
+        self, items: Given, *, k: int | None = None, on_unknown: OnUnknown = "raise"
+    ) -> Ranking:
+        """The items whose rows are nearest to that of an item by cosine, itself left out.
 
         Args:
-            item: raw id.
+            items: one raw id, or several.
             k: 1 .. number of items - 1; None for 10, or all others if there are fewer.
+            on_unknown: `skip` gives an unknown item none.
 
         Returns:
-            Raw item ids and cosines float32, best first; ties by item index.
-
-        Raises:
-            UnknownIdError: the item is unknown.
-            InputError: k is out of range.
+            Raw item ids and cosines float32, best first, ties by item index: of one item [k], of several
+            [items, k].
         """
         k = ranking_length(k, usual=10, most=len(self.item_ids) - 1, of="other items")
-        index = index_of(self.item_ids, item, kind="item")
-        items, cosines = self._any.similar(index, k=k)
-        return _recommend.raw_items(self.item_ids, items), cosines
+        return _similar.similar_items(self._any, items, k=k, on_unknown=on_unknown)
+
+    def similar_users(
+        self, users: Given, *, k: int | None = None, on_unknown: OnUnknown = "raise"
+    ) -> Ranking:
+        """The users whose rows are nearest by cosine to that of a user, as `similar_items`.
+
+        A user's row is the one that they are ranked by. Where histories stand for it, all of them are gone
+        through, for 64 of `users` at a time.
+        """
+        k = ranking_length(k, usual=10, most=len(self.user_ids) - 1, of="other users")
+        return _similar.similar_users(self._open, users, k=k, on_unknown=on_unknown)
+
+    def score(
+        self, users: Given | None, items: Given, *, on_unknown: OnUnknown = "raise"
+    ) -> np.ndarray | float:
+        """The scores of some items for some users, the same as those beside a recommendation.
+
+        Args:
+            users: one raw id, or several. Of a personal bundle None, for the one whose history is kept here.
+            items: one raw id, or several; seen ones have a score like all others.
+            on_unknown: `skip` gives an unknown user or item the score NaN.
+
+        Returns:
+            Every user with every item, float32 [users, items]; with one dimension less for an id that stands
+            alone, so that of one user and one item it is a float.
+        """
+        if users is None and self.is_personal:
+            return _scores.of_person(self._personal, items, on_unknown=on_unknown)
+        return _scores.of_users(self._open, users, items, on_unknown=on_unknown)
+
+    def score_from_history(
+        self, history: Given, items: Given, *, on_unknown: OnUnknown = "raise"
+    ) -> np.ndarray | float:
+        """The scores of some items for a history, as `recommend_from_history` takes it.
+
+        They are float32 [items], or of one item a float. `skip` leaves unknown items of the history out.
+        """
+        return _scores.of_history(self._any, history, items, on_unknown=on_unknown)
+
+    def explain(
+        self, who: Given | None, item: RawId, *, on_unknown: OnUnknown = "raise"
+    ) -> _explain.Explanation:
+        """What each item of a history adds to the score of an item; the shares and the rest are the score.
+
+        Where somebody is served from their history, the score is a sum over it and the shares are exact:
+        w_i h' M h_i / sqrt(deg_u deg_i), h being the item's row, h_i those of the history, and M and w_i the
+        metric and the recency of the bundle's rule. For a user who has a row of their own the shares are
+        those of one hop, without M and w_i, and the rest is all else: their own codes, and what comes from
+        further away. `served_by` of the result says which.
+
+        Args:
+            who: a raw user id, or a list of raw item ids: the history of somebody whom the bundle does not
+                know. Of a personal bundle None, for the history that is kept here.
+            item: raw id; it may be in the history.
+            on_unknown: `skip` leaves out unknown items of the history.
+        """
+        bundle = self._any
+        if isinstance(bundle, PersonalBundle):
+            return _explain.in_person(bundle, who, item, on_unknown=on_unknown)
+        return _explain.in_shared(bundle, who, item, on_unknown=on_unknown)
+
+    def observe(
+        self,
+        items: Given,
+        *,
+        when: float | datetime | None = None,
+        on_unknown: OnUnknown = "raise",
+    ) -> int:
+        """Take note that items were touched: they count in what is recommended from now on, and as seen.
+
+        For personal bundles. Nothing is trained. The history is in memory until `save`, and in `state.bin`
+        after it. An item that is in it already moves to its new time. It keeps as many items as `manifest`
+        says (`model.max_history`); the oldest go first.
+
+        Args:
+            items: one raw id, or several in the order in which they were touched.
+            when: seconds since 1970, or a datetime, which counts as UTC where it has no zone; None for now.
+                What is observed late finds its place among the others by this.
+            on_unknown: `skip` leaves out items that the bundle does not know.
+
+        Returns:
+            How many items were noted.
+        """
+        return _person.observe(self._personal, items, when, on_unknown=on_unknown)
+
+    def forget(self, items: Given) -> None:
+        """Take items out of the history; those that are not in it are none the less for it.
+
+        What was saved before keeps them until `save` writes the state again.
+        """
+        _person.forget(self._personal, items)
+
+    def history(self) -> list[tuple[RawId, int]]:
+        """Raw ids of the items that are kept, oldest first, and when each was touched: seconds since 1970."""
+        return _person.kept(self._personal)
+
+    def erase(self) -> None:
+        """Forget the whole history, here and on the disk: the state is written anew without it, at once.
+
+        Other files of the bundle never hold any of it. What a disk keeps of bytes that no file has any more
+        is the disk's own matter.
+
+        Raises:
+            OSError: the state cannot be written; the history stays.
+            InputError: somebody else has saved since the bundle was opened, or the bundle is not personal.
+        """
+        self._personal.erase()
 
     def finetune(
         self,
@@ -339,15 +313,16 @@ class Recommender(HistoryCalls):
                 learning has done harm; weights and interactions are as before.
         """
         bundle = self._open
-        options = _finetune.FineTuneOptions(
-            epochs=whole(epochs, "epochs", least=1),
-            batch=batch_size(self.manifest, batch),
-            optimiser=OptimiserOptions.choose(
-                optimiser, learning_rate=learning_rate, momentum=momentum, defaults=self.manifest.finetune
-            ),
-            replay=None if replay is None else whole(replay, "replay", least=0),
-            negative_candidates=candidates(self.manifest, negative_candidates),
-            seed=whole(seed, "seed", least=0),
+        options = finetune_options(
+            self.manifest,
+            epochs=epochs,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            batch=batch,
+            replay=replay,
+            negative_candidates=negative_candidates,
+            seed=seed,
             force=force,
         )
         check_on_unknown(on_unknown)
@@ -384,8 +359,7 @@ class Recommender(HistoryCalls):
             on_progress: called with users done and users in all.
 
         Raises:
-            UnknownIdError: an id is unknown.
-            InputError: k is out of range, or no interaction is left to measure.
+            InputError: no interaction is left to measure.
             BudgetError: the pairs, or the figures of users, do not fit the memory budget.
         """
         ks = ranking_lengths(k, usual=20, most=len(self.item_ids), of="items")
@@ -409,7 +383,6 @@ class Recommender(HistoryCalls):
             on_progress: called with programs done and programs in all.
 
         Raises:
-            InputError: an argument is out of range.
             BudgetError: a program does not fit the memory budget.
             LergRuntimeError: it is being fine-tuned or profiled.
         """
@@ -424,42 +397,3 @@ class Recommender(HistoryCalls):
             seconds=seconds,
             on_progress=on_progress,
         )
-
-    def save(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Store the weights and local interactions; a crash leaves the old state or the new one.
-
-        Args:
-            path: None replaces the state of the bundle that was opened; a path gets a whole new bundle,
-                and must not exist.
-
-        Raises:
-            InputError: something is in the way, or somebody else has saved since the bundle was opened.
-            OSError: the disk is full or not writable; what was there stays.
-            UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
-        """
-        self._any.save(path)
-
-    @property
-    def _open(self) -> OpenBundle:
-        """The bundle if it serves the users that it was made from; raises InputError for a personal one."""
-        bundle = self._any
-        bundle.folder.manifest  # noqa: B018  refuses a personal one, in its own words
-        return bundle  # type: ignore[return-value]
-
-    @property
-    def _personal(self) -> PersonalBundle:
-        """The bundle if it is personal; raises InputError for one that serves many users."""
-        bundle = self._any
-        bundle.folder.personal  # noqa: B018  refuses a shared one, in its own words
-        return bundle  # type: ignore[return-value]
-
-    @property
-    def _any(self) -> OpenBundle | PersonalBundle:
-        bundle = self._bundle
-        if bundle is None:
-            raise LergRuntimeError("this Recommender is closed; open the bundle again")
-        if os.getpid() != self._process:
-            raise LergRuntimeError(
-                "this Recommender was opened before the process was forked; open the bundle here"
-            )
-        return bundle

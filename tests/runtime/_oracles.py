@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _tiny import TinyModel, tiny_manifest
+from scipy import sparse
 
 from lerg_runtime.bundle import BundleFolder, pack
 from lerg_runtime.bundle._arrays import array_bytes, read_arrays
@@ -73,3 +75,27 @@ def parts(model: TinyModel) -> dict[str, Any]:
         "step": model.step,
         "golden": {},
     }
+
+
+def item_rows(model: TinyModel) -> np.ndarray:
+    quantised = model.codebook.astype(np.float64) * model.step.astype(np.float64).reshape(-1, 1)
+    return np.concatenate([model.item_rows @ quantised, model.item_places])[model.slots("item")]
+
+
+def history_scores(model: TinyModel, history: Sequence[int]) -> np.ndarray:
+    """float64 [I]: the scores of somebody who joins the graph with these items."""
+    graph = sparse.csr_matrix(
+        np.vstack([model.seen(), np.isin(np.arange(model.items), history)]), dtype=float
+    )
+    user, items = 1 / np.sqrt(len(set(history))), 1 / np.sqrt(graph.sum(0).A1)
+    rows = item_rows(model)
+    return (graph[-1] @ sparse.diags(items) @ rows * user)[0] @ rows.T
+
+
+def metric_of(model: TinyModel, ridge: float) -> np.ndarray:
+    """float64 [d, d]: by its closed form, over all items."""
+    rows = item_rows(model)
+    gram = rows.T @ rows
+    scale = np.trace(gram) / model.dim
+    metric: np.ndarray = scale * np.linalg.inv(gram + ridge * scale * np.eye(model.dim))
+    return metric

@@ -14,6 +14,8 @@ from lerg_runtime.bundle._arrays import array_bytes
 ARENA_BYTES = {"finetune": [4096, 128], "encode": [256], "recommend": []}
 SCRATCH_BYTES = {"finetune": 2048, "encode": 1024, "recommend": 0}
 
+LONER = 9  # the pruned user who has touched nothing, in the fixture `lonely`
+
 
 @dataclass(frozen=True)
 class TinyModel:

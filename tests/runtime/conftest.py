@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _fake_native
 from _real import RealBundle, write_real
 from _shell import Shell
-from _tiny import TinyModel, tiny_model, write_tiny
+from _tiny import LONER, TinyModel, tiny_model, write_tiny
 
 
 @pytest.fixture
@@ -38,6 +39,14 @@ def model() -> TinyModel:
 def tiny_bundle(tmp_path: Path, model: TinyModel, fake_native: None) -> Path:
     """A bundle of `model` with text ids, which the test may change."""
     return write_tiny(tmp_path / "bundle", model)
+
+
+@pytest.fixture
+def lonely(model: TinyModel) -> TinyModel:
+    """`model`, one of whose pruned users has touched nothing."""
+    assert not model.retained_users[LONER]
+    keep = model.pairs[0] != LONER
+    return replace(model, pairs=tuple(part[keep] for part in model.pairs))
 
 
 REAL: dict[str, dict[str, Any]] = {

@@ -10,30 +10,14 @@ from typing import Any
 import _fake_native
 import numpy as np
 import pytest
-from _oracles import by_definition
-from _tiny import TinyModel, raw_ids, tiny_model, write_tiny
+from _oracles import by_definition, history_scores, item_rows, metric_of
+from _tiny import LONER, TinyModel, raw_ids, tiny_model, write_tiny
 from scipy import sparse
 
 from lerg_runtime import BudgetError, InputError, Recommender, UnknownIdError
 from lerg_runtime.bundle import unpack
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
-LONER = 9  # a pruned user who has touched nothing
-
-
-def item_rows(model: TinyModel) -> np.ndarray:
-    quantised = model.codebook.astype(np.float64) * model.step.astype(np.float64).reshape(-1, 1)
-    return np.concatenate([model.item_rows @ quantised, model.item_places])[model.slots("item")]
-
-
-def history_scores(model: TinyModel, history: Sequence[int]) -> np.ndarray:
-    """float64 [I]: the scores of somebody who joins the graph with these items."""
-    graph = sparse.csr_matrix(
-        np.vstack([model.seen(), np.isin(np.arange(model.items), history)]), dtype=float
-    )
-    user, items = 1 / np.sqrt(len(set(history))), 1 / np.sqrt(graph.sum(0).A1)
-    rows = item_rows(model)
-    return (graph[-1] @ sparse.diags(items) @ rows * user)[0] @ rows.T
 
 
 def served_scores(model: TinyModel) -> np.ndarray:
@@ -64,14 +48,6 @@ def check(rec: Recommender, scores: np.ndarray, found: Sequence[Any], seen: np.n
     assert np.all(np.diff(points) <= 0)
     equal = points[1:] == points[:-1]
     assert np.all(items[1:][equal] > items[:-1][equal])
-
-
-@pytest.fixture
-def lonely(model: TinyModel) -> TinyModel:
-    """`model`, one of whose pruned users has touched nothing."""
-    assert not model.retained_users[LONER]
-    keep = model.pairs[0] != LONER
-    return replace(model, pairs=tuple(part[keep] for part in model.pairs))
 
 
 @pytest.fixture
@@ -202,15 +178,6 @@ def history_row(model: TinyModel, history: Sequence[int], *, half_life: float | 
     weights = (1 if half_life is None else 0.5 ** (ranks / half_life)) / np.sqrt(degrees * len(history))
     row: np.ndarray = weights @ item_rows(model)[list(history)]
     return row
-
-
-def metric_of(model: TinyModel, ridge: float) -> np.ndarray:
-    """float64 [d, d]: by its closed form, over all items."""
-    rows = item_rows(model)
-    gram = rows.T @ rows
-    scale = np.trace(gram) / model.dim
-    metric: np.ndarray = scale * np.linalg.inv(gram + ridge * scale * np.eye(model.dim))
-    return metric
 
 
 @pytest.mark.parametrize("history", [[4], [39, 3, 4, 17], list(range(40))])

@@ -20,7 +20,7 @@ import numpy as np
 from lerg_runtime._limits import MAX_ID_BYTES
 from lerg_runtime.errors import BundleError
 
-__all__ = ["IdMap", "IntegerIds", "RawId", "TextIds", "ids_from_values"]
+__all__ = ["IdMap", "IntegerIds", "RawId", "TextIds", "id_text", "ids_from_values"]
 
 RawId = int | str
 
@@ -219,7 +219,7 @@ class TextIds(_Listed):
         return self.blob.nbytes + self.offsets.nbytes + sum(part.nbytes for part in order if part is not None)
 
     def find(self, raw: object) -> int:
-        text = _text(raw)
+        text = id_text(raw)
         return -1 if text is None else self._search(text)
 
     def find_many(self, raw: Sequence[object] | np.ndarray) -> np.ndarray:
@@ -227,7 +227,7 @@ class TextIds(_Listed):
         seen: dict[str, int] = {}
         found = np.full(len(raw), -1, dtype=np.int32)
         for position, value in enumerate(raw):
-            text = _text(value)
+            text = id_text(value)
             if text is None:
                 continue
             index = seen.get(text)
@@ -312,8 +312,8 @@ def _inverse(order: np.ndarray) -> np.ndarray:
     return places
 
 
-def _text(raw: object) -> str | None:
-    """`raw` as plain text if it is a text or an integer."""
+def id_text(raw: object) -> str | None:
+    """`raw` as plain text if it is a text or an integer: of one id always the same one."""
     if isinstance(raw, str):
         return str.__str__(raw)  # plain, whatever a class of texts makes of it
     if _is_integer(raw):

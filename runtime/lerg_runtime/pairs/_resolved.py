@@ -20,6 +20,7 @@ from lerg_runtime.sizes import format_size
 
 __all__ = [
     "OnUnknown",
+    "OnUnknownUser",
     "Pairs",
     "ResolvedPairs",
     "check_on_unknown",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 OnUnknown = Literal["raise", "skip"]
+OnUnknownUser = Literal["raise", "skip", "popular"]
 Pairs = InteractionsFile | Iterable[tuple[RawId, RawId]] | np.ndarray | Mapping[str, Any]
 """Also a pandas or polars frame or an Arrow table, read by the names of its columns."""
 
@@ -228,10 +230,11 @@ def unknown_id(ids: IdMap, raw: object, *, kind: str, place: str = "", advice: s
     )
 
 
-def check_on_unknown(value: str) -> None:
-    """Raise InputError unless `value` is `raise` or `skip`."""
-    if value not in ("raise", "skip"):
-        raise InputError(f"on_unknown is {value!r}; it must be 'raise' or 'skip'")
+def check_on_unknown(value: str, *, popular: bool = False) -> None:
+    """Raise InputError unless `value` is `raise` or `skip`, or `popular` where that makes sense."""
+    if value not in ("raise", "skip", *(["popular"] if popular else [])):
+        choices = "'raise', 'skip' or 'popular'" if popular else "'raise' or 'skip'"
+        raise InputError(f"on_unknown is {value!r}; it must be {choices}")
 
 
 def _chunks(pairs: object, usual: ColumnNames) -> Iterator[PairChunk]:

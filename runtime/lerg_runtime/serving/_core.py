@@ -146,11 +146,6 @@ class OpenBundle:
         """
         return self.desk.serving()
 
-    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The items nearest to one by cosine, itself left out; see `Serving.similar`."""
-        with self.serving() as serving:
-            return serving.similar(item, k=k)
-
     def close(self) -> None:
         """Refuse new calls; memory is freed when those under way have ended."""
         self.desk.close()
@@ -215,6 +210,12 @@ class OpenBundle:
             threads=self.threads,
             beside_bytes=beside_bytes,
         )
+
+    @property
+    def calls_at_once(self) -> int:
+        """Calls that are worked on at a time, by what opening was told or by what the budget holds."""
+        share = self.share()
+        return share.lanes if share is not None else 1
 
     def make_room(self, total_bytes: int, *, doing: str) -> None:
         """In a turn at the desk, before its memory is taken: see that calls and learning fit together.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +12,7 @@ from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
 from lerg_runtime.planning._sizes import gathered_shape
+from lerg_runtime.serving._barred import Barred
 
 __all__ = ["Lane", "Lanes"]
 
@@ -45,23 +46,22 @@ class Lane:
         self._outputs: list[np.ndarray | None] = [empty(largest, "int64"), empty(largest, "float32")]
 
     def rank(
-        self, count: int, *tables: np.ndarray, k: int, seen: list[np.ndarray] | None
+        self, count: int, *tables: np.ndarray, k: int, barred: Sequence[Barred]
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Rank for the first `count` of `rows`, as many items at a time as the program gives.
 
         Args:
             tables: the item table, its scales if it is int8, and the slots of the items.
             k: items of each user.
-            seen: item indices that are left out, one array a row; None leaves out nothing.
+            barred: what is left out, one a row.
 
         Yields:
             Which ranks, int64 [count, ranks] item indices, -1 where there are no more, and float32 scores,
             -inf there. The arrays are written again for the next.
         """
         rows, left_out = self.rows[:count], self._seen[:count]
-        left_out[:] = False
-        for row, indices in enumerate(seen or ()):
-            left_out[row, indices] = True
+        for row, those in enumerate(barred):
+            those.write(left_out[row])
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
             found, points = self._method.execute(rows, *tables, left_out, ranks, outputs=self._outputs)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
-from lerg_runtime.bundle._ids import IdMap, RawId
+from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.errors import InputError
-from lerg_runtime.pairs._given import id_list
-from lerg_runtime.pairs._resolved import OnUnknown, check_on_unknown, index_of, unknown_id
+from lerg_runtime.pairs._items import Filter, Given, ItemFilter, filters_of, history_items, known_items
+from lerg_runtime.pairs._resolved import OnUnknown, OnUnknownUser, check_on_unknown
+from lerg_runtime.serving._answer import Ranking, raw_ids
+from lerg_runtime.serving._barred import Barred
 from lerg_runtime.serving._personal import PersonalBundle
-from lerg_runtime.serving._recommend import history_items, raw_items
 
 __all__ = ["for_history", "for_person", "forget", "kept", "observe"]
 
-Given = RawId | Sequence[RawId] | np.ndarray
-Ranking = tuple[np.ndarray, np.ndarray]
 _LATEST = 2**62  # seconds: what int64 holds with room to compare
 
 
@@ -31,7 +29,7 @@ def observe(bundle: PersonalBundle, items: Given, when: object, *, on_unknown: O
         InputError: the time is none.
     """
     check_on_unknown(on_unknown)
-    indices = _indices(bundle.item_ids, items, what="items", on_unknown=on_unknown)
+    indices = known_items(bundle.item_ids, items, what="items", on_unknown=on_unknown)
     moment = _seconds(when)
     for index in indices.tolist():
         bundle.set_history(
@@ -42,7 +40,7 @@ def observe(bundle: PersonalBundle, items: Given, when: object, *, on_unknown: O
 
 def forget(bundle: PersonalBundle, items: Given) -> None:
     """Take items out of the history; see `Recommender.forget`. Raises UnknownIdError."""
-    for index in _indices(bundle.item_ids, items, what="items", on_unknown="raise").tolist():
+    for index in known_items(bundle.item_ids, items, what="items", on_unknown="raise").tolist():
         bundle.set_history(lambda history, item=index: history.without(item))  # type: ignore[misc]
 
 
@@ -58,76 +56,60 @@ def for_person(
     *,
     k: int,
     include_seen: bool,
-    items: Sequence[RawId] | np.ndarray | None,
-    exclude: Sequence[RawId] | np.ndarray | None,
-    on_unknown: OnUnknown,
+    items: ItemFilter | None,
+    exclude: ItemFilter | None,
+    on_unknown: OnUnknownUser,
 ) -> Ranking:
     """Raw items and scores for the history that is kept here; see `Recommender.recommend`.
 
     Raises:
         UnknownIdError: an item is unknown.
-        InputError: the history is empty.
+        InputError: the history is empty, or a filter is no list of items.
     """
-    check_on_unknown(on_unknown)
+    check_on_unknown(on_unknown, popular=True)
     history = bundle.state.history.items
-    if not len(history):
+    if not len(history) and on_unknown != "popular":
         raise InputError(
-            "the history is empty, so there is nothing to recommend by; observe an item first, or give "
-            "one to recommend_from_history"
+            "the history is empty, so there is nothing to recommend by; observe an item first, give one to "
+            "recommend_from_history, or pass on_unknown='popular'"
         )
-    barred = np.zeros(bundle.item_count, dtype=bool)
-    if items is not None:
-        barred[:] = True
-        barred[_indices(bundle.item_ids, items, what="items", on_unknown=on_unknown)] = False
-    if exclude is not None:
-        barred[_indices(bundle.item_ids, exclude, what="items to exclude", on_unknown=on_unknown)] = True
-    if not include_seen:
-        barred[history] = True
-    return _answer(bundle, history, k=k, barred=barred)
+    only = filters_of(bundle.item_ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
+    return _answer(bundle, history, only, k=k, include_seen=include_seen)
 
 
 def for_history(
     bundle: PersonalBundle,
-    history: Sequence[RawId] | np.ndarray,
+    history: Given,
     *,
     k: int,
     include_seen: bool,
-    on_unknown: OnUnknown,
+    items: Given | None,
+    exclude: Given | None,
+    on_unknown: OnUnknownUser,
 ) -> Ranking:
     """Raw items and scores of who has touched `history`; see `Recommender.recommend_from_history`.
 
     Raises:
         UnknownIdError: an item is unknown.
-        InputError: no list of items, or none in it that counts.
+        InputError: no list of items, or none in the history that counts.
     """
-    known = history_items(bundle.item_ids, history, in_order=bundle.is_in_order, on_unknown=on_unknown)
-    barred = None
-    if not include_seen:
-        barred = np.zeros(bundle.item_count, dtype=bool)
-        barred[known] = True
-    return _answer(bundle, known, k=k, barred=barred)
+    check_on_unknown(on_unknown, popular=True)
+    ids = bundle.item_ids
+    known = history_items(ids, history, in_order=bundle.is_in_order, on_unknown=on_unknown)
+    only = filters_of(ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
+    return _answer(bundle, known, only, k=k, include_seen=include_seen)
 
 
-def _answer(bundle: PersonalBundle, history: np.ndarray, *, k: int, barred: np.ndarray | None) -> Ranking:
-    indices, scores = bundle.rank(history, k=k, barred=barred)
-    return raw_items(bundle.item_ids, indices), scores
-
-
-def _indices(ids: IdMap, given: object, *, what: str, on_unknown: OnUnknown) -> np.ndarray:
-    """Indices of raw ids, int64 [n], those that are unknown left out where that is asked for."""
-    wanted, single = id_list(given, what=what, ordered=False)
-    if single and on_unknown == "raise":
-        return np.array([index_of(ids, wanted[0], kind="item")])
-    found = ids.find_many(wanted) if len(wanted) else np.empty(0, np.int64)
-    if on_unknown == "raise" and bool((found < 0).any()):
-        raise unknown_id(
-            ids,
-            wanted[int(np.argmax(found < 0))],
-            kind="item",
-            advice="pass on_unknown='skip' to leave such items out",
-        )
-    known: np.ndarray = np.asarray(found, np.int64)[np.asarray(found) >= 0]
-    return known
+def _answer(
+    bundle: PersonalBundle, history: np.ndarray, only: Filter, *, k: int, include_seen: bool
+) -> Ranking:
+    if len(history):
+        never = (only.never,) if include_seen else (only.never, history)
+        indices, scores = bundle.rank(history, k=k, barred=Barred(never, only.only))
+    else:
+        indices, scores = bundle.most_popular(only, k=k)
+        indices, scores = indices[indices >= 0], scores[indices >= 0]
+    return raw_ids(bundle.item_ids, indices), scores
 
 
 def _seconds(when: object) -> int:

@@ -21,11 +21,18 @@ from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.bundle._state import State
 from lerg_runtime.engine._engine import Engine, LoadedMethod
 from lerg_runtime.errors import BundleError, LergRuntimeError
+from lerg_runtime.pairs._items import Filter
 from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.planning._phases import MemoryPlan
+from lerg_runtime.serving._barred import Barred
+from lerg_runtime.serving._best import Best
+from lerg_runtime.serving._likeness import nearest
+from lerg_runtime.serving._popular import most_popular
 
 __all__ = ["PersonalBundle"]
+
+_ROWS_AT_ONCE = 128  # of items, copied while they are compared
 
 
 class PersonalBundle:
@@ -81,6 +88,11 @@ class PersonalBundle:
         """Whether the order of a history counts."""
         return self._shape.half_life is not None
 
+    @property
+    def calls_at_once(self) -> int:
+        """One call is worked on at a time."""
+        return 1
+
     def plan(self) -> MemoryPlan:
         """What opening, encoding and recommending need."""
         return plan_personal(self.folder.personal, sizes=self._sizes)
@@ -97,16 +109,14 @@ class PersonalBundle:
             self._check_open()
             self._state = replace(self._state, history=change(self._state.history))
 
-    def rank(
-        self, history: np.ndarray, *, k: int, barred: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, history: np.ndarray, *, k: int, barred: Barred) -> tuple[np.ndarray, np.ndarray]:
         """The best items for a history, by descending score and then ascending item index.
 
         Args:
             history: integer [n] item indices, the oldest first, n >= 1, each once; of more than the bundle
                 keeps the latest count.
             k: 1 .. I.
-            barred: bool [I], what may not come; None for nothing.
+            barred: what may not come.
 
         Returns:
             int64 [m] item indices and float32 [m] scores, m at most k.
@@ -116,19 +126,36 @@ class PersonalBundle:
             LergRuntimeError: the bundle is closed.
         """
         with self._lock:
-            self._check_open()
-            if self._tables is None:
-                self._tables = _Tables(self)
             history = history[-self.max_history :]
-            return self._tables.rank(history, self._weights(history), k=k, barred=barred)
+            return self._opened().rank(history, self._weights(history), k=k, barred=barred)
 
-    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The items nearest to one by cosine of their rows, itself left out: int64 [k] and float32 [k]."""
+    def similar(self, items: np.ndarray, k: int) -> Best:
+        """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`."""
         with self._lock:
-            self._check_open()
-            if self._tables is None:
-                self._tables = _Tables(self)
-            return self._tables.similar(item, k=k)
+            return self._opened().similar(items, k=k)
+
+    def shares(self, history: np.ndarray, item: int) -> np.ndarray:
+        """What each item of a history adds to the score of `item`, w_r h' M h_r: float64 [n].
+
+        Args:
+            history: integer [n] item indices, the oldest first, n >= 1, each once; of more than the bundle
+                keeps the earlier add nothing.
+            item: index of the item with the row h.
+        """
+        with self._lock:
+            counted = history[-self.max_history :]
+            shares = np.zeros(len(history), dtype=np.float64)
+            shares[len(history) - len(counted) :] = self._opened().shares(
+                counted, self._weights(counted), item
+            )
+            return shares
+
+    def most_popular(self, only: Filter, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The items that most users had touched at export, by the bundle's degrees; see `most_popular`."""
+        degrees = self.items.degrees
+        return most_popular(
+            lambda first, last: degrees_of(degrees[first:last]), count=len(degrees), k=k, only=only
+        )
 
     def save(self, path: str | os.PathLike[str] | None) -> None:
         """Store the state; see `Recommender.save`."""
@@ -175,6 +202,12 @@ class PersonalBundle:
             weights *= np.exp2(-np.arange(len(history) - 1, -1, -1) / self._shape.half_life)
         return weights.astype(np.float32)
 
+    def _opened(self) -> _Tables:
+        self._check_open()
+        if self._tables is None:
+            self._tables = _Tables(self)
+        return self._tables
+
     def _check_open(self) -> None:
         if self._closed:
             raise LergRuntimeError("this Recommender is closed; open the bundle again")
@@ -207,13 +240,13 @@ class _Tables:
         ]
 
     def rank(
-        self, history: np.ndarray, weights: np.ndarray, *, k: int, barred: np.ndarray | None
+        self, history: np.ndarray, weights: np.ndarray, *, k: int, barred: Barred
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `PersonalBundle.rank`."""
         count = len(history)
         self._history[:count] = self._slots[history]
         self._weights[:count] = weights
-        self._barred[0] = False if barred is None else barred
+        barred.write(self._barred[0])
         items, scores = [], []
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
@@ -238,13 +271,20 @@ class _Tables:
             self._barred[0, items[-1]] = True
         return np.concatenate(items), np.concatenate(scores)
 
-    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def similar(self, items: np.ndarray, *, k: int) -> Best:
         """See `PersonalBundle.similar`."""
-        norms = np.sqrt(np.einsum("sd,sd->s", self._table, self._table, dtype=np.float32))
-        place = self._slots[item]
-        products = np.einsum("sd,d->s", self._table, self._table[place], dtype=np.float32)
-        cosines = products / np.maximum(norms * norms[place], np.finfo(np.float32).tiny)
-        of_items = cosines[self._slots].astype(np.float32)
-        of_items[item] = -np.inf
-        order = np.argsort(-of_items, kind="stable")[:k]
-        return order.astype(np.int64), of_items[order]
+        return nearest(
+            lambda first, last: self._table[self._slots[first:last]],
+            count=len(self._slots),
+            at_once=_ROWS_AT_ONCE,
+            wanted=items,
+            wanted_rows=[self._table[slot] for slot in self._slots[items].tolist()],
+            k=k,
+        )
+
+    def shares(self, history: np.ndarray, weights: np.ndarray, item: int) -> np.ndarray:
+        """See `PersonalBundle.shares`."""
+        row = self._table[self._slots[item]]
+        target = np.einsum("de,e->d", self._metric, row, dtype=np.float64)
+        rows = self._table[self._slots[history]]
+        return np.einsum("nd,d->n", rows, target, dtype=np.float64) * weights

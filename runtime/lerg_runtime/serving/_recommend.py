@@ -1,38 +1,141 @@
-"""`Recommender.recommend` and `recommend_from_history`, from raw ids to raw ids."""
+"""`Recommender.recommend` for users, and `recommend_from_history`, from raw ids to raw ids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from lerg_runtime.bundle._ids import IdMap, RawId
-from lerg_runtime.errors import InputError, UnknownIdError
+from lerg_runtime.errors import UnknownIdError
 from lerg_runtime.pairs._given import id_list
-from lerg_runtime.pairs._resolved import OnUnknown, check_on_unknown, unknown_id
+from lerg_runtime.pairs._items import Filter, Given, ItemFilter, filters_of, history_items
+from lerg_runtime.pairs._resolved import OnUnknownUser, check_on_unknown, unknown_id
+from lerg_runtime.serving import _person
+from lerg_runtime.serving._answer import Answer, Ranking
 from lerg_runtime.serving._core import OpenBundle
-from lerg_runtime.serving._tables import Piece
+from lerg_runtime.serving._personal import PersonalBundle
 
-__all__ = ["for_history", "for_users", "history_items", "raw_items"]
-
-Ranking = tuple[np.ndarray, np.ndarray]
+__all__ = ["for_history", "for_users", "user_indices"]
 
 
 def for_users(
     bundle: OpenBundle,
-    users: RawId | Sequence[RawId] | np.ndarray | None,
+    users: Given | None,
     *,
     k: int,
     include_seen: bool,
-    on_unknown: OnUnknown,
+    items: ItemFilter | None,
+    exclude: ItemFilter | None,
+    on_unknown: OnUnknownUser,
 ) -> Ranking:
-    """Raw items and scores of one user or of several; see `Recommender.recommend`.
+    """Raw items and scores of one user of a shared bundle or of several; see `Recommender.recommend`.
 
     Raises:
-        UnknownIdError: a user is unknown.
-        InputError: the users are a set or a table.
+        UnknownIdError: an id is unknown.
+        InputError: the users are a set or a table, or a filter is no list of items.
     """
-    check_on_unknown(on_unknown)
+    check_on_unknown(on_unknown, popular=True)
+    entities = bundle.entities
+    wanted, found, single = user_indices(
+        bundle,
+        users,
+        on_unknown=on_unknown,
+        advice="use recommend_from_history for somebody whom the bundle does not know, or pass "
+        "on_unknown='popular' or 'skip'",
+    )
+    filters = None
+    if items is not None or exclude is not None:
+        filters = filters_of(
+            entities.item_ids,
+            wanted,
+            user_ids=entities.user_ids,
+            items=items,
+            exclude=exclude,
+            on_unknown=on_unknown,
+        )
+    known = np.flatnonzero(found >= 0)
+    others = np.flatnonzero(found < 0) if on_unknown == "popular" else known[:0]
+    answer = Answer(entities.item_ids, len(wanted), k)
+    if not len(known) and not len(others):
+        return answer.of_one() if single else answer.of_all()
+    of_known = None if filters is None else lambda place: filters(int(known[place]))
+    with bundle.serving() as serving:
+        for piece in serving.rank(found[known], k=k, include_seen=include_seen, filters=of_known):
+            answer.put(known[piece.users], piece.ranks, piece.items, piece.scores)
+        for places, only in _by_filter(others, filters):
+            indices, scores = serving.most_popular(only, k=k)
+            answer.put(places, slice(0, k), indices[None], scores[None])
+    return answer.of_one() if single else answer.of_all()
+
+
+def for_history(
+    bundle: OpenBundle | PersonalBundle,
+    history: Given,
+    *,
+    k: int,
+    include_seen: bool,
+    items: Given | None,
+    exclude: Given | None,
+    on_unknown: OnUnknownUser,
+) -> Ranking:
+    """Raw items and scores of who has touched `history`; see `Recommender.recommend_from_history`.
+
+    Raises:
+        UnknownIdError: an item is unknown.
+        InputError: no list of items, or none in the history that counts.
+    """
+    if isinstance(bundle, PersonalBundle):
+        return _person.for_history(
+            bundle,
+            history,
+            k=k,
+            include_seen=include_seen,
+            items=items,
+            exclude=exclude,
+            on_unknown=on_unknown,
+        )
+    check_on_unknown(on_unknown, popular=True)
+    ids = bundle.entities.item_ids
+    in_order = bundle.folder.manifest.ways.unknown.half_life is not None
+    known = history_items(ids, history, in_order=in_order, on_unknown=on_unknown)
+    only = filters_of(ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
+    answer = Answer(ids, 1, k)
+    row = np.zeros(1, np.intp)
+    with bundle.serving() as serving:
+        if len(known):
+            for piece in serving.rank_history(known, k=k, include_seen=include_seen, only=only):
+                answer.put(row, piece.ranks, piece.items, piece.scores)
+        else:
+            indices, scores = serving.most_popular(only, k=k)
+            answer.put(row, slice(0, k), indices[None], scores[None])
+    return answer.of_one()
+
+
+def _by_filter(
+    places: np.ndarray, filters: Callable[[int], Filter] | None
+) -> Iterator[tuple[np.ndarray, Filter | None]]:
+    """Places of users for whom the same items may come, which are mostly all."""
+    if filters is None:
+        if len(places):
+            yield places, None
+        return
+    alike: dict[tuple[int, int], tuple[list[int], Filter]] = {}
+    for place in places.tolist():
+        only = filters(place)
+        alike.setdefault((id(only.only), id(only.never)), ([], only))[0].append(place)
+    for listed, only in alike.values():
+        yield np.array(listed), only
+
+
+def user_indices(
+    bundle: OpenBundle, users: Given | None, *, on_unknown: OnUnknownUser, advice: str
+) -> tuple[Sequence[object] | np.ndarray, np.ndarray, bool]:
+    """Raw ids of users as they were given, int32 [n] their indices, -1 if unknown, and whether it was one id.
+
+    Raises:
+        UnknownIdError: one is unknown and `on_unknown` is `raise`.
+        InputError: they are a set or a table.
+    """
     ids = bundle.entities.user_ids
     wanted, single = id_list(users, what="users")
     indices = ids.find_many(wanted)
@@ -40,131 +143,5 @@ def for_users(
         unknown = wanted[int(np.argmax(indices < 0))]
         if single and not isinstance(unknown, (str, int, np.integer)):
             raise UnknownIdError(f"the users are {users!r}; give an id, a text or an integer, or several")
-        raise unknown_id(
-            ids,
-            unknown,
-            kind="user",
-            advice="use recommend_from_history for somebody whom the bundle does not know, or pass "
-            "on_unknown='skip'",
-        )
-    known = np.flatnonzero(indices >= 0)
-    answer = _Answer(bundle.entities.item_ids, len(wanted), k)
-    if len(known):
-        with bundle.serving() as serving:
-            for piece in serving.rank(indices[known], k=k, include_seen=include_seen):
-                answer.put(known[piece.users], piece)
-    return answer.of_one() if single else answer.of_all()
-
-
-def for_history(
-    bundle: OpenBundle,
-    history: Sequence[RawId] | np.ndarray,
-    *,
-    k: int,
-    include_seen: bool,
-    on_unknown: OnUnknown,
-) -> Ranking:
-    """Raw items and scores of who has touched `history`; see `Recommender.recommend_from_history`.
-
-    Raises:
-        UnknownIdError: an item is unknown.
-        InputError: no list of items, or none in it that counts.
-    """
-    ids = bundle.entities.item_ids
-    in_order = bundle.folder.manifest.ways.unknown.half_life is not None
-    known = history_items(ids, history, in_order=in_order, on_unknown=on_unknown)
-    answer = _Answer(ids, 1, k)
-    with bundle.serving() as serving:
-        for piece in serving.rank_history(known, k=k, include_seen=include_seen):
-            answer.put(np.zeros(1, np.intp), piece)
-    return answer.of_one()
-
-
-def history_items(
-    ids: IdMap, history: Sequence[RawId] | np.ndarray, *, in_order: bool, on_unknown: OnUnknown
-) -> np.ndarray:
-    """The known items of a history, each once, where it comes last: int64 [n], n >= 1.
-
-    Args:
-        ids: of the items.
-        history: raw ids.
-        in_order: whether the order counts, so that a set will not do.
-        on_unknown: what becomes of unknown ones.
-
-    Raises:
-        UnknownIdError: an item is unknown.
-        InputError: no list of items, or none in it that counts.
-    """
-    check_on_unknown(on_unknown)
-    wanted, single = id_list(history, what="items of the history", ordered=in_order)
-    if single:
-        raise InputError(f"the history is {history!r}; give a list of item ids, such as [{history!r}]")
-    if not len(wanted):
-        raise InputError("the history is empty; give at least one item")
-    indices = ids.find_many(wanted)
-    if on_unknown == "raise" and bool((indices < 0).any()):
-        raise unknown_id(
-            ids,
-            wanted[int(np.argmax(indices < 0))],
-            kind="item",
-            advice="pass on_unknown='skip' to leave such items out",
-        )
-    known = _last_ones(indices[indices >= 0])
-    if len(known) == 0:
-        raise InputError(f"none of the {len(wanted)} items of the history is in this bundle; give others")
-    return known
-
-
-def _last_ones(items: np.ndarray) -> np.ndarray:
-    """Each item once, where it comes last."""
-    _, from_the_end = np.unique(items[::-1], return_index=True)
-    kept: np.ndarray = items[len(items) - 1 - np.sort(from_the_end)[::-1]]
-    return kept
-
-
-def raw_items(ids: IdMap, items: np.ndarray) -> np.ndarray:
-    """Raw ids of item indices; of an index below 0 it is -1, or None among ids that are text."""
-    raw = ids.take(np.maximum(items, 0))
-    raw[items < 0] = None if raw.dtype == object else -1
-    return raw
-
-
-class _Answer:
-    """The two arrays that a caller gets, filled part by part: beside them nothing grows with their size.
-
-    Args:
-        ids: raw ids of the items.
-        users: rows.
-        k: columns.
-    """
-
-    def __init__(self, ids: IdMap, users: int, k: int) -> None:
-        self._ids = ids
-        nothing = raw_items(ids, np.full(1, -1)) if len(ids) else np.full(1, -1)
-        self._items = np.full((users, k), nothing[0], dtype=nothing.dtype)
-        self._scores = np.full((users, k), -np.inf, dtype=np.float32)
-        self._texts: dict[int, object] = {}  # one object an item, however often it is recommended
-
-    def put(self, rows: np.ndarray, piece: Piece) -> None:
-        """Write a part of a ranking to these rows."""
-        self._items[rows, piece.ranks] = self._raw(piece.items)
-        self._scores[rows, piece.ranks] = piece.scores
-
-    def of_all(self) -> Ranking:
-        """Both arrays, [users, k]."""
-        return self._items, self._scores
-
-    def of_one(self) -> Ranking:
-        """The first row, without the places after the last item."""
-        there = self._scores[0] > -np.inf
-        return self._items[0][there], self._scores[0][there]
-
-    def _raw(self, items: np.ndarray) -> np.ndarray:
-        if self._items.dtype != object:
-            return raw_items(self._ids, items)
-        distinct, places = np.unique(items, return_inverse=True)
-        new = np.array([item for item in distinct.tolist() if item not in self._texts], dtype=np.int64)
-        self._texts.update(zip(new.tolist(), raw_items(self._ids, new).tolist(), strict=True))
-        texts = np.empty(len(distinct), dtype=object)
-        texts[:] = [self._texts[item] for item in distinct.tolist()]
-        return texts[places.reshape(items.shape)]
+        raise unknown_id(ids, unknown, kind="user", advice=advice)
+    return wanted, indices, single

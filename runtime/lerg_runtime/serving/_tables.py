@@ -12,12 +12,19 @@ from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._ways import ServingWays
 from lerg_runtime.engine._engine import Engine
-from lerg_runtime.serving._lanes import Lanes
+from lerg_runtime.pairs._items import Filter
+from lerg_runtime.serving._barred import Barred
+from lerg_runtime.serving._best import Best
+from lerg_runtime.serving._lanes import Lane, Lanes
+from lerg_runtime.serving._likeness import nearest
 from lerg_runtime.serving._metric import make_metrics
+from lerg_runtime.serving._popular import most_popular
 from lerg_runtime.serving._snapshot import Snapshot
 from lerg_runtime.serving._user_rows import UserRows
 
 __all__ = ["Piece", "Serving"]
+
+_LIKE_AT_ONCE = 64  # users whose rows are held while all others are gone through
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Piece:
 
 
 class Serving:
-    """Ranks items for users, and items by likeness, over tables that `encode` made of one snapshot.
+    """Ranks items for users, and entities by likeness, over tables that `encode` made of one snapshot.
 
     Any number of threads may call it: tables are only read, and each call ranks in a lane of its own.
 
@@ -55,6 +62,7 @@ class Serving:
         interactions, disliked: of the snapshot.
         user_table, item_arrays: what `encode` has made.
         lanes: as given.
+        user_rows: by what users are ranked.
 
     Raises:
         BudgetError: tables or the first lane do not fit the budget.
@@ -87,7 +95,7 @@ class Serving:
         metrics = make_metrics(ways.ridges, shape, self.item_arrays, entities.item_slots, allocate=empty)
         self.lanes = lanes
         lanes.make_first()
-        self._user_rows = UserRows(
+        self.user_rows = UserRows(
             shape,
             entities,
             snapshot.interactions,
@@ -101,7 +109,7 @@ class Serving:
     @property
     def item_degrees(self) -> np.ndarray:
         """int32 [I], how many users have touched each item."""
-        return self._user_rows.degrees
+        return self.user_rows.degrees
 
     @property
     def users_at_once(self) -> int:
@@ -115,6 +123,7 @@ class Serving:
         k: int,
         include_seen: bool = False,
         measured: Callable[[int], np.ndarray] | None = None,
+        filters: Callable[[int], Filter] | None = None,
     ) -> Iterator[Piece]:
         """The best items of each user, by descending score and then ascending item index.
 
@@ -124,64 +133,117 @@ class Serving:
             include_seen: do not leave out what each user has seen.
             measured: gives the item indices that a user is measured on; of what was held out they alone are
                 candidates.
+            filters: gives what may come for a user, by their place in `users`; None for everything.
 
         Yields:
             Part after part: of some users all places, then of the next ones.
         """
         for start in range(0, len(users), self.users_at_once):
             batch = users[start : start + self.users_at_once]
-            seen = None if include_seen else [self._seen_by(user, measured) for user in batch.tolist()]
+            barred = [
+                self._barred(
+                    () if include_seen else self._seen_by(user, measured),
+                    None if filters is None else filters(start + row),
+                )
+                for row, user in enumerate(batch.tolist())
+            ]
             with self.lanes.lane() as lane:
-                self._user_rows.of_users(batch, lane.rows[: len(batch)], gathered=lane.gathered)
-                for ranks, items, scores in lane.rank(len(batch), *self._tables, k=k, seen=seen):
+                self.user_rows.of_users(batch, lane.rows[: len(batch)], gathered=lane.gathered)
+                for ranks, items, scores in lane.rank(len(batch), *self._tables, k=k, barred=barred):
                     yield Piece(slice(start, start + len(batch)), ranks, items, scores)
 
-    def rank_history(self, history: np.ndarray, *, k: int, include_seen: bool = False) -> Iterator[Piece]:
+    def rank_history(
+        self, history: np.ndarray, *, k: int, include_seen: bool = False, only: Filter | None = None
+    ) -> Iterator[Piece]:
         """The best items of somebody unknown to the bundle who has touched these.
 
         Args:
             history: integer [n] item indices, n >= 1, unique, the oldest first.
             k: 1 .. I.
             include_seen: do not leave out the history.
+            only: what may come; None for everything.
 
         Yields:
             As `rank` for one user.
         """
         with self.lanes.lane() as lane:
-            self._user_rows.of_history(history, lane.rows[0], gathered=lane.gathered)
-            seen = None if include_seen else [history]
-            for ranks, items, scores in lane.rank(1, *self._tables, k=k, seen=seen):
+            self.user_rows.of_history(history, lane.rows[0], gathered=lane.gathered)
+            barred = [self._barred(() if include_seen else (history,), only)]
+            for ranks, items, scores in lane.rank(1, *self._tables, k=k, barred=barred):
                 yield Piece(slice(0, 1), ranks, items, scores)
 
-    def _seen_by(self, user: int, measured: Callable[[int], np.ndarray] | None) -> np.ndarray:
+    def most_popular(self, only: Filter | None, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The items that most users have touched; see `most_popular`.
+
+        Args:
+            only: what may come; None for everything.
+            k: 1 .. I.
+        """
+        degrees = self.item_degrees
+        return most_popular(
+            lambda first, last: degrees[first:last],
+            count=len(degrees),
+            k=k,
+            only=only or Filter(None, degrees[:0]),
+        )
+
+    def similar_items(self, items: np.ndarray, k: int) -> Best:
+        """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`.
+
+        Args:
+            items: integer [q] item indices.
+            k: 1 .. I - 1.
+        """
+        with self.lanes.lane() as lane:
+            return nearest(
+                lambda first, last: self.user_rows.item_rows(first, last, lane.gathered),
+                count=len(self._entities.item_slots),
+                at_once=len(lane.gathered),
+                wanted=items,
+                # Views. The scales of an int8 table leave a cosine as it is.
+                wanted_rows=[self.item_arrays[0][slot] for slot in self._entities.item_slots[items].tolist()],
+                k=k,
+            )
+
+    def similar_users(self, users: np.ndarray, k: int) -> Best:
+        """The users nearest to each of these by cosine of the rows that they are ranked by.
+
+        Args:
+            users: integer [q] user indices.
+            k: 1 .. U - 1.
+        """
+        found = Best(len(users), k)
+        for start in range(0, len(users), _LIKE_AT_ONCE):
+            part = slice(start, start + _LIKE_AT_ONCE)
+            with self.lanes.lane() as lane:
+                best = self._like(users[part], lane, k=k)
+            found.indices[part], found.scores[part] = best.indices, best.scores
+        return found
+
+    def _like(self, users: np.ndarray, lane: Lane, *, k: int) -> Best:
+        def rows(some: np.ndarray, out: np.ndarray) -> np.ndarray:
+            self.user_rows.of_users(some, out, gathered=lane.gathered)
+            return out
+
+        own = np.empty((len(users), lane.rows.shape[1]), dtype=np.float32)
+        return nearest(
+            lambda first, last: rows(np.arange(first, last), lane.rows[: last - first]),
+            count=len(self._entities.user_slots),
+            at_once=len(lane.rows),
+            wanted=users,
+            wanted_rows=rows(users, own),
+            k=k,
+        )
+
+    def _seen_by(self, user: int, measured: Callable[[int], np.ndarray] | None) -> tuple[np.ndarray, ...]:
         others = self._seen_only.of_user(user, candidates=None if measured is None else measured(user))
         low = () if self.disliked is None else (self.disliked.of_user(user),)
-        return np.concatenate((self.interactions.of_user(user), others, *low))
+        return (self.interactions.of_user(user), others, *low)
+
+    @staticmethod
+    def _barred(seen: tuple[np.ndarray, ...], filter_: Filter | None) -> Barred:
+        return Barred(seen) if filter_ is None else Barred((*seen, filter_.never), filter_.only)
 
     @property
     def _tables(self) -> tuple[np.ndarray, ...]:
         return (*self.item_arrays, self._entities.item_slots)
-
-    def similar(self, item: int, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The items nearest to `item` by cosine of their embeddings, itself left out.
-
-        Args:
-            item: item index.
-            k: 1 .. I - 1.
-
-        Returns:
-            int64 [k] item indices, by descending cosine and then ascending index, and float32 [k] cosines.
-        """
-        # Once a slot, so that items that share a placeholder have equal cosines to the last bit. The scales
-        # of an int8 table leave a cosine as it is.
-        table = self.item_arrays[0]
-        norms = np.sqrt(np.einsum("sd,sd->s", table, table, dtype=np.float32))
-        row = table[self._entities.item_slots[item]]
-        products = np.einsum("sd,d->s", table, row, dtype=np.float32)
-        cosines = products / np.maximum(
-            norms * norms[self._entities.item_slots[item]], np.finfo(np.float32).tiny
-        )
-        of_items = cosines[self._entities.item_slots].astype(np.float32)
-        of_items[item] = -np.inf
-        order = np.argsort(-of_items, kind="stable")[:k]
-        return order.astype(np.int64), of_items[order]

@@ -99,14 +99,61 @@ class UserRows:
             out: float32 [d] to write to.
             gathered: where rows of items stand while they are added up.
         """
-        half_life = self._ways.unknown.half_life
-        recency = None
-        if half_life is None:
+        recency = _recency(len(items), self._ways.unknown)
+        if recency is None:
             items = np.sort(items)  # a sum's last bits depend on its order, and here no order is meant
-        else:
-            recency = np.exp2(-np.arange(len(items) - 1, -1, -1) / half_life).astype(np.float32)
         self._sum_long(items, out, gathered, newcomers=1, recency=recency)
         self._compare(out, self._ways.unknown)
+
+    def way_of(self, user: int) -> str:
+        """By what a user is ranked: `history`, `table` for a row of their own, or `placeholder`."""
+        pruned = self._entities.user_slots[user] >= self._first_pruned
+        way = self._ways.pruned_users if pruned else self._ways.retained_users
+        if way == "history" and not len(self._interactions.of_user(user)):
+            return "placeholder" if pruned else "table"
+        return way
+
+    def items_of(self, user: int) -> np.ndarray:
+        """Item indices of what a user of the bundle has touched, ascending."""
+        return self._interactions.of_user(user)
+
+    def shares(
+        self, history: np.ndarray, item: int, *, rule: HistoryRule, newcomers: int, gathered: np.ndarray
+    ) -> np.ndarray:
+        """What each item of a history adds to the score of `item`: w_i h' M h_i / sqrt(deg_u deg_i).
+
+        Args:
+            history: integer [n] item indices, n >= 1, the oldest first.
+            item: index of the item with the row h.
+            rule: M and w.
+            newcomers: 1 for somebody unknown to the bundle, who counts among the users of each item, else 0.
+            gathered: where rows of items stand while they are worked with.
+
+        Returns:
+            float64 [n].
+        """
+        slot = self._entities.item_slots[item]
+        target = self._item_table[slot].astype(np.float64)
+        if self._scales is not None:
+            target *= self._scales[slot]
+        if rule.ridge is not None:
+            target = np.einsum("d,de->e", target, self._metrics[rule.ridge], dtype=np.float64)
+        recency = _recency(len(history), rule)
+        shares = np.empty(len(history), dtype=np.float64)
+        for start in range(0, len(history), len(gathered)):
+            part = history[start : start + len(gathered)]
+            sizes = np.full(len(part), len(history))
+            found, weights = self._gather(part, sizes, gathered, newcomers=newcomers)
+            shares[start : start + len(part)] = weights * np.einsum(
+                "nd,d->n", found, target, dtype=np.float64
+            )
+        return shares if recency is None else shares * recency
+
+    def item_rows(self, first: int, last: int, out: np.ndarray) -> np.ndarray:
+        """The rows of the items from `first` to `last` as the table has them, in `out` [n, d]."""
+        rows = out[: last - first]
+        slots = self._entities.item_slots[first:last]
+        return np.take(self._item_table, slots, axis=0, out=rows, mode="clip")
 
     def _compare(self, row: np.ndarray, rule: HistoryRule) -> None:
         """The metric of a rule times a row, in its place."""
@@ -168,6 +215,13 @@ class UserRows:
         found = gathered[: len(items)]
         np.take(self._item_table, slots, axis=0, out=found, mode="clip")
         return found, weights
+
+
+def _recency(count: int, rule: HistoryRule) -> np.ndarray | None:
+    """What each item of a history counts for its place, float32 [count]; None where all count alike."""
+    if rule.half_life is None:
+        return None
+    return np.exp2(-np.arange(count - 1, -1, -1) / rule.half_life).astype(np.float32)
 
 
 def _together(counts: np.ndarray, *, most: int) -> Iterator[slice]:

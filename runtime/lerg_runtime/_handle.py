@@ -1,0 +1,177 @@
+"""An open bundle as callers hold it: what it is, what it takes, saving and closing it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from lerg_runtime.bundle import IdMap, Manifest, State
+from lerg_runtime.bundle._trust import Trust
+from lerg_runtime.engine._resident import resident_bytes
+from lerg_runtime.errors import LergRuntimeError
+from lerg_runtime.learning._asked import memory_plan
+from lerg_runtime.planning._phases import MemoryPlan
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._opening import open_bundle
+from lerg_runtime.serving._personal import PersonalBundle
+
+__all__ = ["BundleHandle"]
+
+
+class BundleHandle:
+    """All of a `Recommender` but its questions and its learning."""
+
+    def __init__(self, bundle: OpenBundle | PersonalBundle, *, baseline_rss_bytes: int) -> None:
+        self._bundle: OpenBundle | PersonalBundle | None = bundle
+        self._baseline_rss_bytes = baseline_rss_bytes
+        self._process = os.getpid()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        memory_budget: str | int | None = None,
+        threads: int | None = None,
+        trust: Trust | None = None,
+    ) -> Self:
+        """Open a bundle after checking every byte of it.
+
+        Args:
+            path: the bundle's folder.
+            memory_budget: bytes, or a text such as `64MiB`: the most that opening, recommending and
+                fine-tuning may take together, over what Python and its libraries need.
+            threads: most calls that are worked on at a time, and threads that the kernels of one call run on
+                where it is alone. The latter are one pool for the process, and what was set last holds. None
+                takes what an earlier opening has set, else the environment's OMP_NUM_THREADS, else as many
+                as there are processors that this process may use. No answer depends on it.
+            trust: open only the bundle whose `SHA256SUMS` has this digest, `sha256:` and 64 hexadecimal
+                digits, or one that is signed by this Ed25519 public key, the path of a PEM file. None takes
+                any bundle that is whole.
+
+        Raises:
+            InputError: no such folder, the budget is not a size, no such number of threads, or `trust` is
+                neither a digest nor a key.
+            BundleError: the bundle is damaged, foreign, too new, or not the trusted one.
+            BudgetError: opening it and recommending for one user need more; nothing has been allocated.
+        """
+        baseline = resident_bytes()
+        bundle = open_bundle(path, memory_budget=memory_budget, threads=threads, trust=trust)
+        return cls(bundle, baseline_rss_bytes=baseline)
+
+    def close(self) -> None:
+        """Give all memory back, that of calls under way when they end; the object cannot be used any more."""
+        bundle, self._bundle = self._bundle, None
+        if bundle is not None and os.getpid() == self._process:
+            bundle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle is."""
+        return self._any.folder.manifest
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the bundle holds items alone and serves one person from the history that it keeps here."""
+        return self._any.folder.is_personal
+
+    @property
+    def user_ids(self) -> IdMap:
+        """Raw user ids in index order."""
+        return self._open.entities.user_ids
+
+    @property
+    def item_ids(self) -> IdMap:
+        """Raw item ids in index order."""
+        return self._any.item_ids
+
+    @property
+    def state(self) -> State:
+        """A copy of the weights and local interactions as they are now."""
+        now = self._any.state
+        return replace(now, codebook=np.array(now.codebook), step=np.array(now.step))
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes taken from the budget now, and the most so far."""
+        budget = self._any.engine.budget
+        return int(budget.used), int(budget.peak)
+
+    @property
+    def threads(self) -> int:
+        """How many calls are worked on at a time, by what `open` was told or by what the budget holds."""
+        return self._any.calls_at_once
+
+    def plan(
+        self,
+        *,
+        batch: int | None = None,
+        optimiser: str = "adam",
+        new_interactions: int = 0,
+        threads: int = 1,
+    ) -> MemoryPlan:
+        """Bytes that opening, encoding, recommending and fine-tuning need, item by item.
+
+        Args:
+            batch: triples in a step of fine-tuning, None for the bundle's default.
+            optimiser: `adam` or `sgd`.
+            new_interactions: that fine-tuning would be given.
+            threads: that ask at the same time.
+        """
+        bundle = self._any
+        if isinstance(bundle, PersonalBundle):
+            return bundle.plan()
+        return memory_plan(
+            bundle, batch=batch, optimiser=optimiser, new_interactions=new_interactions, threads=threads
+        )
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Store the weights and local interactions; a crash leaves the old state or the new one.
+
+        Args:
+            path: None replaces the state of the bundle that was opened; a path gets a whole new bundle,
+                and must not exist.
+
+        Raises:
+            InputError: something is in the way, or somebody else has saved since the bundle was opened.
+            OSError: the disk is full or not writable; what was there stays.
+            UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
+        """
+        self._any.save(path)
+
+    @property
+    def _open(self) -> OpenBundle:
+        """The bundle if it serves the users that it was made from; raises InputError for a personal one."""
+        bundle = self._any
+        bundle.folder.manifest  # noqa: B018  refuses a personal one, in its own words
+        return bundle  # type: ignore[return-value]
+
+    @property
+    def _personal(self) -> PersonalBundle:
+        """The bundle if it is personal; raises InputError for one that serves many users."""
+        bundle = self._any
+        bundle.folder.personal  # noqa: B018  refuses a shared one, in its own words
+        return bundle  # type: ignore[return-value]
+
+    @property
+    def _any(self) -> OpenBundle | PersonalBundle:
+        bundle = self._bundle
+        if bundle is None:
+            raise LergRuntimeError("this Recommender is closed; open the bundle again")
+        if os.getpid() != self._process:
+            raise LergRuntimeError(
+                "this Recommender was opened before the process was forked; open the bundle here"
+            )
+        return bundle
