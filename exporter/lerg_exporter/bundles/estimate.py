@@ -1,8 +1,8 @@
 """What a bundle will take in memory and on disk, before anything is trained.
 
-Every figure is an upper bound for a bundle of the stated sizes, at most `MARGIN` above what it turns out to
-be on sets of some thousand entities or more.  The formulas follow the plans of the programs: which tensors
-of a traced program are alive at the same time, and what the kernels lay out.
+Every figure is an upper bound for a bundle of the stated sizes, at most a share `MARGIN` and `FIXED` bytes
+above what it turns out to be on sets of some thousand entities or more. The formulas follow the plans of the
+programs: which tensors of a traced program are alive at the same time, and what the kernels lay out.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from lerg_runtime.bundle.parts import (
 )
 from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Workload, plan_memory
 
-__all__ = ["MARGIN", "DataSizes", "bundle_bytes", "estimated_plan"]
+__all__ = ["FIXED", "MARGIN", "DataSizes", "bundle_bytes", "estimated_plan"]
 
 # What takes most: two metrics, of the rules for users of the bundle and for others.
 _WAYS = ServingWays("history", "table", HistoryRule(ridge=1.0), HistoryRule(ridge=3.0))
 MARGIN = 0.25
+FIXED = 64 * 1024
 
 _FLOAT = 4
 _PROGRAM_OVERHEAD = 48 * 1024  # instructions and tensor descriptions of three methods, alignment
-_OTHER_FILES = 64 * 1024  # manifest, checksums, golden examples, headers of the array files
+_OTHER_FILES = 36 * 1024  # manifest, checksums, golden examples, headers of the array files
 
 
 @dataclass(frozen=True, slots=True)
