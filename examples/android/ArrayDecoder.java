@@ -45,7 +45,7 @@ final class ArrayDecoder {
   private static int next(BitDecoder bits, int[] cell) {
     int chance = Math.max(32, Math.min(65504, cell[0]));
     int bit = bits.bit(chance);
-    cell[0] += ((bit << 16) - chance) * 2 / (2 * cell[1] + 3);
+    cell[0] += (int) (((bit << 16) - cell[0]) * (long) (131072 / (2 * cell[1] + 3)) >> 16);
     if (cell[1] < MEMORY) cell[1]++;
     return bit;
   }

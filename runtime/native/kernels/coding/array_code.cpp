@@ -9,13 +9,26 @@ namespace {
 
 struct Reading {
   BitReader bits;
-  int bit(int32_t chance, int) { return bits.get(static_cast<uint32_t>(chance)); }
+  int bit(int32_t chance, int) { return bits.get_either(static_cast<uint32_t>(chance)); }
+  int foreseen_bit(int32_t chance, int) { return bits.get(static_cast<uint32_t>(chance)); }
 };
 
 struct Writing {
   BitWriter bits;
   int bit(int32_t chance, int value) { return bits.put(static_cast<uint32_t>(chance), value), value; }
+  int foreseen_bit(int32_t chance, int value) { return bit(chance, value); }
 };
+
+// How far a chance moves, in 1/65536 of what it missed, after so many bits.
+constexpr int32_t kMemory = 1000;
+struct Paces {
+  int32_t of[kMemory + 1] = {};
+
+  constexpr Paces() {
+    for (int32_t seen = 0; seen <= kMemory; ++seen) of[seen] = 131072 / (2 * seen + 3);
+  }
+};
+constexpr Paces kPaces{};
 
 // How often a bit was 1, of late rather than long ago.
 class Frequency {
@@ -24,13 +37,12 @@ class Frequency {
   int code(Coder& coder, int bit) {
     const int32_t chance = std::min(std::max(chance_, 32), 65504);
     bit = coder.bit(chance, bit);
-    chance_ += ((bit << 16) - chance_) * 2 / (2 * seen_ + 3);
-    if (seen_ < kMemory) ++seen_;
+    chance_ += static_cast<int32_t>((int64_t((bit << 16) - chance_) * kPaces.of[seen_]) >> 16);
+    seen_ += int32_t(seen_ < kMemory);
     return bit;
   }
 
  private:
-  static constexpr int32_t kMemory = 1000;
   int32_t chance_ = 32768, seen_ = 0;
 };
 
@@ -81,7 +93,7 @@ class Text {
       int16_t& two = by_two[(start_two + node * 0x2F0B4C47u) >> 3 & 65535];
       int16_t& four = by_four[(start_four + node * 0x2F0B4C47u) >> 3 & 65535];
       const int32_t chance = chances_.of(none + one + two + four);
-      const int bit = coder.bit(chance, value >> place & 1);
+      const int bit = coder.foreseen_bit(chance, value >> place & 1);
       const int32_t missed = (bit << 16) - chance;
       none = moved(none, missed, 2);
       one = moved(one, missed, 8);

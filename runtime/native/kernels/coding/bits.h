@@ -56,6 +56,7 @@ class BitReader {
     next();
     next();
   }
+  // With a jump, for a bit that is mostly foreseen.
   int get(uint32_t chance) {
     const uint64_t share = (range_ >> 16) * chance;
     if (at_ < share) {
@@ -68,7 +69,15 @@ class BitReader {
     refill();
     return 0;
   }
-  // Without a jump: which of the three it is can't be foreseen.
+  // Without one.
+  int get_either(uint32_t chance) {
+    const uint64_t share = (range_ >> 16) * chance, zero = uint64_t(at_ < share) - 1;
+    at_ -= share & zero;
+    range_ = share ^ ((share ^ (range_ - share)) & zero);
+    refill();
+    return static_cast<int>(zero + 1);
+  }
+  // Of three, without a jump.
   uint32_t get_three(uint32_t one, uint32_t two) {
     const uint64_t unit = range_ >> 16, ends[4] = {range_, unit * one, unit * two, 0};
     const uint32_t symbol = uint32_t(at_ < ends[1]) + uint32_t(at_ < ends[2]);
