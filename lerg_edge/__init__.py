@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lerg_edge.data.readers import BadRow, read_dataset, read_interactions
     from lerg_edge.data.splits import split_leave_last_out, split_ratio
     from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate
+    from lerg_edge.data.titles import ItemTitles
     from lerg_edge.errors import BudgetError, InputError, LergError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "IdMap",
     "InputError",
     "Interactions",
+    "ItemTitles",
     "LergError",
     "ReadReport",
     "demo_dataset",
@@ -47,6 +49,7 @@ _MODULES = {
     "lerg_edge.data.readers": ("BadRow", "read_dataset", "read_interactions"),
     "lerg_edge.data.splits": ("split_leave_last_out", "split_ratio"),
     "lerg_edge.data.synthetic": ("demo_dataset", "demo_interactions", "generate"),
+    "lerg_edge.data.titles": ("ItemTitles",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

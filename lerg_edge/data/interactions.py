@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lerg_edge.data._arrays import distinct_sorted
 from lerg_edge.data._ids import IdMap
+from lerg_edge.data.titles import ItemTitles
 from lerg_edge.errors import InputError
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ class Dataset:
             count as seen, and nothing is learned from them.
         rating_threshold: what made them so.
         split: how ``test`` came about; None stands for a given one.
+        titles: what the items are called, where that was read.
     """
 
     train: Interactions
@@ -309,6 +311,7 @@ class Dataset:
     disliked: Interactions | None = None
     rating_threshold: float | None = None
     split: SplitReport | None = None
+    titles: ItemTitles | None = None
 
     @property
     def held_out(self) -> Interactions | None:
@@ -326,6 +329,7 @@ class Dataset:
             train=self.train.reordered(users, items),
             test=moved(self.test),
             disliked=moved(self.disliked),
+            titles=None if self.titles is None else self.titles.reordered(items),
         )
 
     def whole(self) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -10,12 +11,14 @@ from typing import Self
 import numpy as np
 
 from lerg_runtime.bundle import IdMap, Manifest, State
+from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.engine._resident import resident_bytes
 from lerg_runtime.errors import LergRuntimeError
 from lerg_runtime.learning._asked import memory_plan
 from lerg_runtime.planning._phases import MemoryPlan
 from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._naming import title_of, titles_of
 from lerg_runtime.serving._opening import open_bundle
 from lerg_runtime.serving._personal import PersonalBundle
 
@@ -96,6 +99,31 @@ class BundleHandle:
     def item_ids(self) -> IdMap:
         """Raw item ids in index order."""
         return self._any.item_ids
+
+    @property
+    def has_titles(self) -> bool:
+        """Whether the bundle has a title of any item."""
+        return self._any.titles is not None
+
+    def title(self, item: RawId) -> str | None:
+        """The title of an item; None if it has none.
+
+        Raises:
+            UnknownIdError: the item is unknown.
+        """
+        return title_of(self._any, item)
+
+    def titles(self, items: Sequence[RawId] | np.ndarray) -> list[str | None]:
+        """The titles of items, in their order; None for an item that has none.
+
+        Args:
+            items: raw ids, such as `recommend` gives for one user.
+
+        Raises:
+            UnknownIdError: an item is unknown.
+            InputError: no list of items.
+        """
+        return titles_of(self._any, items)
 
     @property
     def state(self) -> State:

@@ -16,6 +16,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MAX_PAIRS",
     "MAX_PROGRAM_BYTES",
+    "MAX_TITLE_BYTES",
 ]
 
 MAX_CHECKSUMS_BYTES = 64 * 1024
@@ -28,6 +29,7 @@ MAX_CODES = 2**24
 MAX_DIM = 4096
 MAX_LAYERS = 64
 MAX_ID_BYTES = 4096  # one id, UTF-8
+MAX_TITLE_BYTES = 1024  # one title, UTF-8
 MAX_CANDIDATES = 1024  # items drawn for one negative
 MAX_FILE_BYTES = 2**31 - 1  # one file; a program is read whole
 MAX_PROGRAM_BYTES = 2**40  # any one memory figure of a program

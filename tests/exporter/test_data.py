@@ -304,3 +304,20 @@ def test_test_pairs_that_cannot_be_written_are_told_with_their_file(
         write_test_file(path, Interactions.from_raw(["a"], ["b"]))
     assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.native
+def test_titles_go_with_their_items(capsys: pytest.CaptureFixture[str], table: Path) -> None:
+    films = table.parent / "movies.dat"
+    films.write_text("".join(f"i{item}::Film {item}::x\n" for item in range(0, 40, 2)))
+    made = exported(capsys, table, "--item-titles", films)
+    assert made.document["data"]["titles"] == {"items": 15, "unknown": 5}
+    assert "item_titles" not in made.document["training"]["config"]
+    assert all(str(films).encode() not in file.read_bytes() for file in made.bundle.iterdir())
+    with Recommender.open(made.bundle) as recommender:
+        items = list(recommender.item_ids)
+        expected = [f"Film {item[1:]}" if int(item[1:]) % 2 == 0 else None for item in map(str, items)]
+        assert recommender.titles(items) == expected
+    status, _, err = run(capsys, "run", table, "-o", table.parent / "b", *QUICK, "--item-titles", table)
+    assert status == 2
+    assert "no column looks like the titles" in err

@@ -232,6 +232,7 @@ def write_tiny(
     *,
     ids: str = "text",
     item_ids: list[Any] | None = None,
+    item_titles: list[str | None] | None = None,
     seen_only: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
     **manifest: Any,
 ) -> Path:
@@ -259,6 +260,7 @@ def write_tiny(
         codebook=pack(model.codebook, bits=model.bits),
         step=model.step,
         golden={"finetune.in.users": np.arange(3, dtype=np.int64)},
+        item_titles=item_titles,
     )
     return folder
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from lerg_edge.codes.widths import packed_bytes, unsigned_bytes
 from lerg_edge.data.interactions import Interactions
+from lerg_edge.data.titles import ItemTitles
 from lerg_exporter.programs.choice import LOWERINGS, programs_of
 from lerg_exporter.programs.sizes import ProgramSizes
 from lerg_runtime.bundle import (
@@ -33,6 +34,8 @@ from lerg_runtime.bundle.parts import (
     id_arrays,
     reading_bytes,
     text_reading_bytes,
+    title_arrays,
+    title_sizes,
 )
 from lerg_runtime.planning import STRUCTURE_BYTES, MemoryPlan, StoredSizes, Workload, plan_memory
 
@@ -69,10 +72,17 @@ class DataSizes:
     item_degrees: np.ndarray
 
     @classmethod
-    def of(cls, train: Interactions, seen_only: Mapping[str, Interactions] | None = None) -> DataSizes:
-        """The sizes of a training set, and of what counts as seen beside it."""
+    def of(
+        cls,
+        train: Interactions,
+        seen_only: Mapping[str, Interactions] | None = None,
+        *,
+        titles: ItemTitles | None = None,
+    ) -> DataSizes:
+        """The sizes of a training set, of what counts as seen beside it, and of the items' titles."""
         ids = (train.user_ids.values, train.item_ids.values)
-        entities = array_bytes({**id_arrays("user", ids[0]), **id_arrays("item", ids[1])})
+        named, titled = ({}, 0) if titles is None else title_arrays(titles.texts)
+        entities = array_bytes({**id_arrays("user", ids[0]), **id_arrays("item", ids[1]), **named})
         sizes = {"user_count": train.user_count, "item_count": train.item_count}
         others = seen_only or {}
         codes = {
@@ -89,7 +99,9 @@ class DataSizes:
                 train.pair_count,
                 0,
                 reading_bytes(entities, codes, users=train.user_count, items=train.item_count),
-                **{name: pairs.pair_count for name, pairs in others.items()},
+                held_out=others["held_out"].pair_count if "held_out" in others else 0,
+                disliked=others["disliked"].pair_count if "disliked" in others else 0,
+                title_bytes=title_sizes(entities, train.item_count) if titled else (),
             ),
             entity_file_bytes=len(entities),
             interaction_file_bytes=len(array_bytes(codes, as_they_are=codes)),

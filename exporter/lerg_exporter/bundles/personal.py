@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,7 @@ def write_personal(
     *,
     item_ids: IdMap,
     entities: int,
+    item_titles: Sequence[str | None] | None = None,
     data: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -100,6 +101,7 @@ def write_personal(
         folder: where.
         item_ids: of the I items, in index order.
         entities: users and items that a full table would have rows for, to compare sizes with.
+        item_titles: by index; None for a bundle without titles.
         data, training: what was read and how the model was made, for people; nothing of any one user.
         metrics: by stage.
         overwrite: replace a bundle that is there.
@@ -144,6 +146,7 @@ def write_personal(
         codebook=pack(items.integers(), bits=items.bits),
         step=items.step,
         golden=draft.golden,
+        item_titles=item_titles,
         overwrite=overwrite,
     )
 

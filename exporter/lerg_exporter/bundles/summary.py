@@ -129,6 +129,11 @@ def data_sentences(data: Mapping[str, Any]) -> list[str]:
             f"{data['below_threshold']:,} rows are rated below {data['rating_threshold']:g}: "
             f"{data['disliked_pairs']:,} pairs count as seen, and nothing is learned from them."
         )
+    if "titles" in data:
+        said.append(
+            f"{data['titles']['items']:,} items have a title; the file has {data['titles']['unknown']:,} of "
+            "items that are not in the data."
+        )
     if data["trained_on"] == "everything":
         measured = "" if split["kind"] == "none" else "; the accuracy is of the model before that"
         said.append(f"The model that ships was trained again on everything{measured}.")

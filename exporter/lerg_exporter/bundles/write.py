@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -94,6 +94,7 @@ def write(
     *,
     interactions: Interactions,
     seen_only: Mapping[str, Interactions] | None = None,
+    item_titles: Sequence[str | None] | None = None,
     data: Mapping[str, Any] | None = None,
     state: State | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
@@ -111,6 +112,7 @@ def write(
         folder: where.
         interactions: what was trained on, and what fine-tuning replays.
         seen_only: by `held_out` and `disliked`, what users have seen beside it.
+        item_titles: by index; None for a bundle without titles.
         data: what was read and how it was split, for people.
         state: weights to ship in place of the draft's own.
         metrics: by stage.
@@ -162,6 +164,7 @@ def write(
         codebook=codebook,
         step=step,
         golden=draft.golden,
+        item_titles=item_titles,
         cuts=_cuts(draft) if packed else None,
         parameters=_parameters(draft, codebook, step),
         overwrite=overwrite,

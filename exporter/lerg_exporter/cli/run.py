@@ -100,6 +100,7 @@ def run(
     lerg-export run interactions.csv -o bundle --memory-budget 64MiB
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
     lerg-export run interactions.csv -o bundle --save-test test.csv --refit
+    lerg-export run ratings.dat -o bundle --item-titles movies.dat
     lerg-export run interactions.csv -o bundle --set selector=degree --set batch=1024
     lerg-export run interactions.csv --print-config > settings.toml
     lerg-export run interactions.csv -o bundle --config settings.toml --bits 4
@@ -115,7 +116,8 @@ def run(
         raise InputError(f"{missing} is missing; write lerg-export run DATA -o BUNDLE")
     check_target(output, overwrite=force)
     if save_test is not None:
-        check_test_file(save_test, bundle=output, sources=(data, settings.reading.test), overwrite=force)
+        sources = (data, settings.reading.test, settings.reading.item_titles)
+        check_test_file(save_test, bundle=output, sources=sources, overwrite=force)
     before = _inode(output)
 
     def left() -> str:

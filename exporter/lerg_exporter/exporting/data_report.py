@@ -60,6 +60,8 @@ def described_data(dataset: Dataset, *, refitted: bool = False) -> dict[str, Any
             "test_users": len(np.unique(dataset.test.users)),
             "pairs_in_both": dataset.pairs_in_both,
         }
+    if dataset.titles is not None:
+        described["titles"] = {"items": dataset.titles.titled, "unknown": dataset.titles.unknown}
     described["split"]["train_pairs"] = dataset.train.pair_count
     if refitted and dataset.test is not None:
         described["metrics_of"] = "the model that was trained on the training pairs of the split alone"

@@ -263,6 +263,7 @@ def _write(
         draft,
         place,
         item_ids=dataset.train.item_ids,
+        item_titles=None if dataset.titles is None else dataset.titles.texts,
         entities=dataset.train.user_count + dataset.train.item_count,
         data=described_data(dataset),
         metrics=metrics,
@@ -308,7 +309,8 @@ def _described(
 ) -> dict[str, Any]:
     """How the model was made, for people; it names nobody and no pair."""
     settings = {**({} if reading is None else values_of(reading)), **values_of(options)}
-    settings.pop("test", None)
+    for file in ("test", "item_titles"):
+        settings.pop(file, None)
     settings["recommender"] = without_folder(options.recommender)
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     return {

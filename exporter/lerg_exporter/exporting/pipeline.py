@@ -195,7 +195,7 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
     stages.training_options(options, pairs=dataset.train.pair_count)
     training_device(options.device)
     shipped = dataset.whole() if refits(dataset, options) else dataset
-    plan = choose_plan(options, DataSizes.of(shipped.train, seen_beside(shipped)))
+    plan = choose_plan(options, DataSizes.of(shipped.train, seen_beside(shipped), titles=shipped.titles))
     check_selection(dataset.train, options, plan=plan)
     return plan
 

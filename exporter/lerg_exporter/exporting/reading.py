@@ -84,6 +84,15 @@ class ReadingOptions:
         help='Name of the column that holds timestamps; "" for none.',
         unset=_BY_NAME,
     )
+    item_titles: str | None = setting(
+        None,
+        group="Data",
+        option=True,
+        metavar="FILE",
+        help="Titles of the items, kept in the bundle: a table with a header and columns such as item and "
+        "title (CSV, TSV, RecBole's .item), or MovieLens' u.item or movies.dat.",
+        unset="the bundle has no titles",
+    )
     skip_bad_rows: bool = setting(
         False, group="Data", option=True, help="Skip rows that cannot be read, and count them."
     )

@@ -63,11 +63,13 @@ def config_of_bundle(
 ) -> Mapping[str, Any]:
     """What a bundle's manifest holds of its settings: those of :func:`resolved`, without folders.
 
-    Neither the test file is named nor the folder of a selector, assignment or recommender of one's own.
+    Neither the files of test pairs and titles are named nor the folder of a selector, assignment or
+    recommender of one's own.
     """
     read = {} if reading is None else values_of(reading)
     stated = {**read, **values_of(resolved(options, plan=plan, dataset=dataset))}
-    stated.pop("test", None)
+    for file in ("test", "item_titles"):
+        stated.pop(file, None)
     stated |= {name: without_folder(stated[name]) for name in ("selector", "assignment", "recommender")}
     lists = {name: list(value) for name, value in stated.items() if isinstance(value, tuple)}
     return {name: value for name, value in {**stated, **lists}.items() if value is not None}

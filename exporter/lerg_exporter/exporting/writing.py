@@ -96,6 +96,7 @@ class ExportRun:
             folder,
             interactions=whole.train if interactions is None else interactions,
             seen_only=seen_only,
+            item_titles=None if whole.titles is None else whole.titles.texts,
             data=described_data(self.dataset, refitted=self.refitted),
             state=None if tuned is None else tuned.state(),
             metrics=metrics,

@@ -20,6 +20,7 @@ from lerg_edge.data.readers._formats import file_format
 from lerg_edge.data.readers._lines import read_lines
 from lerg_edge.data.readers._parquet import read_parquet
 from lerg_edge.data.readers._rows import BadRow, BadRowLog
+from lerg_edge.data.readers._titles import read_titles
 from lerg_edge.data.splits import CUTS, cut, cut_as_suits
 from lerg_edge.data.synthetic import demo_interactions, shaped_interactions
 from lerg_edge.errors import InputError
@@ -105,6 +106,7 @@ def read_dataset(
     item_column: str | None = None,
     rating_column: str | None = None,
     timestamp_column: str | None = None,
+    item_titles: str | Path | None = None,
 ) -> Dataset:
     """Read a source and hold out a test set, or take the test set that comes with it.
 
@@ -116,14 +118,35 @@ def read_dataset(
             ``test_share`` of all pairs; "none": no test set; "auto": given if there is one, else what
             :func:`lerg_edge.data.splits.cut_as_suits` says. A folder's ``test.txt`` is left aside by all but
             "given" and "auto".
+        item_titles: a file with the items' titles: ``movies.dat``, ``u.item``, or a table with a header.
         test_share: of "ratio" and "time"; None for a fifth.
 
     The other arguments are those of ``read_interactions`` and hold for both files.
 
     Raises:
-        InputError: as ``read_interactions``; the split is unknown or does not go with the source; or nothing
-            is left to test on.
+        InputError: as ``read_interactions``; the split is unknown or does not go with the source; nothing is
+            left to test on; or titles cannot be read, or are of no item of the data.
     """
+    names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
+    options = _Options(
+        names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
+    )
+    dataset = _read_dataset(path, options, test=test, split=split, test_share=test_share, seed=seed)
+    if item_titles is None:
+        return dataset
+    return replace(dataset, titles=read_titles(item_titles, dataset.train.item_ids))
+
+
+def _read_dataset(
+    path: str | Path,
+    options: _Options,
+    *,
+    test: str | Path | None,
+    split: Split,
+    test_share: float | None,
+    seed: int,
+) -> Dataset:
+    """Both sets, without titles."""
     split = _ALIASES.get(split, split)  # type: ignore[assignment]
     if split not in _SPLITS:
         raise InputError.naming("{split} is {!r}; choose one of {}", split, ", ".join(_SPLITS))
@@ -134,10 +157,6 @@ def read_dataset(
             f"{source} makes its own test set; leave {{test}} out or give {{split:given}}",
             path if generated is not None else split,
         )
-    names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
-    options = _Options(
-        names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
-    )
     if generated is not None:
         _check_generated(str(path), options)
         return _held_out(generated, split, test_share=test_share, seed=seed, source=str(path))
@@ -151,7 +170,7 @@ def read_dataset(
         if beside is not None and dataset.split is not None:
             reason = f"{dataset.split.reason}, and {beside.name} is left aside"
             dataset = replace(dataset, split=replace(dataset.split, reason=reason))
-        return replace(dataset, disliked=disliked, rating_threshold=rating_threshold)
+        return replace(dataset, disliked=disliked, rating_threshold=options.rating_threshold)
     if test_share is not None:
         raise InputError.naming("{test_share} has no effect with a given test set; leave one of them out")
     held_out = _read(test_path, options)
@@ -160,7 +179,7 @@ def read_dataset(
     liked, disliked = _interactions(train, user_ids, item_ids)
     wanted, _ = _interactions(held_out, user_ids, item_ids)
     dataset = _without_overlap(liked, disliked, wanted, path=test_path)
-    return replace(dataset, rating_threshold=rating_threshold)
+    return replace(dataset, rating_threshold=options.rating_threshold)
 
 
 def _generated(path: str | Path, seed: int) -> Interactions | None:

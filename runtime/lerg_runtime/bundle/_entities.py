@@ -10,6 +10,7 @@ from lerg_runtime.bundle._arrays import Allocate, ArrayReader
 from lerg_runtime.bundle._id_arrays import read_ids
 from lerg_runtime.bundle._ids import IntegerIds, TextIds
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._titles import Titles, read_titles
 from lerg_runtime.errors import BundleError
 
 __all__ = ["Entities", "read_entities", "read_slots"]
@@ -28,16 +29,24 @@ class Entities:
     Attributes:
         user_ids, item_ids: raw ids in index order.
         user_slots: int32 [U]; item_slots: int32 [I].
+        titles: of the items; None where the bundle has none.
     """
 
     user_ids: IntegerIds | TextIds
     item_ids: IntegerIds | TextIds
     user_slots: np.ndarray
     item_slots: np.ndarray
+    titles: Titles | None = None
 
 
-def read_entities(arrays: ArrayReader, shape: ModelShape, *, allocate: Allocate) -> Entities:
-    """Ids and slots, checked against the sizes of the model.
+def read_entities(arrays: ArrayReader, shape: ModelShape, *, titled: int = 0, allocate: Allocate) -> Entities:
+    """Ids, slots and titles, checked against the sizes of the model.
+
+    Args:
+        arrays: of `entities.arrays`.
+        shape: of the model.
+        titled: items that have a title; of 0 titles are not looked for.
+        allocate: memory of the arrays.
 
     Raises:
         BundleError: an array is absent or does not fit.
@@ -53,7 +62,8 @@ def read_entities(arrays: ArrayReader, shape: ModelShape, *, allocate: Allocate)
         )
     ]
     (user_ids, user_slots), (item_ids, item_slots) = sides
-    return Entities(user_ids, item_ids, user_slots, item_slots)
+    titles = read_titles(arrays, shape.items, titled=titled, allocate=allocate) if titled else None
+    return Entities(user_ids, item_ids, user_slots, item_slots, titles)
 
 
 def read_slots(

@@ -31,6 +31,7 @@ __all__ = [
     "manifest_fields",
     "release_series",
     "render_manifest",
+    "titled_items",
 ]
 
 FORMAT = "lerg-bundle"
@@ -107,6 +108,7 @@ class Manifest:
         ways: by what people are ranked.
         columns: names that the export's file gave to users, items and ratings, where it had a header.
         document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
+        titled_items: items that have a title; 0 where the bundle has no titles.
     """
 
     model: ModelShape
@@ -117,6 +119,7 @@ class Manifest:
     document: Mapping[str, Any]
     ways: ServingWays = _PLAIN
     columns: ColumnNames = _NO_NAMES
+    titled_items: int = 0
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "manifest.json") -> Manifest:
@@ -158,6 +161,7 @@ class Manifest:
             document=fields.values,
             ways=ServingWays.parse(fields.inner("serving")) if "serving" in fields else _PLAIN,
             columns=_columns(fields),
+            titled_items=titled_items(fields, shape.items),
         )
 
     def program(self, method: str) -> ProgramSpec:
@@ -213,6 +217,11 @@ def check_told(fields: Fields) -> None:
     for name in ("items", "constants"):
         if name in storage:
             storage.table(name, (int,), "a number of bytes")
+
+
+def titled_items(fields: Fields, items: int) -> int:
+    """How many of the items have a title, by the object `titles`; 0 without it. Raises BundleError."""
+    return fields.inner("titles").integer("items", least=1, most=items) if "titles" in fields else 0
 
 
 def _columns(fields: Fields) -> ColumnNames:

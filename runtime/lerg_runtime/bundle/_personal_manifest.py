@@ -8,7 +8,14 @@ from typing import Any
 
 from lerg_runtime._limits import MAX_FILE_BYTES
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.bundle._manifest import DATA_FILES, Manifest, check_told, manifest_fields, release_series
+from lerg_runtime.bundle._manifest import (
+    DATA_FILES,
+    Manifest,
+    check_told,
+    manifest_fields,
+    release_series,
+    titled_items,
+)
 from lerg_runtime.bundle._personal_shape import PersonalShape
 from lerg_runtime.bundle._programs import JAVA_LOWERINGS, PROGRAM_FILE, ProgramSpec, Signature, parse_programs
 from lerg_runtime.errors import BundleError
@@ -31,6 +38,7 @@ class PersonalManifest:
         files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
         executorch: release series that the programs need, such as `1.5`.
         document: the whole JSON object, with what is only for people.
+        titled_items: items that have a title; 0 where the bundle has no titles.
     """
 
     model: PersonalShape
@@ -38,6 +46,7 @@ class PersonalManifest:
     files: Mapping[str, int]
     executorch: str
     document: Mapping[str, Any]
+    titled_items: int = 0
 
     @classmethod
     def of_fields(cls, fields: Fields, *, where: str) -> PersonalManifest:
@@ -58,6 +67,7 @@ class PersonalManifest:
             files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in _FILES},
             executorch=release_series(fields.inner("requires")),
             document=fields.values,
+            titled_items=titled_items(fields, shape.items),
         )
 
     def program(self, method: str) -> ProgramSpec:

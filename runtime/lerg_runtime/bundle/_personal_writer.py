@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import GOLDEN_FILE
 from lerg_runtime.bundle._state import State
-from lerg_runtime.bundle._writer import check_replaceable, id_arrays, smallest, write_files
+from lerg_runtime.bundle._writer import check_replaceable, id_arrays, put_titles, smallest, write_files
 
 __all__ = ["write_personal_bundle"]
 
@@ -34,6 +34,7 @@ def write_personal_bundle(
     codebook: np.ndarray,
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
+    item_titles: Sequence[str | None] | None = None,
     overwrite: bool = False,
 ) -> PersonalManifest:
     """Write a new personal bundle and read it back; its history is empty.
@@ -50,6 +51,7 @@ def write_personal_bundle(
         codebook: packed integers as `encode` takes them.
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
+        item_titles: by index, None or empty for an item without one; None for a bundle without titles.
         overwrite: replace a bundle that is there.
 
     Raises:
@@ -64,6 +66,7 @@ def write_personal_bundle(
         ITEMS_FILE: array_bytes(
             {
                 **id_arrays("item", item_ids),
+                **put_titles(document, item_titles, len(item_ids)),
                 "retained_items": np.packbits(np.asarray(own_rows, dtype=bool)),
                 "item_placeholder": smallest(item_placeholder),
                 "degrees": np.asarray(degrees, dtype=np.uint8),

@@ -32,6 +32,7 @@ from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest,
 from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
 from lerg_runtime.bundle._state import STATE_FILE, State, StoredState, open_state
+from lerg_runtime.bundle._titles import title_bytes, title_reading_bytes
 from lerg_runtime.bundle._trust import Trust, check_trust
 from lerg_runtime.errors import BundleError, InputError
 
@@ -64,6 +65,7 @@ class StoredSizes:
         program_bytes: of the program.
         reading_bytes: most that is in memory besides while an array is read.
         held_out, disliked: pairs that count as seen and that nothing is learned from.
+        title_bytes: of each array of titles in memory; empty without titles.
     """
 
     user_id_bytes: int
@@ -73,6 +75,7 @@ class StoredSizes:
     reading_bytes: int
     held_out: int = 0
     disliked: int = 0
+    title_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,9 @@ class BundleFolder:
             sides = (("user", shape.users), ("item", shape.items))
             user_id_bytes, item_id_bytes = (id_bytes(entities, side, count) for side, count in sides)
             of_ids = [id_reading_bytes(entities, side, count) for side, count in sides]
+            titled = self.manifest.titled_items
+            of_titles = title_bytes(entities, shape.items) if titled else ()
+            reading_titles = title_reading_bytes(entities) if titled else 0
         with self._arrays(INTERACTIONS_FILE) as interactions:
             codes = {
                 name: self._code_sizes(interactions, name)
@@ -257,7 +263,8 @@ class BundleFolder:
             item_id_bytes,
             codes["pairs"][0],
             program.program_bytes,
-            max(*of_ids, *(taken for _, taken in codes.values()), program.reading_bytes),
+            max(*of_ids, reading_titles, *(taken for _, taken in codes.values()), program.reading_bytes),
+            title_bytes=of_titles,
             **{name: codes[f"{name}_pairs"][0] for name in SEEN_ONLY if f"{name}_pairs" in codes},
         )
 
@@ -276,28 +283,30 @@ class BundleFolder:
         return pairs, stored + scratch
 
     def read_entities(self, *, allocate: Allocate = np.empty) -> Entities:
-        """Ids and slots, checked against the manifest.
+        """Ids, slots and titles, checked against the manifest.
 
         Raises:
             BundleError: an array is absent or does not fit.
         """
         with self._arrays(ENTITIES_FILE) as arrays:
-            return read_entities(arrays, self.manifest.model, allocate=allocate)
+            titled = self.manifest.titled_items
+            return read_entities(arrays, self.manifest.model, titled=titled, allocate=allocate)
 
     def read_items(self, *, allocate: Allocate = np.empty) -> PersonalItems:
-        """Ids, slots and degrees of the items of a personal bundle.
+        """Ids, slots, degrees and titles of the items of a personal bundle.
 
         Raises:
             InputError: it is a shared one.
             BundleError: an array is absent or does not fit.
         """
         with self._arrays(ITEMS_FILE) as arrays:
-            return read_items(arrays, self.personal.model, allocate=allocate)
+            titled = self.personal.titled_items
+            return read_items(arrays, self.personal.model, titled=titled, allocate=allocate)
 
     def item_sizes(self) -> ItemSizes:
         """What the items of a personal bundle take, without reading an array."""
         with self._arrays(ITEMS_FILE) as arrays:
-            return item_sizes(arrays, self.personal.model)
+            return item_sizes(arrays, self.personal.model, titled=self.personal.titled_items)
 
     def read_interactions(self, *, allocate: Allocate = np.empty) -> InteractionRows:
         """The interactions that the model was trained on, by user.

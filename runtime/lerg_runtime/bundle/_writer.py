@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,19 @@ from lerg_runtime.bundle._reader import (
 from lerg_runtime.bundle._seen_only import Pairs, encode_seen_only
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
+from lerg_runtime.bundle._titles import title_arrays
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
 from lerg_runtime.errors import BundleError, InputError
 
-__all__ = ["check_replaceable", "copy_bundle", "id_arrays", "smallest", "write_bundle", "write_files"]
+__all__ = [
+    "check_replaceable",
+    "copy_bundle",
+    "id_arrays",
+    "put_titles",
+    "smallest",
+    "write_bundle",
+    "write_files",
+]
 
 _ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE, ITEMS_FILE)
 _NAMES = {
@@ -70,6 +79,7 @@ def write_bundle(
     codebook: np.ndarray,
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
+    item_titles: Sequence[str | None] | None = None,
     parameters: bytes | None = None,
     cuts: Cuts | None = None,
     overwrite: bool = False,
@@ -90,6 +100,7 @@ def write_bundle(
         codebook: packed integers as `encode` takes them.
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
+        item_titles: by index, None or empty for an item without one; None for a bundle without titles.
         parameters: the bytes of `model.ptd`, which the portable lowering has.
         cuts: place and bytes of the program's constants by name, by which it is packed; None leaves it as it
             is.
@@ -110,6 +121,7 @@ def write_bundle(
     for name, given, wanted in (("user", user_ids, shape.users), ("item", item_ids, shape.items)):
         if len(given) != wanted:
             raise BundleError(f"there are {len(given)} {name} ids and the manifest says {wanted}")
+    titles = put_titles(document, item_titles, shape.items)
     users, items = interactions
     sizes = {"user_count": shape.users, "item_count": shape.items}
     pairs = {
@@ -121,6 +133,7 @@ def write_bundle(
             {
                 **id_arrays("user", user_ids),
                 **id_arrays("item", item_ids),
+                **titles,
                 "retained_users": np.packbits(np.asarray(retained_users, dtype=bool)),
                 "retained_items": np.packbits(np.asarray(retained_items, dtype=bool)),
                 "user_placeholder": smallest(user_placeholder),
@@ -140,6 +153,26 @@ def write_bundle(
     }
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
     return write_files(target, document, contents, fresh, overwrite=overwrite).manifest
+
+
+def put_titles(
+    document: dict[str, Any], titles: Sequence[str | None] | None, items: int
+) -> dict[str, np.ndarray]:
+    """The arrays of titles, after the manifest has been told of them; none where no item has one.
+
+    Raises:
+        BundleError: as many titles as items are not there, or one may not be in a bundle.
+    """
+    document.pop("titles", None)
+    if titles is None:
+        return {}
+    if len(titles) != items:
+        raise BundleError(f"there are {len(titles)} titles and the manifest says {items} items")
+    arrays, titled = title_arrays(titles)
+    if not titled:
+        return {}
+    document["titles"] = {"items": titled}
+    return arrays
 
 
 def write_files(

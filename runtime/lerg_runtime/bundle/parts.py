@@ -20,6 +20,7 @@ from lerg_runtime.bundle._packed_program import piece_sizes
 from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import CHECKSUMS_FILE
 from lerg_runtime.bundle._seen_only import encode_seen_only
+from lerg_runtime.bundle._titles import title_arrays, title_bytes, title_reading_bytes
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
 
 __all__ = [
@@ -41,16 +42,23 @@ __all__ = [
     "reading_bytes",
     "replace_file",
     "text_reading_bytes",
+    "title_arrays",
+    "title_sizes",
     "write_synced",
 ]
 
 
 def reading_bytes(entities: bytes, codes: Mapping[str, np.ndarray], *, users: int, items: int) -> int:
-    """Most that is in memory besides while the ids of an array file, or codes of pairs, are read."""
+    """Most that is in memory besides while ids and titles of an array file, or codes of pairs, are read."""
     arrays = ArrayReader(io.BytesIO(entities), "the ids")
     of_ids = (id_reading_bytes(arrays, side, count) for side, count in (("user", users), ("item", items)))
     of_codes = (
         len(code) + code_sizes(code[:CODE_HEADER_BYTES], len(code), where=name)[1]
         for name, code in codes.items()
     )
-    return max(*of_ids, *of_codes)
+    return max(*of_ids, title_reading_bytes(arrays), *of_codes)
+
+
+def title_sizes(entities: bytes, items: int) -> tuple[int, ...]:
+    """Bytes of each array in memory of the titles of an array file."""
+    return title_bytes(ArrayReader(io.BytesIO(entities), "the titles"), items)

@@ -35,6 +35,9 @@ _PLACES_AT_ONCE = 1 << 13  # of rankings in memory, beside the budget
 Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
 """A user's raw id, None for a history, and raw item ids with scores, best first."""
 
+Titles = Callable[[list[Any]], list[str | None]] | None
+"""Titles of raw item ids; None where the bundle has none."""
+
 
 @click.command(short_help="The best items of some users, of all, or from a history.")
 @bundle_argument
@@ -65,7 +68,11 @@ Rankings = Iterator[tuple[Any, list[tuple[Any, float]]]]
 @k_option
 @click.option("--include-seen", is_flag=True, help="Items that a user has touched may come too.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write CSV: user,item,rank,score."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write CSV: user,item,rank,score[,title].",
 )
 @memory_budget_option
 @threads_option
@@ -106,6 +113,7 @@ def recommend(
             raise click.UsageError("give --user ID or --history ITEM,..., each once or more, or --all-users")
         if (allowed or excluded) and not here:
             raise click.UsageError("--items and --exclude go with the history that a personal bundle keeps")
+        titles = recommender.titles if recommender.has_titles else None
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as show:
             if here:
@@ -124,16 +132,16 @@ def recommend(
                 )
             if output is not None:
                 with whole_file(output) as stream:
-                    rows = _write_csv(stream, rankings)
+                    rows = _write_csv(stream, rankings, titles)
                 report = {"output": str(output), "users": total, "rows": rows, "k": k}
                 said = f"{rows} rows for {total} user{'s' * (total != 1)} written to {output}"
                 print_json(report) if as_json else note(said)
             elif as_json:
-                _stream_json(rankings, k=k)
+                _stream_json(rankings, titles, k=k)
             elif all_users:
-                _write_csv(sys.stdout, rankings)
+                _write_csv(sys.stdout, rankings, titles)
             else:
-                _print(rankings)
+                _print(rankings, titles)
 
 
 def _rankings(
@@ -212,30 +220,50 @@ def _best(items: list[Any], scores: np.ndarray) -> list[tuple[Any, float]]:
     ]
 
 
-def _write_csv(stream: TextIO, rankings: Rankings) -> int:
+def _titled(best: list[tuple[Any, float]], titles: Titles) -> list[tuple[str | None, ...]]:
+    """What stands beside each item: its title, or nothing where the bundle has none."""
+    if titles is None:
+        return [()] * len(best)
+    return [(title,) for title in titles([item for item, _ in best])]
+
+
+def _write_csv(stream: TextIO, rankings: Rankings, titles: Titles) -> int:
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("user", "item", "rank", "score"))
+    writer.writerow(("user", "item", "rank", "score", *(("title",) if titles else ())))
     rows = 0
     for user, best in rankings:
-        writer.writerows((user, item, rank, score) for rank, (item, score) in enumerate(best, start=1))
+        beside = _titled(best, titles)
+        writer.writerows(
+            (user, item, rank, score, *title)
+            for rank, ((item, score), title) in enumerate(zip(best, beside, strict=True), start=1)
+        )
         rows += len(best)
     return rows
 
 
-def _stream_json(rankings: Rankings, *, k: int) -> None:
+def _stream_json(rankings: Rankings, titles: Titles, *, k: int) -> None:
     """One object, written as it comes: all users of a large bundle do not fit in memory."""
     before = f'{{"k": {k}, "users": ['
     for user, best in rankings:
         items = [
-            {"item": item, "rank": rank, "score": score} for rank, (item, score) in enumerate(best, start=1)
+            {"item": item, "rank": rank, "score": score, **({"title": title[0]} if title else {})}
+            for rank, ((item, score), title) in enumerate(
+                zip(best, _titled(best, titles), strict=True), start=1
+            )
         ]
         click.echo(before + json.dumps({"user": user, "items": items}, ensure_ascii=False), nl=False)
         before = ",\n"
     click.echo("]}")
 
 
-def _print(rankings: Rankings) -> None:
+def _print(rankings: Rankings, titles: Titles) -> None:
     for user, best in rankings:
         click.echo("from the history" if user is None else f"user {user}")
-        rows = [(str(rank), str(item), f"{score:.4f}") for rank, (item, score) in enumerate(best, start=1)]
-        print_table([("rank", "item", "score"), *rows] if rows else [("no items left",)])
+        rows = [
+            (str(rank), str(item), f"{score:.4f}", *(text or "" for text in title))
+            for rank, ((item, score), title) in enumerate(
+                zip(best, _titled(best, titles), strict=True), start=1
+            )
+        ]
+        head = ("rank", "item", "score", *(("title",) if titles else ()))
+        print_table([head, *rows] if rows else [("no items left",)])

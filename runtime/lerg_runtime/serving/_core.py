@@ -17,6 +17,7 @@ from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._reader import BundleFolder, StoredSizes
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State
+from lerg_runtime.bundle._titles import Titles
 from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
 from lerg_runtime.pairs._resolved import OnUnknown, Pairs, ResolvedPairs, resolve_pairs
@@ -95,6 +96,11 @@ class OpenBundle:
     def item_ids(self) -> IdMap:
         """Raw item ids in index order."""
         return self.entities.item_ids
+
+    @property
+    def titles(self) -> Titles | None:
+        """Titles of the items, None without them."""
+        return self.entities.titles
 
     @property
     def state(self) -> State:

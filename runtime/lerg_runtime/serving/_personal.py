@@ -19,6 +19,7 @@ from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._items import PersonalItems, degrees_of
 from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.bundle._state import State
+from lerg_runtime.bundle._titles import Titles
 from lerg_runtime.engine._engine import Engine, LoadedMethod
 from lerg_runtime.errors import BundleError, LergRuntimeError
 from lerg_runtime.pairs._items import Filter
@@ -72,6 +73,11 @@ class PersonalBundle:
     def item_ids(self) -> IdMap:
         """Raw item ids in index order."""
         return self.items.ids
+
+    @property
+    def titles(self) -> Titles | None:
+        """Titles of the items, None without them."""
+        return self.items.titles
 
     @property
     def item_count(self) -> int:
