@@ -95,7 +95,7 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
         embed_parameters: keep the float32 parameters inside the program and plan memory for outputs too: the
             form that ExecuTorch's own TrainingModule runs from a single file.
     """
-    with _garbage_left_alone(), warnings.catch_warnings():
+    with _garbage_left_alone(), _operators_looked_up_once(), warnings.catch_warnings():
         # Tracing calls deprecated corners of torch itself; none of it is the caller's to act on.
         warnings.simplefilter("ignore")
         exported = {name: _export(method) for name, method in methods.items()}
@@ -134,6 +134,24 @@ def _garbage_left_alone() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _operators_looked_up_once() -> Iterator[None]:
+    """Let torch look up its composite operators once inside the block, not for each table of decompositions.
+
+    It does so because operators may be registered at any time; none are while a trace runs, and the look-up
+    is a fifth of a small trace.
+    """
+    from torch._export import utils
+
+    look_up = utils._materialize_cpp_cia_ops
+    look_up()
+    utils._materialize_cpp_cia_ops = lambda: None
+    try:
+        yield
+    finally:
+        utils._materialize_cpp_cia_ops = look_up
 
 
 def with_parameters(data: bytes, values: Mapping[str, np.ndarray]) -> bytes:
