@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # of typing, whose import a command would wait for before
 if TYPE_CHECKING:
     from typing import Any
 
+    from lerg_exporter.bundles.embeddings import EmbeddingFiles, write_embeddings
     from lerg_exporter.bundles.inspection import inspect_bundle
     from lerg_exporter.bundles.verification import Verification, verify_bundle
     from lerg_exporter.exporting.kinds.assignments import AssignmentKind
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssignmentKind",
+    "EmbeddingFiles",
     "ExportOptions",
     "ExportReport",
     "PersonalReport",
@@ -37,10 +39,12 @@ __all__ = [
     "export_personal",
     "inspect_bundle",
     "verify_bundle",
+    "write_embeddings",
 ]
 
 _MODULES = {
     "AssignmentKind": "exporting.kinds.assignments",
+    "EmbeddingFiles": "bundles.embeddings",
     "RecommenderKind": "exporting.kinds.recommenders",
     "ExportOptions": "exporting.options",
     "ExportReport": "exporting.pipeline",
@@ -51,6 +55,7 @@ _MODULES = {
     "export_personal": "exporting.personal",
     "inspect_bundle": "bundles.inspection",
     "verify_bundle": "bundles.verification",
+    "write_embeddings": "bundles.embeddings",
 }
 
 

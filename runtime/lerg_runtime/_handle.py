@@ -18,6 +18,7 @@ from lerg_runtime.errors import LergRuntimeError
 from lerg_runtime.learning._asked import memory_plan
 from lerg_runtime.planning._phases import MemoryPlan
 from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._embeddings import item_embeddings, user_embeddings
 from lerg_runtime.serving._naming import title_of, titles_of
 from lerg_runtime.serving._opening import open_bundle
 from lerg_runtime.serving._personal import PersonalBundle
@@ -99,6 +100,18 @@ class BundleHandle:
     def item_ids(self) -> IdMap:
         """Raw item ids in index order."""
         return self._any.item_ids
+
+    def user_embeddings(self) -> np.ndarray:
+        """The row that each user is ranked by now, float32 [U, d] in the order of `user_ids`.
+
+        Of pruned users, and of all whom the bundle serves from their history, it is what stands for them.
+        A score is the product of a user's row and an item's, to the rounding of sums.
+        """
+        return user_embeddings(self._open)
+
+    def item_embeddings(self) -> np.ndarray:
+        """The row of each item now, float32 [I, d] in the order of `item_ids`; pruned ones by placeholder."""
+        return item_embeddings(self._any)
 
     @property
     def has_titles(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
+from lerg_runtime.bundle._files import new_folder
 from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
 from lerg_runtime.bundle._manifest import FORMAT, VERSION, FineTuneDefaults, Manifest
@@ -41,6 +42,7 @@ __all__ = [
     "check_replaceable",
     "copy_bundle",
     "ids_from_values",
+    "new_folder",
     "pack",
     "save_state",
     "unpack",

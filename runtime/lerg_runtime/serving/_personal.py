@@ -140,6 +140,11 @@ class PersonalBundle:
         with self._lock:
             return self._opened().similar(items, k=k)
 
+    def rows(self) -> np.ndarray:
+        """The row of each item, float32 [I, d]; the caller's own."""
+        with self._lock:
+            return self._opened().rows()
+
     def shares(self, history: np.ndarray, item: int) -> np.ndarray:
         """What each item of a history adds to the score of `item`, w_r h' M h_r: float64 [n].
 
@@ -287,6 +292,10 @@ class _Tables:
             wanted_rows=[self._table[slot] for slot in self._slots[items].tolist()],
             k=k,
         )
+
+    def rows(self) -> np.ndarray:
+        """See `PersonalBundle.rows`."""
+        return self._table[self._slots]
 
     def shares(self, history: np.ndarray, weights: np.ndarray, item: int) -> np.ndarray:
         """See `PersonalBundle.shares`."""

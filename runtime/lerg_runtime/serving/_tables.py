@@ -220,6 +220,24 @@ class Serving:
             found.indices[part], found.scores[part] = best.indices, best.scores
         return found
 
+    def users(self) -> np.ndarray:
+        """The row that each user is ranked by, float32 [U, d]; the caller's own."""
+        count = len(self._entities.user_slots)
+        found = np.empty((count, self.user_table.shape[1]), dtype=np.float32)
+        with self.lanes.lane() as lane:
+            for start in range(0, count, _LIKE_AT_ONCE):
+                part = np.arange(start, min(start + _LIKE_AT_ONCE, count))
+                self.user_rows.of_users(part, found[start : start + len(part)], gathered=lane.gathered)
+        return found
+
+    def items(self) -> np.ndarray:
+        """The row of each item, scales of an int8 table multiplied in, float32 [I, d]; the caller's own."""
+        slots = self._entities.item_slots
+        found = self.item_arrays[0][slots].astype(np.float32, copy=False)
+        for scales in self.item_arrays[1:]:
+            found *= scales[slots].reshape(-1, 1)
+        return found
+
     def _like(self, users: np.ndarray, lane: Lane, *, k: int) -> Best:
         def rows(some: np.ndarray, out: np.ndarray) -> np.ndarray:
             self.user_rows.of_users(some, out, gathered=lane.gathered)

@@ -1,0 +1,32 @@
+"""`Recommender.user_embeddings` and `item_embeddings`: the rows that a device ranks by, in index order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lerg_runtime.serving._core import OpenBundle
+from lerg_runtime.serving._personal import PersonalBundle
+
+__all__ = ["item_embeddings", "user_embeddings"]
+
+
+def user_embeddings(bundle: OpenBundle) -> np.ndarray:
+    """Float32 [U, d]; see `Recommender.user_embeddings`.
+
+    Raises:
+        BudgetError: tables and a lane do not fit the budget.
+    """
+    with bundle.serving() as serving:
+        return serving.users()
+
+
+def item_embeddings(bundle: OpenBundle | PersonalBundle) -> np.ndarray:
+    """Float32 [I, d]; see `Recommender.item_embeddings`.
+
+    Raises:
+        BudgetError: tables and a lane do not fit the budget.
+    """
+    if isinstance(bundle, PersonalBundle):
+        return bundle.rows()
+    with bundle.serving() as serving:
+        return serving.items()
