@@ -12,6 +12,7 @@ from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.data.synthetic import generate
 from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.workdir import WorkDir
+from lerg_exporter.bundles.card import model_card
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.exporting.options import ExportOptions
@@ -193,3 +194,14 @@ def test_data_of_one_user_cannot_hold_anybody_out(tmp_path: Path) -> None:
     one = made.subset(made.users == 0)
     report = export_personal(Dataset(one), tmp_path / "bundle", replace(OPTIONS, min_item_users=1))
     assert not report.manifest.document["metrics"]
+
+
+def test_its_card_says_that_nobody_is_in_it(report: PersonalReport) -> None:
+    found = inspect_bundle(report.path)
+    card = model_card(found, name="person")
+    model, metrics = found["model"], found["metrics"]["held_out_people"]
+    assert "No id of a user, no interaction and no row that belongs to a user." in card
+    assert f"{model['own_rows']:,} items have a row of their own" in card
+    assert f"| people held out of training | {metrics['ndcg@20']:.4f} |" in card
+    assert "| memory to recommend |" in card
+    assert "fine-tune" not in card.partition("## What it discloses")[0].partition("## What it takes")[2]

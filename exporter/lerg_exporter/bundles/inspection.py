@@ -6,17 +6,20 @@ import os
 from typing import Any
 
 from lerg_exporter.bundles.anatomy import bundle_parts
-from lerg_runtime.bundle import BundleFolder, Trust
+from lerg_runtime.bundle import BundleFolder, State, Trust
 from lerg_runtime.bundle.parts import open_regular, reading
+from lerg_runtime.planning import MemoryPlan, Workload, plan_memory, plan_personal
 
 __all__ = ["inspect_bundle"]
 
 _COPIED = ("lowering", "propagation", "model", "metrics", "macs", "training", "finetune")
-_FOR_PEOPLE = ("data",)
+_FOR_PEOPLE = ("data", "titles", "intervals")
 
 
 def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -> dict[str, Any]:
     """Sizes, programs, operators, planned memory, versions and metrics of a bundle.
+
+    `memory` is what each phase takes on a device, in bytes, by `lerg_runtime.planning`.
 
     Every file is hashed on the way.  `parts` cuts each file into named parts that add up to it.
     `storage.bundle_bytes` counts the files as they are now, the state that fine-tuning on a device changes
@@ -44,6 +47,7 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
         "files": files,
         "parts": parts,
         "storage": {**document["storage"], "bundle_bytes": sum(files.values())},
+        "memory": {phase.name: phase.total_bytes for phase in _plan(folder, state).phases},
         "form": "personal" if folder.is_personal else "shared",
         "state": {
             "generation": state.generation,
@@ -54,6 +58,20 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
         **{name: document[name] for name in _COPIED if name in document},
         **{name: document[name] for name in _FOR_PEOPLE if name in document},
     }
+
+
+def _plan(folder: BundleFolder, state: State) -> MemoryPlan:
+    """What the bundle as it is now takes on a device."""
+    if folder.is_personal:
+        return plan_personal(folder.personal, sizes=folder.item_sizes())
+    return plan_memory(
+        folder.manifest,
+        folder.stored_sizes(),
+        local=len(state.users),
+        disliked=len(state.disliked_users),
+        remainder=len(state.remainder) > 0,
+        workload=Workload.usual(folder.manifest),
+    )
 
 
 def _content(folder: BundleFolder, name: str) -> bytes:

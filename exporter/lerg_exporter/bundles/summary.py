@@ -8,11 +8,20 @@ from typing import Any
 from lerg_exporter.programs.choice import PROPAGATIONS
 from lerg_runtime.sizes import format_size
 
-__all__ = ["Rows", "accuracy_rows", "cost_rows", "data_sentences", "part_rows", "program_rows", "size_rows"]
+__all__ = [
+    "STAGES",
+    "Rows",
+    "accuracy_rows",
+    "cost_rows",
+    "data_sentences",
+    "part_rows",
+    "program_rows",
+    "size_rows",
+]
 
 Rows = list[Sequence[str]]
 
-_STAGES = (
+STAGES = (
     ("before_pruning", "before pruning"),
     *((each.model, f"after {each.verb}") for each in PROPAGATIONS.values()),
     ("placeholders_only", "  pruned users by placeholder"),
@@ -20,13 +29,14 @@ _STAGES = (
     ("finetuned", "after fine-tuning"),
     ("held_out_people", "people held out of training"),
 )
+"""What is measured in an export: the name in a manifest, and how to call it."""
 
 
 def accuracy_rows(manifest: Mapping[str, Any]) -> Rows:
     """NDCG@20 and Recall@20 by stage; empty when nothing was measured."""
     rows = [
         (title, f"{metrics['ndcg@20']:.4f}", f"{metrics['recall@20']:.4f}")
-        for name, title in _STAGES
+        for name, title in STAGES
         if (metrics := manifest["metrics"].get(name))
     ]
     return [("accuracy", "NDCG@20", "Recall@20"), *rows] if rows else []

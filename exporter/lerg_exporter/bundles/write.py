@@ -98,6 +98,7 @@ def write(
     data: Mapping[str, Any] | None = None,
     state: State | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     training: Mapping[str, Any] | None = None,
     finetune: Mapping[str, Any],
     serving: Mapping[str, Any] | None = None,
@@ -116,6 +117,7 @@ def write(
         data: what was read and how it was split, for people.
         state: weights to ship in place of the draft's own.
         metrics: by stage.
+        intervals: by stage and metric, the bounds of a 95 % interval.
         training: how the model was made, for people.
         finetune: defaults of fine-tuning on the device.
         serving: how everybody is served, as the manifest says it; None for placeholders and tables.
@@ -147,6 +149,7 @@ def write(
             "methods": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": {**_storage(model), "constants": dict(draft.program.constants)},
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
+            **_intervals(intervals),
             "macs": propagation_cost(model, full_edges=edges),
             "data": dict(data or {}),
             "training": dict(training or {}),
@@ -177,6 +180,16 @@ def _cuts(draft: Draft) -> dict[str, tuple[int, int]] | None:
         return None
     program = draft.program
     return {name: (program.places[name], size) for name, size in program.constants.items()}
+
+
+def _intervals(intervals: Mapping[str, Mapping[str, Sequence[float]]] | None) -> dict[str, Any]:
+    """What the manifest says of them; nothing where nothing was measured."""
+    found = {
+        stage: {name: list(bounds) for name, bounds in named.items()}
+        for stage, named in (intervals or {}).items()
+        if named
+    }
+    return {"intervals": found} if found else {}
 
 
 def _sizes(draft: Draft) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from lerg_edge.errors import InputError
+from lerg_exporter.bundles.card import model_card
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.summary import Rows, accuracy_rows, cost_rows, part_rows, program_rows, size_rows
 from lerg_exporter.cli._options import json_option
@@ -19,18 +21,27 @@ __all__ = ["inspect"]
 
 @click.command(short_help="Sizes, programs, operators, planned memory, versions, metrics.")
 @bundle_argument
+@click.option("--card", is_flag=True, help="Print a model card, as Markdown.")
 @trust_option
 @json_option
-def inspect(bundle: Path, trust: str | None, as_json: bool) -> None:
+def inspect(bundle: Path, card: bool, trust: str | None, as_json: bool) -> None:
     """Show what BUNDLE is made of, after checking every file's SHA-256.
 
     \b
     lerg-export inspect bundle
     lerg-export inspect bundle --json
+    lerg-export inspect bundle --card > README.md
     """
+    if card and as_json:
+        raise InputError("--card prints Markdown and --json an object; give one of them")
     found = inspect_bundle(bundle, trust=trust)
     if as_json:
         print_json(found)
+        return
+    if card:
+        with reading(bundle / "manifest.json", problem="lacks what a card tells", remedy="use --json"):
+            text = model_card(found, name=bundle.resolve().name)
+        click.echo(text, nl=False)
         return
     # What is told for people alone may be absent, and then there is nothing to show.
     with reading(bundle / "manifest.json", problem="lacks what is shown here", remedy="use --json"):

@@ -39,7 +39,7 @@ from lerg_exporter.exporting.shaping import Given, shaped
 from lerg_exporter.exporting.shapings import SHAPINGS
 from lerg_exporter.exporting.target import check_target
 from lerg_exporter.exporting.threads import fixed_threads
-from lerg_exporter.exporting.tuning import RANKING, Tuned, evaluate, tune
+from lerg_exporter.exporting.tuning import RANKING, Tuned, evaluate_surely, tune
 from lerg_exporter.exporting.writing import ExportRun
 from lerg_exporter.programs.quiet_imports import imported_meanwhile
 from lerg_runtime import Recommender
@@ -147,18 +147,23 @@ def export(
         if fault is not None:
             raise fault
         tell.stage("evaluating")
-        metrics[draft.model.kind] = _bundle_metrics(first, dataset)
+        intervals: dict[str, dict[str, list[float]]] = {}
+
+        def measure(stage: str, bundle: Path) -> None:
+            metrics[stage], intervals[stage] = _bundle_metrics(bundle, dataset)
+
+        measure(draft.model.kind, first)
         if dataset.test is not None and pruned_users.any():
             other = next(way for way in PRUNED_WAYS if way != ways.pruned_users)
             run.write(draft, Path(scratch) / "other", pruned_users=other)
-            metrics[OTHER_STAGE[ways.pruned_users]] = _bundle_metrics(Path(scratch) / "other", dataset)
+            measure(OTHER_STAGE[ways.pruned_users], Path(scratch) / "other")
         tuned = None
         if twin is not None:
             tell.stage("fine-tuning")
             tuned = _tune(run, twin, work=work, progress=tell)
             opened = BundleFolder.open(first)
             save_state(opened.path, tuned.state(), digest=opened.digest)
-            metrics["finetuned"] = _bundle_metrics(first, dataset)
+            measure("finetuned", first)
         if again:
             tell.stage("training again on everything")
             run, draft, tuned = refit(
@@ -172,7 +177,9 @@ def export(
                 progress=tell,
             )
         tell.stage("writing")
-        manifest = run.write(draft, output, tuned=tuned, metrics=metrics, overwrite=overwrite)
+        manifest = run.write(
+            draft, output, tuned=tuned, metrics=metrics, intervals=intervals, overwrite=overwrite
+        )
     return ExportReport(
         Path(output),
         manifest,
@@ -313,11 +320,12 @@ def _full_metrics(embeddings: np.ndarray, dataset: Dataset, cut: Cut) -> dict[st
     return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
 
 
-def _bundle_metrics(bundle: Path, dataset: Dataset) -> dict[str, Any]:
+def _bundle_metrics(bundle: Path, dataset: Dataset) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Through its programs, and how sure they are; nothing without a test set."""
     if dataset.test is None:
-        return {}
+        return {}, {}
     with Recommender.open(bundle) as recommender:
-        return evaluate(recommender, dataset.test)
+        return evaluate_surely(recommender, dataset.test)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import numpy as np
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.exporting.progress import Progress
-from lerg_runtime import EpochReport, FineTuneProgress, Recommender
+from lerg_runtime import EpochReport, FineTuneProgress, Metrics, Recommender
 from lerg_runtime.bundle import State
 
-__all__ = ["Tuned", "evaluate", "retune", "tune"]
+__all__ = ["Tuned", "evaluate", "evaluate_surely", "retune", "tune"]
 
 RANKING = 20
+_DIGITS = 6  # of intervals: further ones may differ from machine to machine
 _LEAST_GAIN = (
     0.005  # of the validation score, or the weights stay: less than that is noise on thousands of users
 )
@@ -147,10 +148,28 @@ def retune(bundle: Path, tuned: Tuned, *, epochs: int, seed: int) -> Tuned:
 
 def evaluate(recommender: Recommender, pairs: Interactions) -> dict[str, Any]:
     """`recall@20`, `ndcg@20` and `users` through the programs; the ranking is cut at the catalogue's size."""
-    raw = zip(
-        pairs.user_ids.values[pairs.users].tolist(), pairs.item_ids.values[pairs.items].tolist(), strict=True
-    )
-    found = recommender.evaluate(raw, k=min(RANKING, pairs.item_count))
+    return _told(recommender.evaluate(_raw(pairs), k=min(RANKING, pairs.item_count)))
+
+
+def evaluate_surely(
+    recommender: Recommender, pairs: Interactions
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """What `evaluate` tells, and 95 % bootstrap intervals of both metrics, as `[low, high]`."""
+    k = min(RANKING, pairs.item_count)
+    found = recommender.evaluate(_raw(pairs), k=k, per_user=True)
+    spans = found.intervals()
+    named = {f"{name}@{RANKING}": spans[f"{name}@{k}"] for name in ("recall", "ndcg")}
+    return _told(found), {
+        name: [round(span.low, _DIGITS), round(span.high, _DIGITS)] for name, span in named.items()
+    }
+
+
+def _raw(pairs: Interactions) -> Iterator[tuple[Any, Any]]:
+    users, items = pairs.user_ids.values[pairs.users], pairs.item_ids.values[pairs.items]
+    return zip(users.tolist(), items.tolist(), strict=True)
+
+
+def _told(found: Metrics) -> dict[str, Any]:
     return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ class ExportRun:
         pruned_users: str | None = None,
         tuned: Tuned | None = None,
         metrics: Mapping[str, Mapping[str, float]] | None = None,
+        intervals: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         overwrite: bool = False,
     ) -> Manifest:
         """Write a bundle.
@@ -100,6 +101,7 @@ class ExportRun:
             data=described_data(self.dataset, refitted=self.refitted),
             state=None if tuned is None else tuned.state(),
             metrics=metrics,
+            intervals=intervals,
             training=self._training(tuned),
             finetune={
                 "learning_rate": self.options.finetune_learning_rate,

@@ -209,6 +209,8 @@ def check_told(fields: Fields) -> None:
             if type(value) not in ((int, float) if figure else (int, float, str, bool, type(None))):
                 expected = "a number" if figure else "a number or a text"
                 raise BundleError(f"{told.where}.{name[:64]} must be {expected}")
+    if "intervals" in fields:
+        _check_intervals(fields.inner("intervals"))
     storage = fields.inner("storage")
     storage.integer("bundle_bytes", most=MAX_PROGRAM_BYTES)
     for name in ("embedding_bytes", "baseline_bytes", "reference_dim"):
@@ -217,6 +219,14 @@ def check_told(fields: Fields) -> None:
     for name in ("items", "constants"):
         if name in storage:
             storage.table(name, (int,), "a number of bytes")
+
+
+def _check_intervals(intervals: Fields) -> None:
+    for stage in intervals.values:
+        spans = intervals.inner(stage)
+        for name, bounds in spans.values.items():
+            if not (type(bounds) is list and len(bounds) == 2 and {*map(type, bounds)} <= {int, float}):
+                raise BundleError(f"{spans.where}.{name[:64]} must be a list of two numbers")
 
 
 def titled_items(fields: Fields, items: int) -> int:
