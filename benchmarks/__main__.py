@@ -13,7 +13,17 @@ import sys
 # Waiting OpenMP threads that spin would take the cores from what is timed. Before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-SUITES = ("step", "propagation", "ordering", "retrieval", "folded", "portable", "threads", "pretraining")
+SUITES = (
+    "step",
+    "propagation",
+    "ordering",
+    "retrieval",
+    "filters",
+    "folded",
+    "portable",
+    "threads",
+    "pretraining",
+)
 
 
 def main(names: tuple[str, ...]) -> None:

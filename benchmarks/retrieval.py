@@ -8,7 +8,7 @@ carries its slots and its mask of seen items all the same, the identity and an e
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,16 @@ from lerg_exporter.programs.method import Method
 from lerg_exporter.programs.native.recommend import Recommend, with_int8_items
 from lerg_exporter.programs.trace import trace
 from lerg_runtime import _native
+from lerg_runtime.serving._barred import Barred, write_masks
+
+__all__ = ["BATCH", "K", "Rank", "ranking_programs", "run"]
 
 K, EPOCHS, CODES, BATCH = 20, 2, 8000, 256
 DIMS = (64, 112, 128)  # 112 is what an export takes by default
 ASKED = 2048  # users over whom the share of same items is taken
 LEAST_SAME = 0.99
-Rank = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Rank = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""Item indices and scores [B, K] of user rows [B, d]; what each may not get, if anything, comes second."""
 
 
 def run() -> list[Row]:
@@ -55,7 +59,7 @@ def _rows(users: np.ndarray, items: np.ndarray) -> Iterator[Row]:
     index = faiss.IndexFlatIP(dim)
     index.add(items)
     asked = users[np.random.default_rng(0).permutation(len(users))[:ASKED]]
-    with _ranking(items) as ranking:
+    with ranking_programs(items) as ranking:
         for table, rank in ranking.items():
             same = _same_items(rank, index, asked, exact=table == "float32")
             note = f"{100 * same:.2f} % of {ASKED} users' items the same"
@@ -72,7 +76,7 @@ def _rows(users: np.ndarray, items: np.ndarray) -> Iterator[Row]:
 
 
 @contextmanager
-def _ranking(items: np.ndarray) -> Iterator[dict[str, Rank]]:
+def ranking_programs(items: np.ndarray) -> Iterator[dict[str, Rank]]:
     """Rankings of user rows by `recommend` from either table: item indices and scores [B, K]."""
     count, dim = items.shape
     users, ranks = Dim("users", min=1, max=BATCH), torch.arange(K)
@@ -116,7 +120,8 @@ def _ranker(program: Any, method: str, tables: tuple[np.ndarray, ...]) -> Rank:
         first.execute(rows[:users], *held, seen[:users], ranks)
     loaded = program.load(method, {}, first.scratch_peak)
 
-    def rank(user_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rank(user_rows: np.ndarray, barred: Sequence[Barred] = ()) -> tuple[np.ndarray, np.ndarray]:
+        write_masks(barred, seen)
         found, scores = loaded.execute(user_rows, *held, seen[: len(user_rows)], ranks, outputs=outputs)
         return found, scores
 

@@ -244,8 +244,9 @@ def test_progress_is_a_bar_on_a_terminal(
 def test_help_and_version(shell: Shell) -> None:
     status, out, _ = shell("--help")
     assert status == 0
-    assert all(name in out for name in ("info", "recommend", "finetune", "evaluate", "profile"))
-    for name in ("info", "recommend", "finetune", "evaluate", "profile"):
+    names = ("info", "recommend", "similar", "score", "explain", "finetune", "evaluate", "profile")
+    assert all(f"  {name} " in out for name in names)
+    for name in names:
         status, out, _ = shell(name, "--help")
         assert status == 0
         assert f"lerg-edge {name} bundle" in out, "the help has an example"

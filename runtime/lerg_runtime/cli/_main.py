@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import click
 
 from lerg_runtime.cli.evaluate import evaluate
+from lerg_runtime.cli.explain import explain
 from lerg_runtime.cli.finetune import finetune
 from lerg_runtime.cli.info import info
 from lerg_runtime.cli.observe import observe
 from lerg_runtime.cli.profile import profile
 from lerg_runtime.cli.recommend import recommend
+from lerg_runtime.cli.score import score
 from lerg_runtime.cli.signals import Arrivals, Interrupted, interruption, quiet_end, raised
+from lerg_runtime.cli.similar import similar
 from lerg_runtime.cli.streams import speak_utf8
 from lerg_runtime.errors import InputError, LergRuntimeError
 
@@ -33,10 +36,12 @@ def _lerg_edge(context: click.Context) -> None:
     bundle, 130 interrupted, 143 terminated, 1 anything else.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError("name a command: info, recommend, observe, finetune, evaluate or profile")
+        *names, last = (command.name for command in _COMMANDS)
+        raise click.UsageError(f"name a command: {', '.join(map(str, names))} or {last}")
 
 
-for _command in (info, recommend, observe, finetune, evaluate, profile):
+_COMMANDS = (info, recommend, similar, score, explain, observe, finetune, evaluate, profile)
+for _command in _COMMANDS:
     _lerg_edge.add_command(_command)
 
 

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Barred"]
+__all__ = ["Barred", "write_masks"]
+
+_NOTHING = np.empty(0, np.int64)
 
 
 class Barred(NamedTuple):
     """Items that one ranking leaves out.
 
     Attributes:
-        never: item indices that may not come, as they lie in memory; they may repeat.
+        seen: item indices that may not come, as they lie in memory; they may repeat.
         only: int64 [n], the only ones that may come; None for all.
+        never: int64 [n], more that may not come.
     """
 
-    never: tuple[np.ndarray, ...] = ()
+    seen: tuple[np.ndarray, ...] = ()
     only: np.ndarray | None = None
+    never: np.ndarray = _NOTHING
 
-    def write(self, mask: np.ndarray) -> None:
-        """Set a mask, bool or uint8 [I]: 1 for what may not come."""
-        mask[:] = self.only is not None
-        if self.only is not None:
-            mask[self.only] = False
-        for items in self.never:
-            mask[items] = True
+
+def write_masks(barred: Sequence[Barred], masks: np.ndarray) -> None:
+    """Set masks, bool or uint8 [n, I]: 1 for what may not come in each ranking.
+
+    Lists that several rankings have in common, the same arrays, are worked through once.
+    """
+    before: Barred | None = None
+    for row, those in enumerate(barred):
+        mask = masks[row]
+        if before is not None and those.only is before.only and those.never is before.never:
+            mask[:] = masks[row - 1]
+        else:
+            mask[:] = those.only is not None
+            if those.only is not None:
+                mask[those.only] = False
+            mask[those.never] = True
+        before = those
+    for row, those in enumerate(barred):
+        for items in those.seen:
+            masks[row, items] = True

@@ -12,7 +12,7 @@ from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
 from lerg_runtime.planning._sizes import gathered_shape
-from lerg_runtime.serving._barred import Barred
+from lerg_runtime.serving._barred import Barred, write_masks
 
 __all__ = ["Lane", "Lanes"]
 
@@ -60,8 +60,7 @@ class Lane:
             -inf there. The arrays are written again for the next.
         """
         rows, left_out = self.rows[:count], self._seen[:count]
-        for row, those in enumerate(barred):
-            those.write(left_out[row])
+        write_masks(barred, left_out)
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
             found, points = self._method.execute(rows, *tables, left_out, ranks, outputs=self._outputs)

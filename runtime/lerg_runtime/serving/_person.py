@@ -104,8 +104,8 @@ def _answer(
     bundle: PersonalBundle, history: np.ndarray, only: Filter, *, k: int, include_seen: bool
 ) -> Ranking:
     if len(history):
-        never = (only.never,) if include_seen else (only.never, history)
-        indices, scores = bundle.rank(history, k=k, barred=Barred(never, only.only))
+        seen = () if include_seen else (history,)
+        indices, scores = bundle.rank(history, k=k, barred=Barred(seen, *only))
     else:
         indices, scores = bundle.most_popular(only, k=k)
         indices, scores = indices[indices >= 0], scores[indices >= 0]

@@ -26,7 +26,7 @@ from lerg_runtime.pairs._items import Filter
 from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.planning._phases import MemoryPlan
-from lerg_runtime.serving._barred import Barred
+from lerg_runtime.serving._barred import Barred, write_masks
 from lerg_runtime.serving._best import Best
 from lerg_runtime.serving._likeness import nearest
 from lerg_runtime.serving._popular import most_popular
@@ -257,7 +257,7 @@ class _Tables:
         count = len(history)
         self._history[:count] = self._slots[history]
         self._weights[:count] = weights
-        barred.write(self._barred[0])
+        write_masks([barred], self._barred)
         items, scores = [], []
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]

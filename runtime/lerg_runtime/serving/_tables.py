@@ -260,7 +260,7 @@ class Serving:
 
     @staticmethod
     def _barred(seen: tuple[np.ndarray, ...], filter_: Filter | None) -> Barred:
-        return Barred(seen) if filter_ is None else Barred((*seen, filter_.never), filter_.only)
+        return Barred(seen) if filter_ is None else Barred(seen, *filter_)
 
     @property
     def _tables(self) -> tuple[np.ndarray, ...]:

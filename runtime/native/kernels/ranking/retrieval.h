@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "kernels/checks.h"
@@ -56,6 +57,20 @@ struct Shortlist {
     *size = kept;
   }
 };
+
+// Bit j for seen[j], of at most 64.
+inline uint64_t seen_bits(const bool* seen, int32_t count) {
+  uint64_t bits = 0;
+  int32_t j = 0;
+  for (; j + 8 <= count; j += 8) {
+    uint64_t bytes;
+    std::memcpy(&bytes, seen + j, sizeof(bytes));
+    // Eight bytes of 0 or 1, the first one lowest: the product's top byte has the i-th of them as its bit i.
+    bits |= (((bytes & 0x0101010101010101u) * 0x0102040810204080u) >> 56) << j;
+  }
+  for (; j < count; ++j) bits |= uint64_t{seen[j]} << j;
+  return bits;
+}
 
 // What an operator call asks for.
 struct Request {
@@ -159,18 +174,19 @@ class Retrieval {
 
   // Leaves out of a block what none of these users may be given, if that is half of it or more.
   bool narrow(int64_t first_user, int64_t users, Block* block, int32_t* slots, uint8_t* places) const {
-    bool open[kScoreItems] = {};
+    const int32_t count = block->count;
+    const uint64_t whole = count == kScoreItems ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+    uint64_t open = 0;
     for (int64_t user = first_user; user < first_user + users; ++user) {
-      const bool* seen = request_.seen + user * request_.items + block->first;
-      for (int32_t j = 0; j < block->count; ++j) open[j] |= !seen[j];
+      open |= whole & ~seen_bits(request_.seen + user * request_.items + block->first, count);
+      if (2 * __builtin_popcountll(open) > count) return false;
     }
     int32_t kept = 0;
-    for (int32_t j = 0; j < block->count; ++j) {
+    for (; open != 0; open &= open - 1) {
+      const int j = __builtin_ctzll(open);
       slots[kept] = block->slots[j];
-      places[kept] = static_cast<uint8_t>(j);
-      kept += open[j];
+      places[kept++] = static_cast<uint8_t>(j);
     }
-    if (2 * kept > block->count) return false;
     *block = {block->first, kept, slots, places};
     return true;
   }
