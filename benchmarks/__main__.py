@@ -17,6 +17,7 @@ SUITES = (
     "step",
     "propagation",
     "ordering",
+    "pairs",
     "retrieval",
     "filters",
     "folded",
