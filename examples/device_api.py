@@ -1,4 +1,4 @@
-"""The device's Python API in one page: open, recommend, look for similar items, learn, save.
+"""The device's Python API in one page: open, recommend, filter, explain, find similar items, learn, save.
 
     python examples/device_api.py BUNDLE
 
@@ -27,6 +27,20 @@ def main(bundle: str) -> None:
         print(
             f"like {items[0]}: "
             + ", ".join(f"{item} ({cosine:.2f})" for item, cosine in zip(similar, cosines, strict=True))
+        )
+
+        # Only what is in the shop, and not what is sold out; mappings from user to items do so for each user.
+        shop, sold_out = recommender.item_ids[::2], [items[1]]
+        found, _ = recommender.recommend(user, k=3, items=shop, exclude=sold_out)
+        print(f"in the shop: {', '.join(map(str, found))}")
+
+        why = recommender.explain(user, items[0])
+        if len(why.items):
+            print(f"{why.shares[0]:.4f} of the {why.score:.4f} of {why.item} is due to {why.items[0]}")
+
+        popular, users = recommender.recommend("somebody new", k=3, on_unknown="popular")
+        print(
+            "most popular: " + ", ".join(f"{item} ({n:.0f})" for item, n in zip(popular, users, strict=True))
         )
 
         # The user takes the first and the third: learn it, beside a replay of what the bundle was trained on.

@@ -41,6 +41,9 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
     before = (bundle / "state.bin").read_bytes()
     printed = run(sys.executable, EXAMPLES / "device_api.py", bundle, folder=tmp_path)
     assert "five items for" in printed
+    assert "in the shop: " in printed
+    assert "is due to " in printed
+    assert "most popular: " in printed
     assert re.search(r"loss by epoch: [0-9.]+, [0-9.]+, [0-9.]+", printed)
     assert (bundle / "state.bin").read_bytes() != before
 

@@ -185,12 +185,14 @@ def code_methods(code_program: Path) -> dict[str, Callable[..., list[np.ndarray]
     return {name: program.load(name).execute for name in ("top", "score")}
 
 
+@pytest.mark.parametrize("barred", [0.1, 0.97], ids=["most open", "few open"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_int8_ranking_is_that_of_brute_force(
-    shape: str, code_methods: dict[str, Callable[..., list[np.ndarray]]]
+    shape: str, barred: float, code_methods: dict[str, Callable[..., list[np.ndarray]]]
 ) -> None:
     users, items, dim, slots = SHAPES[shape]
     inputs = code_catalogue(users, items, dim, slots=slots)
+    inputs[4] = torch.tensor(np.random.default_rng(items).random((users, items)) < barred)
     scores = code_scores(inputs)
     masked = np.where(inputs[4].numpy(), -np.inf, scores)
     wanted = min(items, 50)

@@ -42,6 +42,10 @@ def hammer(folder: Path, *, threads: int, rounds: int) -> None:
     histories = [items[at : at + 3] for at in range(0, len(items) - 3, 7)]
     by_history = [quiet.recommend_from_history(history, k=k) for history in histories]
     like = {item: quiet.similar_items(item, k=5) for item in items[::9]}
+    shop, rented = items[1::3], {user: items[at::5] for at, user in enumerate(users[:5])}
+    filtered = quiet.recommend(users, k=k, items=shop, exclude=rented)
+    scores, near = quiet.score(users[::3], items[::4]), quiet.similar_users(users[::7], k=3)
+    why = [quiet.explain(user, items[2]) for user in users[:6]]
     test = unseen(folder, len(users))
     quality = quiet.evaluate(test, k=k)
     wrong: list[Any] = []
@@ -64,7 +68,22 @@ def hammer(folder: Path, *, threads: int, rounds: int) -> None:
                 if not same(rec.similar_items(item, k=5), expected):
                     wrong.append(item)
 
-    together(*(lambda seed=seed: ask(seed) for seed in range(threads)), ask_for_all, ask_for_all)
+    def ask_the_rest() -> None:
+        for _ in range(3):
+            if not same(rec.recommend(users, k=k, items=shop, exclude=rented), filtered):
+                wrong.append("filtered")
+            if not np.array_equal(rec.score(users[::3], items[::4]), scores):
+                wrong.append("scores")
+            if not same(rec.similar_users(users[::7], k=3), near):
+                wrong.append("near")
+            for user, expected in zip(users[:6], why, strict=True):
+                found = rec.explain(user, items[2])
+                if found.score != expected.score or not np.array_equal(found.shares, expected.shares):
+                    wrong.append(("why", user))
+
+    together(
+        *(lambda seed=seed: ask(seed) for seed in range(threads)), ask_for_all, ask_for_all, ask_the_rest
+    )
     assert wrong == []
 
 
