@@ -86,6 +86,13 @@ def test_filters_by_user_and_for_everybody_at_once(rec: Recommender, model: Tiny
         if user == 12:
             barred[:] = True
         check((ids[place], points[place]), model.scores()[user], barred, 9)
+    never = {USERS[user]: named([user, user + 3, 39 - user]) for user in range(0, 12, 2)}
+    ids, points = rec.recommend(USERS[:12], k=40, exclude=never)  # several in one call of the program
+    for user in range(12):
+        barred = model.seen()[user]
+        if user % 2 == 0:
+            barred[[user, user + 3, 39 - user]] = True
+        check((ids[user], points[user]), model.scores()[user], barred, 40)
     never = {USERS[0]: named([int(np.argmax(np.where(model.seen()[0], -np.inf, model.scores()[0])))])}
     assert rec.recommend(USERS[0], exclude=never)[0].tolist() == rec.recommend(USERS[0], k=21)[0][1:].tolist()
 
