@@ -175,13 +175,17 @@ with Recommender.open(bundle) as rec:
     users = ids(rec, "user", 20)
     items, scores = rec.recommend(users, k=10)
     old, old_scores = rec.recommend_from_history(items[3][:4].tolist(), k=10)
+    shop, shop_scores = rec.recommend(users, k=5, items=ids(rec, "item", 60), exclude=items[0][:3])
+    near, cosines = rec.similar_users(users[:3], k=5)
+    why = rec.explain(old[:5].tolist(), items[0][0])
     metrics = rec.evaluate([(user, items[row][4]) for row, user in enumerate(users)], k=10)
     pairs = [(user, items[row][rank]) for row, user in enumerate(users) for rank in (2, 5, 9)]
     report = rec.finetune(pairs, epochs=2, seed=5)
     later, later_scores = rec.recommend(users, k=10)
-    say(ids=[items.tolist(), old.tolist(), later.tolist()], codebook=rec.state.codebook.tolist(),
+    say(ids=[part.tolist() for part in (items, old, later, shop, near)], codebook=rec.state.codebook.tolist(),
         metrics=[metrics.recall, metrics.ndcg],
         numbers=[*np.concatenate([scores, later_scores]).ravel().tolist(), *old_scores.tolist(),
+                 *shop_scores[shop_scores > -np.inf].tolist(), *cosines.ravel().tolist(), *sorted(why.shares),
                  *map(float, report.losses), *np.ravel(rec.state.step).tolist()])
 """
 
