@@ -5,6 +5,8 @@
 #include "kernels/graph/adjacency.h"
 #include "kernels/graph/pair_code.h"
 #include "session/types.h"
+#include "writing/array_writer.h"
+#include "writing/pair_writer.h"
 
 namespace lerg::python {
 namespace {

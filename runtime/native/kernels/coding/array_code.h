@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace lerg {
 
@@ -22,12 +21,8 @@ inline bool is_array_coding(int coding, int width) {
   return (width == 1 || width == 2 || width == 4 || width == 8) && (plain || (coding == kText && width == 1));
 }
 
-// `odds` has kTextOdds elements for kText and is not looked at otherwise. `width` is an element's bytes, which lie as
-// little-endian machines have them.
-__attribute__((visibility("default"))) std::vector<uint8_t> encode_array(const uint8_t* data, size_t count, int width,
-                                                                         int coding, int16_t* odds);
-
-// False where the bytes are too few or too many for so many elements.
+// False where the bytes are too few or too many for so many elements. `odds` has kTextOdds elements for kText and is not
+// looked at otherwise. `width` is an element's bytes, which lie as little-endian machines have them.
 __attribute__((visibility("default"))) bool decode_array(const uint8_t* coded, size_t bytes, uint8_t* data,
                                                          size_t count, int width, int coding, int16_t* odds);
 

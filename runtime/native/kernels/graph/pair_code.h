@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "kernels/scratch.h"
 
@@ -64,10 +63,5 @@ struct PairScratch {
 // columns, ascending in a row. Returns null or the broken rule.
 __attribute__((visibility("default"))) const char* decode_pairs(const PairCode& code, const PairScratch& scratch,
                                                                 int32_t* starts, void* columns, int width);
-
-// The code of pairs in compressed rows, fewer than 2^30 of them, columns ascending strictly within a row; the same pairs
-// give the same bytes.
-__attribute__((visibility("default"))) std::vector<uint8_t> encode_pairs(const int32_t* starts, int64_t rows,
-                                                                         const int32_t* columns, int64_t column_count);
 
 }  // namespace lerg
