@@ -11,9 +11,11 @@ import pytest
 
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.data.synthetic import generate
+from lerg_edge.data.titles import ItemTitles
 from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.bundles.estimate import FIXED, MARGIN, DataSizes, bundle_bytes, estimated_plan
 from lerg_exporter.bundles.write import draft_bundle, write
+from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 
@@ -117,3 +119,14 @@ def test_a_rewired_graph_has_no_more_edges_than_stated(train: Interactions) -> N
         graph = rewire(train.matrix(), retained, embeddings).matrix
         assert graph.nnz <= data.most_edges(*graph.shape)
     assert data.most_edges(USERS, ITEMS) == PAIRS
+
+
+def test_titles_are_counted_as_a_device_counts_them() -> None:
+    train = small_dataset(60, 50, 600).train
+    titles = ItemTitles(tuple(f"Film {item}" if item % 3 else None for item in range(train.item_count)))
+    plain, named = DataSizes.of(train), DataSizes.of(train, titles=titles)
+    text = sum(len(title or "") for title in titles.texts)
+    assert named.stored.title_bytes == (text, 4 * (train.item_count + 1))
+    assert plain.stored.title_bytes == ()
+    assert plain.entity_file_bytes < named.entity_file_bytes < plain.entity_file_bytes + text + 200
+    assert DataSizes.of(train, titles=ItemTitles((None,) * train.item_count)).stored.title_bytes == ()
