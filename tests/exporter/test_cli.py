@@ -283,7 +283,7 @@ def test_defaults_are_the_trainers() -> None:
     ours, theirs = ExportOptions(assignment="metis"), TrainingOptions()
     for name in ("bits", "dim", "seed", "device"):
         assert getattr(ours, name) == getattr(theirs, name)
-    assert ours.depth == theirs.layers
+    assert ours.resolved_layers == theirs.layers
 
 
 @pytest.mark.native

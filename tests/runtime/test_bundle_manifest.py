@@ -200,8 +200,8 @@ def test_blocks_need_no_anchor_weight_and_no_reader_looks_at_it(
 @pytest.mark.parametrize(
     ("codes_per_entity", "reason"),
     [
-        (3, "dim is 8; it must be a multiple of the 3 blocks of a row"),
-        (5, "multiple of the 5 blocks"),
+        (3, "dim is 8; it must be a multiple of a row.s 3 blocks"),
+        (5, "multiple of a row.s 5 blocks"),
         (0, "codes_per_entity must be an integer of 1 .. 8"),
         (16, "codes_per_entity must be an integer of 1 .. 8"),
         (..., "lacks 'codes_per_entity'"),
