@@ -48,6 +48,14 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
     assert (bundle / "state.bin").read_bytes() != before
 
 
+def test_export_api(tmp_path: Path) -> None:
+    rows = [f"{user},{(user * 7 + step * 3) % 30}" for user in range(40) for step in range(8)]
+    (tmp_path / "data.csv").write_text("user,item\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    printed = run(sys.executable, EXAMPLES / "export_api.py", "data.csv", "bundle", "report", folder=tmp_path)
+    assert re.search(r"^rewired: NDCG@20 0\.\d{4}$", printed, flags=re.M)
+    assert (tmp_path / "report" / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_own_selector(tmp_path: Path) -> None:
     matrix = sparse.random_array((40, 30), density=0.1, rng=np.random.default_rng(0), format="csr")
     problem = SelectionProblem.at_retention(

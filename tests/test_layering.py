@@ -34,13 +34,13 @@ FLOORS = {
         "storage",
     ),
     "lerg_exporter": (
-        "programs.limits programs.indices programs.method programs.quiet_imports programs.sizes",
+        "programs.limits programs.indices programs.method programs.quiet_imports programs.sizes drawing",
         "programs.graph_constants programs.folded_constants programs.signatures programs.personal",
         "programs.native programs.portable",
         "programs.choice programs.trace",
         "bundles",
         "exporting",
-        "study",
+        "study reporting",
         "cli",
     ),
     "lerg_runtime": (

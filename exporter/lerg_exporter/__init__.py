@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lerg_exporter.exporting.personal import PersonalReport, export_personal
     from lerg_exporter.exporting.pipeline import ExportReport, export
     from lerg_exporter.exporting.small_bundle import build_bundle
+    from lerg_exporter.reporting.writing import write_report
 
 __all__ = [
     "AssignmentKind",
@@ -40,6 +41,7 @@ __all__ = [
     "inspect_bundle",
     "verify_bundle",
     "write_embeddings",
+    "write_report",
 ]
 
 _MODULES = {
@@ -56,6 +58,7 @@ _MODULES = {
     "inspect_bundle": "bundles.inspection",
     "verify_bundle": "bundles.verification",
     "write_embeddings": "bundles.embeddings",
+    "write_report": "reporting.writing",
 }
 
 

@@ -16,6 +16,7 @@ from lerg_exporter.exporting.config import RunSettings, gathered, toml_text, val
 from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.exporting.saved_test import check_test_file, write_test_file
 from lerg_exporter.exporting.target import check_target
+from lerg_exporter.reporting.place import check_report_place
 from lerg_runtime.cli.signals import at_once, telling
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["run"]
 
 _MOST_BAD_ROWS_SHOWN = 10
 
-heading("Output", "output", "force", "save_test", "report", "quiet", "as_json")
+heading("Output", "output", "force", "save_test", "report_folder", "quiet", "as_json")
 heading("Settings", "config", "sets", "print_config")
 heading("Training", "work_dir")
 
@@ -40,12 +41,24 @@ heading("Training", "work_dir")
 @click.option(
     "-o", "output", type=click.Path(path_type=Path), metavar="BUNDLE", help="Where to write the bundle."
 )
-@click.option("--force", is_flag=True, help="Replace a bundle that is at -o; nothing else is ever replaced.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a bundle at -o, a report at --report and the file of --save-test; nothing else ever.",
+)
 @click.option(
     "--save-test",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the test pairs as CSV, so that lerg-edge evaluate --test FILE measures the same.",
+)
+@click.option(
+    "--report",
+    "report_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write DIR/index.html: what was read, accuracy, bytes, memory, training, recommendations of a few "
+    "people; it opens offline.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
@@ -81,6 +94,7 @@ def run(
     output: Path | None,
     force: bool,
     save_test: Path | None,
+    report_folder: Path | None,
     quiet: bool,
     as_json: bool,
     config: Path | None,
@@ -105,6 +119,7 @@ def run(
     lerg-export run interactions.csv --print-config > settings.toml
     lerg-export run interactions.csv -o bundle --config settings.toml --bits 4
     lerg-export run interactions.csv -o bundle --personal --storage-budget 500kB
+    lerg-export run interactions.csv -o bundle --report report
     """
     settings = gathered(given_options(given), sets, config)
     if print_config:
@@ -115,8 +130,10 @@ def run(
         missing = "DATA" if data is None else "-o"
         raise InputError(f"{missing} is missing; write lerg-export run DATA -o BUNDLE")
     check_target(output, overwrite=force)
+    sources = (data, settings.reading.test, settings.reading.item_titles)
+    if report_folder is not None:
+        check_report_place(report_folder, bundle=output, sources=(*sources, save_test), overwrite=force)
     if save_test is not None:
-        sources = (data, settings.reading.test, settings.reading.item_titles)
         check_test_file(save_test, bundle=output, sources=sources, overwrite=force)
     before = _inode(output)
 
@@ -138,6 +155,8 @@ def run(
         if save_test is not None and dataset.test is not None:
             write_test_file(save_test, dataset.test)
             tell.note(f"{dataset.test.pair_count:,} test pairs are in {save_test}")
+        if report_folder is not None:
+            tell.note(f"a report is in {_reported(report, dataset, report_folder, force=force)}")
     if as_json:
         print_json(_described(report))
         return
@@ -226,6 +245,12 @@ def _export(
         overwrite=force,
         progress=tell,
     )
+
+
+def _reported(report: ExportReport | PersonalReport, dataset: Dataset, folder: Path, *, force: bool) -> Path:
+    from lerg_exporter.reporting.writing import write_report
+
+    return write_report(report, dataset, folder, overwrite=force)
 
 
 def _one_person(report: PersonalReport) -> str:

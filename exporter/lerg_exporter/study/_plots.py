@@ -9,6 +9,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lerg_exporter.drawing import COLOURS, MARKS, STYLE
 from lerg_exporter.study._columns import ARRIVAL_COLUMNS, COLUMNS
 from lerg_exporter.study._spec import Plot, Study
 from lerg_exporter.study._table import Row, Spread, grouped
@@ -22,21 +23,6 @@ __all__ = ["draw", "drawable", "title_of"]
 Point = tuple[Any, Spread]
 Lines = dict[str, list[Point]]
 
-# Okabe and Ito's colours, which people who see colours otherwise can tell apart, and marks for print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
-_MARKS = "osD^vPX"  # one less than colours, so that the two together do not repeat soon
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "svg.hashsalt": "lerg-study",
-    "svg.fonttype": "none",
-}
 _PANEL_INCHES = (4.4, 3.4)
 _LEGEND_INCHES = 1.9
 
@@ -61,7 +47,7 @@ def draw(plot: Plot, study: Study, rows: Sequence[Row]) -> dict[str, bytes]:
     names = list(dict.fromkeys(name for _, lines in panels for name in lines))
     width = _PANEL_INCHES[0] * len(panels) + (_LEGEND_INCHES if len(names) > 1 else 0.0)
     files = {}
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, _PANEL_INCHES[1]), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for each, (data, lines) in zip(axes, panels, strict=True):
@@ -98,7 +84,7 @@ def _panel(axes: Axes, plot: Plot, lines: Lines, names: Sequence[str]) -> None:
     places = list(dict.fromkeys(x for points in lines.values() for x, _ in points))
     for name, points in lines.items():
         number = names.index(name)
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         ordered = sorted(points, key=lambda point: point[0]) if numeric else points
         at = [x if numeric else float(places.index(x)) for x, _ in ordered]
         means = [_scaled(y.mean, plot.y) for _, y in ordered]
@@ -113,7 +99,7 @@ def _panel(axes: Axes, plot: Plot, lines: Lines, names: Sequence[str]) -> None:
             axes.bar(at, means, breadth, yerr=shown, color=colour, label=name)
         else:
             line = "-" if plot.kind == "line" else "none"
-            mark = _MARKS[number % len(_MARKS)]
+            mark = MARKS[number % len(MARKS)]
             axes.errorbar(
                 at, means, yerr=shown, color=colour, marker=mark, markersize=4.5, linestyle=line,
                 linewidth=1.4, capsize=2, label=name,

@@ -1,0 +1,1 @@
+"""The report of an export: one page that opens offline."""
