@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate
     from lerg_edge.data.titles import ItemTitles
     from lerg_edge.errors import BudgetError, InputError, LergError
+    from lerg_edge.tables import GivenTables, read_model, read_tables
 
 __all__ = [
     "BadRow",
     "BudgetError",
     "Dataset",
+    "GivenTables",
     "IdMap",
     "InputError",
     "Interactions",
@@ -39,6 +41,8 @@ __all__ = [
     "generate",
     "read_dataset",
     "read_interactions",
+    "read_model",
+    "read_tables",
     "split_leave_last_out",
     "split_ratio",
 ]
@@ -50,6 +54,7 @@ _MODULES = {
     "lerg_edge.data.splits": ("split_leave_last_out", "split_ratio"),
     "lerg_edge.data.synthetic": ("demo_dataset", "demo_interactions", "generate"),
     "lerg_edge.data.titles": ("ItemTitles",),
+    "lerg_edge.tables": ("GivenTables", "read_model", "read_tables"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

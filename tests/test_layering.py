@@ -27,7 +27,7 @@ FLOORS = {
     "lerg_edge": (
         "errors _fingerprint",
         "data metrics own propagation workdir",
-        "codes histories selection",
+        "codes histories selection tables",
         "training pruning",
         "assigning folding",
         "personal",
