@@ -12,7 +12,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 HEAD = """# Settings of an export
 
 `lerg-export run` takes these settings, and so do the tables of a [study](studies.md), but for those under
-"Data". This page is written from their declarations (`python tools/settings_page.py`).
+"Data", and [`lerg-export compress`](compress.md), but for those of training. This page is written from their
+declarations (`python tools/settings_page.py`).
 
 | where | how | wins over |
 |---|---|---|

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lerg_exporter.bundles.embeddings import EmbeddingFiles, write_embeddings
     from lerg_exporter.bundles.inspection import inspect_bundle
     from lerg_exporter.bundles.verification import Verification, verify_bundle
+    from lerg_exporter.exporting.compressing import CompressReport, compress
     from lerg_exporter.exporting.kinds.assignments import AssignmentKind
     from lerg_exporter.exporting.kinds.recommenders import RecommenderKind
     from lerg_exporter.exporting.options import ExportOptions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssignmentKind",
+    "CompressReport",
     "EmbeddingFiles",
     "ExportOptions",
     "ExportReport",
@@ -36,6 +38,7 @@ __all__ = [
     "RecommenderKind",
     "Verification",
     "build_bundle",
+    "compress",
     "export",
     "export_personal",
     "inspect_bundle",
@@ -46,6 +49,7 @@ __all__ = [
 
 _MODULES = {
     "AssignmentKind": "exporting.kinds.assignments",
+    "CompressReport": "exporting.compressing",
     "EmbeddingFiles": "bundles.embeddings",
     "RecommenderKind": "exporting.kinds.recommenders",
     "ExportOptions": "exporting.options",
@@ -53,6 +57,7 @@ _MODULES = {
     "PersonalReport": "exporting.personal",
     "Verification": "bundles.verification",
     "build_bundle": "exporting.small_bundle",
+    "compress": "exporting.compressing",
     "export": "exporting.pipeline",
     "export_personal": "exporting.personal",
     "inspect_bundle": "bundles.inspection",

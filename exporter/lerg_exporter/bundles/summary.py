@@ -22,6 +22,10 @@ __all__ = [
 Rows = list[Sequence[str]]
 
 STAGES = (
+    ("given", "tables as given"),
+    ("compressed", "compressed, through the programs"),
+    ("given_on_known", "tables as given, pairs they may know"),
+    ("compressed_on_known", "compressed, pairs the tables may know"),
     ("before_pruning", "before pruning"),
     *((each.model, f"after {each.verb}") for each in PROPAGATIONS.values()),
     ("placeholders_only", "  pruned users by placeholder"),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from lerg_edge.errors import InputError, LergError
+from lerg_exporter.cli.compress import compress
 from lerg_exporter.cli.embeddings import embeddings
 from lerg_exporter.cli.inspect import inspect
 from lerg_exporter.cli.run import run
@@ -34,10 +35,12 @@ def _lerg_export(context: click.Context) -> None:
     130 interrupted, 143 terminated, 1 anything else.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError("name a command: run, study, inspect, verify, embeddings, sign or keygen")
+        raise click.UsageError(
+            "name a command: run, compress, study, inspect, verify, embeddings, sign or keygen"
+        )
 
 
-for _command in (run, study, inspect, verify, embeddings, sign, keygen):
+for _command in (run, compress, study, inspect, verify, embeddings, sign, keygen):
     _lerg_export.add_command(_command)
 
 

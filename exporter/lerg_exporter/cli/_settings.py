@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,14 @@ from lerg_edge.errors import InputError, LergError, Speller
 from lerg_exporter.exporting.config import RUN_SETTINGS
 from lerg_exporter.exporting.settings import Setting
 
-__all__ = ["SettingsCommand", "given_options", "heading", "setting_options", "spelling"]
+__all__ = [
+    "SettingsCommand",
+    "given_options",
+    "heading",
+    "options_for",
+    "setting_options",
+    "spelling",
+]
 
 # Options that had another name than their setting.
 _FORMER = {"keep_user": "keep_users", "keep_item": "keep_items"}
@@ -59,9 +66,24 @@ def heading(title: str, *names: str) -> None:
 
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for each setting that has one, in the order of their declaration; all take texts."""
-    for setting in reversed([each for each in RUN_SETTINGS.values() if each.option]):
-        command = _option(setting)(command)
-    return command
+    return options_for([name for name, each in RUN_SETTINGS.items() if each.option])(command)
+
+
+def options_for(
+    names: Sequence[str], *, defaults: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for each of these settings; all take texts.
+
+    Args:
+        defaults: what help says of some that are not given, where a command has other defaults than `run`.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = _option(RUN_SETTINGS[name], (defaults or {}).get(name))(command)
+        return command
+
+    return add
 
 
 def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +104,8 @@ def spelling(speller: Speller) -> Iterator[None]:
         raise type(error)(error.spelt(speller)) from error
 
 
-def _option(setting: Setting) -> Callable[[Any], Any]:
-    default = setting.unset if setting.default in (None, 0) else str(setting.default)
+def _option(setting: Setting, told: str | None = None) -> Callable[[Any], Any]:
+    default = told or (setting.unset if setting.default in (None, 0) else str(setting.default))
     text = (
         setting.help
         if bool in setting.kinds and not setting.unset

@@ -11,6 +11,7 @@ from lerg_edge.errors import InputError
 from lerg_exporter.bundles.summary import accuracy_rows, cost_rows, data_sentences, program_rows, size_rows
 from lerg_exporter.cli._options import json_option
 from lerg_exporter.cli._output import print_json, print_table, progress
+from lerg_exporter.cli._reading import read_data
 from lerg_exporter.cli._settings import SettingsCommand, given_options, heading, setting_options, spelling
 from lerg_exporter.exporting.config import RunSettings, gathered, toml_text, values_of
 from lerg_exporter.exporting.progress import Progress
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from lerg_exporter.exporting.tuning import Tuned
 
 __all__ = ["run"]
-
-_MOST_BAD_ROWS_SHOWN = 10
 
 heading("Output", "output", "force", "save_test", "report_folder", "quiet", "as_json")
 heading("Settings", "config", "sets", "print_config")
@@ -145,7 +144,7 @@ def run(
         return "nothing was written"
 
     with telling(left), progress(quiet=quiet) as tell, spelling(settings.speller):
-        dataset = _read(data, settings, tell=tell)
+        dataset = read_data(data, values_of(settings.reading), seed=settings.options.seed, tell=tell)
         if save_test is not None and dataset.test is None:
             raise InputError.naming(
                 "--save-test {}: there is no test set to write; leave it out or choose another {split}",
@@ -169,7 +168,11 @@ def _print_config(data: str | None, settings: RunSettings, *, tell: Progress, as
     with at_once(), quiet_imports():
         from lerg_exporter.exporting.pipeline import check_export
         from lerg_exporter.exporting.resolving import resolved
-    dataset = None if data is None else _read(data, settings, tell=tell)
+    dataset = (
+        None
+        if data is None
+        else read_data(data, values_of(settings.reading), seed=settings.options.seed, tell=tell)
+    )
     personal = settings.options.personal  # nothing of it is planned before people are asked
     plan = None if dataset is None or personal else check_export(dataset, settings.options)
     options = resolved(settings.options, plan=plan, dataset=dataset)
@@ -183,35 +186,6 @@ def _print_config(data: str | None, settings: RunSettings, *, tell: Progress, as
 def _inode(output: Path) -> int:
     """What tells whether a bundle has been put there; 0 without one."""
     return output.stat().st_ino if (output / "manifest.json").exists() else 0
-
-
-def _read(data: str, settings: RunSettings, *, tell: Progress) -> Dataset:
-    from lerg_edge.data.readers import BadRow, read_dataset
-    from lerg_exporter.exporting.data_report import described_data
-
-    shown = 0
-
-    def on_bad_row(row: BadRow) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= _MOST_BAD_ROWS_SHOWN:
-            tell.note(f"skipped {row.path}, line {row.line}: {row.reason}")
-
-    tell.stage("reading")
-    dataset = read_dataset(
-        data, seed=settings.options.seed, on_bad_row=on_bad_row, **values_of(settings.reading)
-    )
-    train, report = dataset.train, dataset.train.report
-    tests = dataset.test.pair_count if dataset.test else 0
-    tell.note(
-        f"{train.user_count:,} users ({report.users_without:,} without a training pair), "
-        f"{train.item_count:,} items ({report.items_without:,} without); {train.pair_count:,} training and "
-        f"{tests:,} test pairs; {report.duplicates_merged:,} duplicates merged, "
-        f"{report.bad_rows_skipped:,} bad rows skipped"
-    )
-    for sentence in data_sentences(described_data(dataset)):
-        tell.note(sentence)
-    return dataset
 
 
 def _export(

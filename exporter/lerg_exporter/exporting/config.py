@@ -9,8 +9,8 @@ import json
 import os
 import textwrap
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,28 @@ class ThroughCommand:
     Attributes:
         sources: of each setting that was given, `option`, `set`, or the name of a file.
         values: what was given.
+        command_options: what is an option of the command that asks though it is none of `run`, a setting or
+            not.
     """
 
     sources: Mapping[str, str]
     values: Mapping[str, Any]
+    command_options: Collection[str] = ()
 
     def __call__(self, name: str, value: str | None) -> str:
-        setting = RUN_SETTINGS.get(name)
+        setting, here = RUN_SETTINGS.get(name), name in self.command_options
         if setting is None:
-            return name if value is None else f"{name} {value}"
-        source = self.sources.get(name, "option" if setting.option else "set")
+            word = f"--{name.replace('_', '-')}" if here else name
+            return word if value is None else f"{word} {value}"
+        source = self.sources.get(name, "option" if setting.option or here else "set")
         if source not in ("option", "set"):
             if value is None:
                 return f"{name} in {source}"
             if value == str(self.values.get(name)):
                 return f"{name} = {value} in {source}"
-            source = "option" if setting.option else "set"  # advice: the command line wins over the file
+            source = (
+                "option" if setting.option or here else "set"
+            )  # advice: the command line wins over the file
         if source == "option":
             return setting.flag if value is None or setting.is_flag else f"{setting.flag} {value}"
         return f"--set {name}" if value is None else f"--set {name}={value}"
@@ -57,15 +63,21 @@ class ThroughCommand:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """All settings of a run, and what to call them in messages."""
+    """All settings of a run, what to call them in messages, and which of the export's were stated."""
 
     reading: ReadingOptions
     options: ExportOptions
     speller: Speller
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
 
 def gathered(
-    options: Mapping[str, object], sets: Sequence[str], file: str | os.PathLike[str] | None
+    options: Mapping[str, object],
+    sets: Sequence[str],
+    file: str | os.PathLike[str] | None,
+    *,
+    usual: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda stated: {},
+    command_options: Collection[str] = (),
 ) -> RunSettings:
     """Read, check and merge the three sources.
 
@@ -73,6 +85,8 @@ def gathered(
         options: of the command line by name, texts, or values that are no text.
         sets: each `name=value`.
         file: a TOML file of settings, or None.
+        usual: gives, by the settings that are stated, those that stand for others in place of the defaults.
+        command_options: see :class:`ThroughCommand`.
 
     Raises:
         InputError: a file that cannot be read, or anything that is wrong with what any of them gives; every
@@ -97,7 +111,15 @@ def gathered(
             except InputError as error:
                 faults.append(InputError(error.spelt(own)))
                 wrong.add(name)
-    speller = ThroughCommand(sources, values)
+    speller = ThroughCommand(sources, values, command_options)
+    stated = {name: value for name, value in values.items() if name in EXPORT_SETTINGS}
+    if not wrong:
+        try:
+            values = {**usual(values), **values}
+        except InputError as error:
+            raise InputError.of_all(
+                [*faults, *(InputError(each.spelt(speller)) for each in error.faults)]
+            ) from error
     built: dict[type, Any] = {}
     for owner, settings in ((ReadingOptions, READING_SETTINGS), (ExportOptions, EXPORT_SETTINGS)):
         try:
@@ -108,7 +130,7 @@ def gathered(
             faults += [InputError(each.spelt(speller)) for each in left]
     if faults:
         raise InputError.of_all(faults)
-    return RunSettings(built[ReadingOptions], built[ExportOptions], speller)
+    return RunSettings(built[ReadingOptions], built[ExportOptions], speller, stated)
 
 
 def _of_sets(sets: Sequence[str], faults: list[InputError]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import PersonalManifest
 
-__all__ = ["PersonalReport", "export_personal"]
+__all__ = ["GivenItems", "PersonalReport", "export_personal"]
 
 _SHARE = 0.1
 _MOST_PEOPLE = 2_000
@@ -73,18 +74,33 @@ class PersonalReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GivenItems:
+    """Rows of items that are coded in place of trained ones.
+
+    Attributes:
+        rows: gives them of the pairs that are known, float32 [I, d].
+        metrics: gives what the given model scores for users, int64 [n], whom the bundle is measured on.
+    """
+
+    rows: Callable[[Interactions], np.ndarray]
+    metrics: Callable[[np.ndarray], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _People:
     """Who learns, who chooses and who measures; nobody is in two of them.
 
     Attributes:
         known: pairs that are learned from.
         choosing: people that codings and rules are tried on.
+        measured: int64 [B], whom the bundle is measured on.
         histories, wanted: of the people that the bundle is measured on, all training pairs and the test
             pairs; nobody where there are no test pairs.
     """
 
     known: Interactions
     choosing: Newcomers
+    measured: np.ndarray
     histories: Histories
     wanted: sparse.csr_matrix
 
@@ -94,6 +110,7 @@ def export_personal(
     output: str | os.PathLike[str],
     options: ExportOptions,
     *,
+    given: GivenItems | None = None,
     reading: ReadingOptions | None = None,
     work_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -105,6 +122,7 @@ def export_personal(
         dataset: training pairs, and test pairs if metrics are wanted.
         output: the bundle's folder.
         options: settings, `personal` among them.
+        given: rows to code; None trains them.
         reading: how the data was read, for the manifest.
         work_dir: where training is kept for another run; None keeps nothing.
         overwrite: replace a bundle that is there.
@@ -123,8 +141,12 @@ def export_personal(
         tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
     ):
         work = WorkDir.at(Path(scratch) / "work" if work_dir is None else work_dir)
-        tell.stage("training")
-        trained, rows = _item_rows(people.known, options, work=work, tell=tell)
+        trained = None
+        if given is None:
+            tell.stage("training")
+            trained, rows = _item_rows(people.known, options, work=work, tell=tell)
+        else:
+            rows = given.rows(people.known)
         tell.stage("choosing how items are stored")
         sheltered = shelter(rows, people.known.matrix(), least=options.min_item_users, seed=options.seed)
         degrees = np.bincount(people.known.items, minlength=people.known.item_count)
@@ -159,6 +181,8 @@ def export_personal(
                 raise fault
         tell.stage("measuring")
         metrics = _measured(place, people, tell=tell)
+        if given is not None and metrics:
+            metrics = {"given": given.metrics(people.measured), **metrics}
         tell.stage("writing")
         written = _write(
             draft, Path(output), dataset, training=described, metrics=metrics, overwrite=overwrite
@@ -173,7 +197,7 @@ def _parted(dataset: Dataset, options: ExportOptions) -> _People:
         InputError: nobody is left to learn from.
     """
     train, test = dataset.train, dataset.test
-    nobody = Histories.of([])
+    nobody, users = Histories.of([]), np.empty(0, np.int64)
     histories, wanted = nobody, sparse.csr_matrix((0, train.item_count), dtype=np.float32)
     known, count = train, _people_count(train)
     if test is not None:
@@ -187,7 +211,7 @@ def _parted(dataset: Dataset, options: ExportOptions) -> _People:
     choosing = hold_out_users(known, seed=options.seed, count=count)
     if not choosing.known.pair_count:
         raise InputError("nobody is left to learn from once people are held out; give more users")
-    return _People(choosing.known, choosing, histories, wanted)
+    return _People(choosing.known, choosing, users, histories, wanted)
 
 
 def _people_count(train: Interactions) -> int:
@@ -303,7 +327,7 @@ def _described(
     people: _People,
     options: ExportOptions,
     reading: ReadingOptions | None,
-    trained: Pretrained,
+    trained: Pretrained | None,
     chosen: CodingTrial,
     tried: tuple[CodingTrial, ...],
 ) -> dict[str, Any]:
@@ -316,8 +340,8 @@ def _described(
     return {
         "seed": options.seed,
         "pairs": people.known.pair_count,
-        "epochs": len(trained.history),
-        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history) if trained else 0,
+        "best_epoch": trained.best_epoch if trained else 0,
         "min_item_users": options.min_item_users,
         "coding": str(chosen.coding),
         "codings": dict(scores_of(tried)),
