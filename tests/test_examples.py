@@ -48,6 +48,13 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
     assert (bundle / "state.bin").read_bytes() != before
 
 
+def test_frames(tiny_bundle: Path, tmp_path: Path) -> None:
+    printed = run(sys.executable, EXAMPLES / "frames.py", tiny_bundle, folder=tmp_path)
+    assert "2 liked, 1 rated low" in printed
+    assert re.search(r"user.*item.*rank.*score", printed)
+    assert re.search(r"learned from 3 new interactions", printed)
+
+
 def test_export_api(tmp_path: Path) -> None:
     rows = [f"{user},{(user * 7 + step * 3) % 30}" for user in range(40) for step in range(8)]
     (tmp_path / "data.csv").write_text("user,item\n" + "\n".join(rows) + "\n", encoding="utf-8")

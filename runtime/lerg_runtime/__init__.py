@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lerg_runtime.learning._training import EpochReport, FineTuneProgress, FineTuneReport
     from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem
     from lerg_runtime.recommender import Recommender
+    from lerg_runtime.serving._columns import ranking_columns
     from lerg_runtime.serving._comparison import Comparison, Difference, Interval
     from lerg_runtime.serving._explain import Explanation
     from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
@@ -66,6 +67,7 @@ __all__ = [
     "UserFigures",
     "UserGroup",
     "kernels_path",
+    "ranking_columns",
 ]
 
 _MODULES = {
@@ -93,6 +95,7 @@ _MODULES = {
     "UserFigures": "serving._per_user",
     "UserGroup": "serving._metrics",
     "kernels_path": "engine._engine",
+    "ranking_columns": "serving._columns",
 }
 _SUBMODULES = ("bundle", "errors", "golden", "interactions_file", "recommender", "sizes")
 

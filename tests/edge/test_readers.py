@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lerg_edge.data.interactions import Dataset, Interactions
-from lerg_edge.data.readers import _delimited, _lines, _parquet, read_dataset, read_interactions
+from lerg_edge.data.readers import _delimited, _lines, _typed, read_dataset, read_interactions
 from lerg_edge.data.synthetic import SHAPES, Shape
 from lerg_edge.errors import InputError
 
@@ -100,7 +100,7 @@ def test_every_form_reads_alike_in_small_batches(written: Path, monkeypatch: pyt
     monkeypatch.setattr(_delimited, "_PLAIN_BATCH", 1)
     monkeypatch.setattr(_delimited, "_CAREFUL_BATCH", 1)
     monkeypatch.setattr(_delimited, "_BLOCK_BYTES", 7)
-    monkeypatch.setattr(_parquet, "_BATCH", 1)
+    monkeypatch.setattr(_typed, "_BATCH", 1)
     assert pairs_of(read_interactions(written)) == LATEST
 
 

@@ -6,6 +6,8 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from lerg_edge import IdMap, InputError, ItemTitles, read_dataset
@@ -88,3 +90,30 @@ def test_a_dataset_has_the_titles_of_its_items(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "x.csv", split="none").titles is None
     with pytest.raises(InputError, match="cannot be read"):
         read_dataset(tmp_path / "x.csv", split="none", item_titles=tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        {"1": "Toy Story (1995)", "2": "Léon (1994)", "9": "Heat", "3": None},
+        {1: "Toy Story (1995)", 2: "Léon (1994)", 9: "Heat"},
+        {"movieId": [1, 2, 9], "title": ["Toy Story (1995)", "Léon (1994)", "Heat"]},
+        pd.DataFrame({"movieId": [1, 2, 9], "title": ["Toy Story (1995)", "Léon\n(1994)", "Heat"], "x": 0}),
+        pl.DataFrame({"Item ID": ["1", "2", "9"], "name": ["Toy Story (1995)", "Léon (1994)", "Heat"]}),
+    ],
+)
+def test_titles_in_memory(titles: object) -> None:
+    found = read_titles(titles, IDS)
+    assert found.texts == FILMS
+    assert (found.titled, found.unknown) == (2, 1)
+
+
+def test_what_holds_no_titles_in_memory() -> None:
+    for source, reason in (
+        (pd.DataFrame({"a": [1]}), "no column looks like"),
+        (["x"], "holds no titles"),
+        ({"1": "A", "2": "A" * 1025}, "row 2: the title of '2' has more than"),
+        (pd.DataFrame({"item": [1, 1], "title": ["A", "B"]}), "row 2: item '1' has another title"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            read_titles(source, IDS)

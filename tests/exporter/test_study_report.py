@@ -77,7 +77,7 @@ def test_one_seed_has_no_spread_and_says_nothing_of_one(tmp_path: Path) -> None:
 
 
 def test_rows_are_tidy_and_hold_what_was_chosen(tmp_path: Path) -> None:
-    study = study_of(tmp_path, STUDY.replace("codes = 24\n", "edge_share = 0.5\n"))
+    study = study_of(tmp_path, STUDY.replace("codebook_rows = 24\n", "edge_share = 0.5\n"))
     outcome = outcome_of(study)
     written(tmp_path, study, outcome)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text(encoding="utf-8"))))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from lerg_edge.data.readers._delimited import read_delimited
 from lerg_edge.data.readers._encode import PairBuffer, id_map_of
 from lerg_edge.data.readers._formats import file_format
 from lerg_edge.data.readers._lines import read_lines
+from lerg_edge.data.readers._memory import called, is_in_memory, is_matrix, read_matrix, read_table
 from lerg_edge.data.readers._parquet import read_parquet
 from lerg_edge.data.readers._rows import BadRow, BadRowLog
 from lerg_edge.data.readers._titles import read_titles
@@ -26,6 +27,9 @@ from lerg_edge.data.synthetic import demo_interactions, shaped_interactions
 from lerg_edge.errors import InputError
 
 __all__ = ["Split", "read_dataset", "read_interactions"]
+
+Source = Any
+"""A path, the name of a generated set, a table with named columns, or a sparse matrix."""
 
 Split = Literal["auto", "given", "ratio", "last", "leave-last-out", "time", "none"]
 _SPLITS = ("auto", "given", *CUTS)
@@ -50,7 +54,7 @@ class _Options:
 
 
 def read_interactions(
-    path: str | Path,
+    source: Source,
     *,
     rating_threshold: float | None = None,
     skip_bad_rows: bool = False,
@@ -64,10 +68,13 @@ def read_interactions(
     """Read all interactions of one source.
 
     Args:
-        path: "demo" or "demo:NAME" (the string: a generated set, with NAME that of a shape in
+        source: "demo" or "demo:NAME" (the string: a generated set, with NAME that of a shape in
             ``lerg_edge.data.synthetic.SHAPES``), a folder with ``train.txt``, or one file: ``.txt`` with
             ``user item item ...`` lines, ``.csv``, ``.tsv``, ``.parquet``, RecBole's ``.inter``, MovieLens'
-            ``u.data`` or ``ratings.dat``; text also with ``.gz`` after it.
+            ``u.data`` or ``ratings.dat``; text also with ``.gz`` after it. Or what is in memory: a table with
+            named columns (a pandas or polars frame, an Arrow table, a structured array, a mapping of columns
+            of equal lengths), whose strings stay strings; or a scipy sparse matrix [users, items], whose ids
+            are the positions of rows and columns and whose values are ratings.
         rating_threshold: keep only pairs rated at least this much; users and items of the others stay known.
             Where the rows of a pair disagree the latest one counts, and without timestamps the last.
         skip_bad_rows: go on past rows that cannot be read, and count them in the report.
@@ -84,18 +91,18 @@ def read_interactions(
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
-    if (generated := _generated(path, seed)) is not None:
-        _check_generated(str(path), options)
+    if (generated := _generated(source, seed)) is not None:
+        _check_generated(str(source), options)
         return generated
-    buffer = _read(_training_file(Path(path)), options)
+    buffer = _read(_training_source(source), options)
     liked, _ = _interactions(buffer, id_map_of([buffer.users]), id_map_of([buffer.items]))
     return liked
 
 
 def read_dataset(
-    path: str | Path,
+    source: Source,
     *,
-    test: str | Path | None = None,
+    test: Source | None = None,
     split: Split = "auto",
     test_share: float | None = None,
     seed: int = 0,
@@ -106,19 +113,20 @@ def read_dataset(
     item_column: str | None = None,
     rating_column: str | None = None,
     timestamp_column: str | None = None,
-    item_titles: str | Path | None = None,
+    item_titles: Source | None = None,
 ) -> Dataset:
     """Read a source and hold out a test set, or take the test set that comes with it.
 
     Args:
-        path: as in ``read_interactions``.
-        test: a file with the test set, in any form; a folder's own ``test.txt`` is taken without it.
+        source: as in ``read_interactions``.
+        test: the test set, a file or in memory, in any form; a folder's own ``test.txt`` is taken without it.
         split: "given": the test set there is; "ratio": ``test_share`` of each user's pairs, drawn by
             ``seed``; "last" (or "leave-last-out"): each user's latest pair; "time": the latest
             ``test_share`` of all pairs; "none": no test set; "auto": given if there is one, else what
             :func:`lerg_edge.data.splits.cut_as_suits` says. A folder's ``test.txt`` is left aside by all but
             "given" and "auto".
-        item_titles: a file with the items' titles: ``movies.dat``, ``u.item``, or a table with a header.
+        item_titles: a file with the items' titles: ``movies.dat``, ``u.item``, or a table with a header; a
+            table in memory, or a mapping from id to title.
         test_share: of "ratio" and "time"; None for a fifth.
 
     The other arguments are those of ``read_interactions`` and hold for both files.
@@ -131,17 +139,17 @@ def read_dataset(
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
-    dataset = _read_dataset(path, options, test=test, split=split, test_share=test_share, seed=seed)
+    dataset = _read_dataset(source, options, test=test, split=split, test_share=test_share, seed=seed)
     if item_titles is None:
         return dataset
     return replace(dataset, titles=read_titles(item_titles, dataset.train.item_ids))
 
 
 def _read_dataset(
-    path: str | Path,
+    source: Source,
     options: _Options,
     *,
-    test: str | Path | None,
+    test: Source | None,
     split: Split,
     test_share: float | None,
     seed: int,
@@ -150,44 +158,46 @@ def _read_dataset(
     split = _ALIASES.get(split, split)  # type: ignore[assignment]
     if split not in _SPLITS:
         raise InputError.naming("{split} is {!r}; choose one of {}", split, ", ".join(_SPLITS))
-    generated = _generated(path, seed)
+    generated = _generated(source, seed)
     if test is not None and (split not in ("auto", "given") or generated is not None):
-        source = "{}" if generated is not None else "{split:{}}"
+        maker = "{}" if generated is not None else "{split:{}}"
         raise InputError.naming(
-            f"{source} makes its own test set; leave {{test}} out or give {{split:given}}",
-            path if generated is not None else split,
+            f"{maker} makes its own test set; leave {{test}} out or give {{split:given}}",
+            source if generated is not None else split,
         )
     if generated is not None:
-        _check_generated(str(path), options)
-        return _held_out(generated, split, test_share=test_share, seed=seed, source=str(path))
-    train_path = _training_file(Path(path))
-    beside = _test_file_beside(train_path, folder=Path(path))
-    test_path = Path(test) if test is not None else beside if split in ("auto", "given") else None
-    train = _read(train_path, options)
-    if test_path is None:
+        _check_generated(str(source), options)
+        return _held_out(generated, split, test_share=test_share, seed=seed, source=str(source))
+    train_source = _training_source(source)
+    beside = None if is_in_memory(source) else _test_file_beside(train_source, folder=Path(source))
+    test_source = test if test is not None else beside if split in ("auto", "given") else None
+    train = _read(train_source, options)
+    if test_source is None:
         liked, disliked = _interactions(train, id_map_of([train.users]), id_map_of([train.items]))
-        dataset = _held_out(liked, split, test_share=test_share, seed=seed, source=str(path))
+        dataset = _held_out(liked, split, test_share=test_share, seed=seed, source=called(source))
         if beside is not None and dataset.split is not None:
             reason = f"{dataset.split.reason}, and {beside.name} is left aside"
             dataset = replace(dataset, split=replace(dataset.split, reason=reason))
         return replace(dataset, disliked=disliked, rating_threshold=options.rating_threshold)
     if test_share is not None:
         raise InputError.naming("{test_share} has no effect with a given test set; leave one of them out")
-    held_out = _read(test_path, options)
+    held_out = _read(test_source if is_in_memory(test_source) else Path(test_source), options)
     user_ids = id_map_of([train.users, held_out.users])
     item_ids = id_map_of([train.items, held_out.items])
     liked, disliked = _interactions(train, user_ids, item_ids)
     wanted, _ = _interactions(held_out, user_ids, item_ids)
-    dataset = _without_overlap(liked, disliked, wanted, path=test_path)
+    dataset = _without_overlap(liked, disliked, wanted, source=test_source)
     return replace(dataset, rating_threshold=options.rating_threshold)
 
 
-def _generated(path: str | Path, seed: int) -> Interactions | None:
-    """The set that "demo" or "demo:NAME" stands for; None for the path of a file or folder."""
-    if path == _DEMO:
+def _generated(source: Source, seed: int) -> Interactions | None:
+    """The set that "demo" or "demo:NAME" stands for; None for everything else."""
+    if not isinstance(source, str):
+        return None
+    if source == _DEMO:
         return demo_interactions(seed)
-    if isinstance(path, str) and path.startswith(f"{_DEMO}:"):
-        return shaped_interactions(path.removeprefix(f"{_DEMO}:"), seed)
+    if source.startswith(f"{_DEMO}:"):
+        return shaped_interactions(source.removeprefix(f"{_DEMO}:"), seed)
     return None
 
 
@@ -201,8 +211,11 @@ def _check_generated(source: str, options: _Options) -> None:
         )
 
 
-def _training_file(path: Path) -> Path:
-    """The file itself, or a folder's ``train.txt`` (or ``train.txt.gz``)."""
+def _training_source(source: Source) -> Any:
+    """What is in memory, a file's path, or that of a folder's ``train.txt`` (or ``train.txt.gz``)."""
+    if is_in_memory(source):
+        return source
+    path = Path(source)
     if not os.path.isdir(path):
         return path
     for name in ("train.txt", "train.txt.gz"):
@@ -219,8 +232,32 @@ def _test_file_beside(train_path: Path, *, folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _read(path: Path, options: _Options) -> PairBuffer:
-    """The rows of one file."""
+def _read(source: Source, options: _Options) -> PairBuffer:
+    """The rows of one source."""
+    buffer, skipped = _of_memory(source, options) if is_in_memory(source) else _of_file(source, options)
+    if buffer.pair_count <= buffer.below_threshold:
+        left_out = f" ({skipped:,} bad rows, {buffer.below_threshold:,} rated below the threshold)"
+        raise InputError(
+            f"{called(source)}: holds no interactions{left_out if buffer.below_threshold or skipped else ''};"
+            f" give a {'table' if is_in_memory(source) else 'file'} with at least one user and item"
+        )
+    return buffer
+
+
+def _of_memory(source: Any, options: _Options) -> tuple[PairBuffer, int]:
+    """A table or a matrix, and its bad rows."""
+    threshold = options.rating_threshold
+    log = BadRowLog(called(source), skip=options.skip_bad_rows, on_bad_row=options.on_bad_row, unit="row")
+    if is_matrix(source):
+        buffer = read_matrix(source, options.names, rating_threshold=threshold)
+    else:
+        buffer = read_table(source, options.names, rating_threshold=threshold, log=log)
+    buffer.form = called(source).removeprefix("the ")
+    return buffer, log.count
+
+
+def _of_file(path: Path, options: _Options) -> tuple[PairBuffer, int]:
+    """A file, and its bad rows."""
     threshold = options.rating_threshold
     form = file_format(path, options.names, threshold=threshold is not None)
     log = BadRowLog(
@@ -236,13 +273,7 @@ def _read(path: Path, options: _Options) -> PairBuffer:
     else:
         buffer = read_delimited(path, form, options.names, rating_threshold=threshold, log=log)
     buffer.form = str(form)
-    if buffer.pair_count <= buffer.below_threshold:
-        left_out = f" ({log.count:,} bad rows, {buffer.below_threshold:,} rated below the threshold)"
-        raise InputError(
-            f"{path}: holds no interactions{left_out if buffer.below_threshold or log.count else ''};"
-            " give a file with at least one user and item"
-        )
-    return buffer
+    return buffer, log.count
 
 
 def _interactions(
@@ -300,7 +331,7 @@ def _held_out(
 
 
 def _without_overlap(
-    train: Interactions, disliked: Interactions | None, test: Interactions, *, path: Path
+    train: Interactions, disliked: Interactions | None, test: Interactions, *, source: Source
 ) -> Dataset:
     """Leave out of the test set what the data has: it is never recommended, and would count as a miss."""
     width = train.item_count
@@ -310,11 +341,14 @@ def _without_overlap(
     test_keys = test.users.astype(np.int64) * width + test.items
     fresh = np.isin(test_keys, np.concatenate(known), assume_unique=True, invert=True)
     if not fresh.any():
-        raise InputError(f"{path}: every pair is in the training set too; give a test set of other pairs")
+        raise InputError(
+            f"{called(source)}: every pair is in the training set too; give a test set of other pairs"
+        )
+    reason = "a test set was given" if is_in_memory(source) else f"{Path(source).name} is there"
     return Dataset(
         train,
         test.subset(fresh),
         pairs_in_both=int(np.count_nonzero(~fresh)),
         disliked=disliked,
-        split=SplitReport(kind="given", reason=f"{path.name} is there"),
+        split=SplitReport(kind="given", reason=reason),
     )

@@ -65,7 +65,7 @@ class Columns:
         return {role: position for role, position in roles.items() if position is not None}
 
 
-def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path) -> Columns:
+def find_columns(header: Sequence[str], names: ColumnNames, *, path: Path | str) -> Columns:
     """Find the columns of a header, ``user_id:token`` as RecBole types them included.
 
     Raises:

@@ -23,12 +23,13 @@ class BadRow:
     """A row that cannot be used.
 
     Attributes:
-        path: the file.
-        line: the line on which the row starts, from 1, a header included; for Parquet the row, from 1.
+        path: the file, or what to call a table in memory.
+        line: the line on which the row starts, from 1, a header included; of Parquet and of tables in memory
+            the row, from 1.
         reason: what is wrong with it.
     """
 
-    path: Path
+    path: Path | str
     line: int
     reason: str
 
@@ -37,7 +38,7 @@ class BadRowLog:
     """Raises at the first bad row of a file, or counts them and tells a callback."""
 
     def __init__(
-        self, path: Path, *, skip: bool, on_bad_row: Callable[[BadRow], None] | None, unit: str = "line"
+        self, path: Path | str, *, skip: bool, on_bad_row: Callable[[BadRow], None] | None, unit: str = "line"
     ) -> None:
         self._path = path
         self._skip = skip

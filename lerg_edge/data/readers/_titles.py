@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lerg_edge.data.interactions import IdMap
 from lerg_edge.data.readers._columns import ITEM, plain_name
+from lerg_edge.data.readers._memory import called, column_of, is_in_memory, names_of
 from lerg_edge.data.readers._text import byte_blocks
 from lerg_edge.data.titles import ItemTitles
 from lerg_edge.errors import InputError
@@ -32,24 +34,27 @@ _Row = tuple[int, str, str]
 """A line, an item's id and its title."""
 
 
-def read_titles(path: str | Path, ids: IdMap) -> ItemTitles:
+def read_titles(source: Any, ids: IdMap) -> ItemTitles:
     """Read the titles of items.
 
     Args:
-        path: `movies.dat` (`id::title::...`), `u.item` (`id|title|...`), or a table with a header: CSV, TSV,
-            RecBole's `.item`; also with gzip. The columns are found by their usual names. The first two are
-            UTF-8 or Latin-1, the others UTF-8.
+        source: `movies.dat` (`id::title::...`), `u.item` (`id|title|...`), or a table with a header: CSV,
+            TSV, RecBole's `.item`; also with gzip. The columns are found by their usual names. The first two
+            are UTF-8 or Latin-1, the others UTF-8. Or a table in memory with such columns, or a mapping from
+            id to title.
         ids: of the items, by index.
 
     Raises:
         InputError: the file cannot be read, lacks a column, names an item twice with different titles, has
             a title of more than 1,024 bytes, or none of an item that is there.
     """
-    path = Path(path)
+    in_memory = is_in_memory(source)
+    path = called(source)
+    unit = "row" if in_memory else "line"
     texts: list[str | None] = [None] * len(ids)
     places = {str(raw): index for index, raw in enumerate(ids)}
     unknown = rows = 0
-    for line, raw, title in _rows(path):
+    for line, raw, title in _rows_in_memory(source) if in_memory else _rows(Path(source)):
         rows += 1
         shown = _BLANKS.sub(" ", _TURNS.sub("", title)).strip()
         index = places.get(raw)
@@ -58,10 +63,12 @@ def read_titles(path: str | Path, ids: IdMap) -> ItemTitles:
             continue
         if len(shown.encode()) > _MOST_BYTES:
             raise InputError(
-                f"{path}: line {line}: the title of {raw!r} has more than {_MOST_BYTES:,} bytes; shorten it"
+                f"{path}: {unit} {line}: the title of {raw!r} has more than {_MOST_BYTES:,} bytes; shorten it"
             )
         if texts[index] not in (None, shown):
-            raise InputError(f"{path}: line {line}: item {raw!r} has another title before; keep one of them")
+            raise InputError(
+                f"{path}: {unit} {line}: item {raw!r} has another title before; keep one of them"
+            )
         texts[index] = shown or None
     found = ItemTitles(tuple(texts), unknown)
     if not found.titled:
@@ -69,6 +76,26 @@ def read_titles(path: str | Path, ids: IdMap) -> ItemTitles:
             f"{path}: of its {rows:,} rows none has the title of an item of the data; are the ids the same?"
         )
     return found
+
+
+def _rows_in_memory(source: Any) -> Iterator[_Row]:
+    where, names = called(source), names_of(source)
+    if names is None:
+        raise InputError(
+            f"{where} holds no titles; give a file, a table with columns item and title, or a mapping"
+        )
+    ids: Sequence[Any]
+    titles: Sequence[Any]
+    if isinstance(source, Mapping) and all(isinstance(title, str | None) for title in source.values()):
+        ids, titles = names, list(source.values())
+    else:
+        header = [str(name) for name in names]
+        plain = [plain_name(column) for column in header]
+        item = _position(where, header, plain, (*ITEM, "id"), what="items' ids")
+        title = _position(where, header, plain, _TITLE, what="titles")
+        ids, titles = (column_of(source, names[at], source=where).to_list() for at in (item, title))
+    for row, (raw, text) in enumerate(zip(ids, titles, strict=True), start=1):
+        yield row, str(raw), "" if text is None else str(text)
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -115,7 +142,7 @@ def _table_rows(path: Path, text: str) -> Iterator[_Row]:
 
 
 def _position(
-    path: Path, header: Sequence[str], plain: Sequence[str], synonyms: Sequence[str], *, what: str
+    path: Path | str, header: Sequence[str], plain: Sequence[str], synonyms: Sequence[str], *, what: str
 ) -> int:
     """Where the column is that is called by the first synonym there is."""
     for synonym in synonyms:
