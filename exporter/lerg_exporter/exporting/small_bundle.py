@@ -44,8 +44,8 @@ def build_bundle(
         folder: where; must not exist.
         users, items, interactions: of the generated set, a fifth of which is held out for the metrics.
         text_ids: ids are texts such as `user-0001` and not integers from 0.
-        bits, dim, codebook_rows, retention, placeholders, batch, epochs, finetune_epochs, seed, item_table,
-            layer_storage, propagation, lowering, pruned_users: see `ExportOptions`.
+        bits, dim, codebook_rows, retention, placeholders, batch, epochs: see `ExportOptions`.
+        finetune_epochs, seed, item_table, layer_storage, propagation, lowering, pruned_users: likewise.
 
     Returns:
         `folder`.
