@@ -16,6 +16,7 @@ __all__ = [
     "DEFAULT_SHARE",
     "cut",
     "cut_as_suits",
+    "split_folds",
     "split_leave_last_out",
     "split_ratio",
     "split_time",
@@ -142,6 +143,45 @@ def split_leave_last_out(interactions: Interactions, *, seed: int = 0) -> tuple[
             "the split 'none'"
         )
     return interactions.subset(~held_out), interactions.subset(held_out)
+
+
+def split_folds(
+    interactions: Interactions, *, folds: int, seed: int
+) -> tuple[tuple[Interactions, Interactions], ...]:
+    """Deal each user's pairs into folds and hold out one at a time, for cross-validation.
+
+    Every pair of a user with two or more is held out by one fold; a user with a single pair keeps it. The
+    folds of a user differ by one pair at most.
+
+    Args:
+        folds: 2 or more.
+        seed: not negative; the same seed deals alike.
+
+    Returns:
+        Training and test pairs of each fold.
+
+    Raises:
+        InputError: folds or seed are out of range, or a fold would hold nothing out.
+    """
+    if folds < 2 or seed < 0:
+        raise InputError(f"folds is {folds} and seed {seed}; give 2 folds or more and a seed from 0")
+    generator = np.random.default_rng(seed)
+    users = interactions.users
+    counts = np.bincount(users, minlength=interactions.user_count)
+    order = np.lexsort((generator.random(users.size), users))
+    rank_in_user = np.arange(users.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    # Each user begins at a fold of their own, or the first ones would get all that does not divide.
+    begin = np.repeat(generator.integers(0, folds, counts.size), counts)
+    dealt = np.full(users.size, -1, dtype=np.int64)
+    dealt[order] = np.where(np.repeat(counts, counts) < 2, -1, (rank_in_user + begin) % folds)
+    sizes = np.bincount(dealt[dealt >= 0], minlength=folds)
+    if not sizes.all():
+        raise InputError(
+            f"{int(sizes.sum()):,} pairs of users with two or more do not fill {folds} folds; give fewer"
+        )
+    return tuple(
+        (interactions.subset(dealt != fold), interactions.subset(dealt == fold)) for fold in range(folds)
+    )
 
 
 def split_time(interactions: Interactions, *, test_share: float) -> tuple[Interactions, Interactions]:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions
-from lerg_edge.data.splits import cut, cut_as_suits, split_leave_last_out, split_ratio, split_time
+from lerg_edge.data.splits import (
+    cut,
+    cut_as_suits,
+    split_folds,
+    split_leave_last_out,
+    split_ratio,
+    split_time,
+)
+from lerg_edge.data.synthetic import generate
 from lerg_edge.errors import InputError
 
 USERS, ITEMS = 6, 12
@@ -239,3 +247,46 @@ def test_what_was_cut_out_is_held_out_and_goes_back() -> None:
     given_one = Dataset(made.train, made.test)
     assert given_one.held_out is None
     assert triples(given_one.whole().train) == triples(made.train)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+def test_folds_hold_every_pair_out_once(folds: int) -> None:
+    pairs = generate(40, 30, 300, communities=3, seed=1)
+    lonely = np.flatnonzero(np.bincount(pairs.users, minlength=pairs.user_count) < 2)
+    dealt = split_folds(pairs, folds=folds, seed=5)
+    assert len(dealt) == folds
+    held: list[tuple[int, int]] = []
+    for train, test in dealt:
+        of_train, of_test = (
+            set(zip(part.users.tolist(), part.items.tolist(), strict=True)) for part in (train, test)
+        )
+        assert not of_train & of_test
+        assert len(of_train) + len(of_test) == pairs.pair_count
+        assert set(train.users.tolist()) == set(pairs.users.tolist())  # nobody loses all
+        held += of_test
+    assert len(held) == len(set(held))
+    assert len(held) == np.count_nonzero(~np.isin(pairs.users, lonely))
+    sizes = np.array([np.bincount(test.users, minlength=pairs.user_count) for _, test in dealt])
+    assert (sizes.max(axis=0) - sizes.min(axis=0)).max() <= 1
+    assert sizes.sum(axis=1).min() > 0.6 * pairs.pair_count / folds
+
+
+def test_a_user_with_one_pair_keeps_it_in_every_fold() -> None:
+    pairs = Interactions.from_raw(["a", "b", "b", "b"], [1, 1, 2, 3])
+    for train, test in split_folds(pairs, folds=3, seed=0):
+        assert 0 in train.users.tolist()
+        assert test.users.tolist() == [1]
+
+
+def test_folds_are_dealt_by_the_seed() -> None:
+    pairs = generate(40, 30, 300, communities=3, seed=1)
+    first, again, other = (split_folds(pairs, folds=3, seed=seed)[0][1] for seed in (1, 1, 2))
+    assert first.items.tolist() == again.items.tolist()
+    assert first.items.tolist() != other.items.tolist()
+
+
+@pytest.mark.parametrize(("folds", "seed"), [(1, 0), (0, 0), (2, -1), (9, 0)])
+def test_folds_that_cannot_be(folds: int, seed: int) -> None:
+    pairs = Interactions.from_raw(["a", "a", "b"], [1, 2, 1])
+    with pytest.raises(InputError, match="folds"):
+        split_folds(pairs, folds=folds, seed=seed)

@@ -130,3 +130,16 @@ def test_arrivals_are_served_step_by_step(dataset: Dataset, tmp_path: Path) -> N
     assert whole["from_history"]["ndcg@20"] > whole["popularity"]["ndcg@20"] > 0
     assert 0 < arrivals["trained"]["ndcg@20"] <= 1
     assert {"profiling", "serving arrivals", "all"} <= set(found["seconds"])
+
+
+def test_folds_of_users_are_everybody_once(dataset: Dataset) -> None:
+    parts = [hold_out(dataset, Arrivals(), seed=3, fold=(number, 4)).users for number in (1, 2, 3, 4)]
+    together = np.concatenate(parts)
+    assert len(together) == len(np.unique(together))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    train, test = dataset.train, dataset.test
+    assert test is not None
+    could = (np.bincount(train.users, minlength=80) >= 2) & (np.bincount(test.users, minlength=80) > 0)
+    assert sorted(together.tolist()) == np.flatnonzero(could).tolist()
+    with pytest.raises(InputError, match="do not fill 81 folds"):
+        hold_out(dataset, Arrivals(), seed=3, fold=(1, 81))

@@ -91,6 +91,13 @@ def test_quick_replaces_lists_and_chooses_variants(tmp_path: Path) -> None:
     assert "--quick" in problems(tmp_path, HEAD, quick=True)[0]
 
 
+def test_folds_and_those_of_quick(tmp_path: Path) -> None:
+    assert read(tmp_path, HEAD).folds is None
+    text = HEAD + "folds = 5\n[quick]\nfolds = 2\n"
+    assert read(tmp_path, text).folds == 5
+    assert read(tmp_path, text, quick=True).folds == 2
+
+
 def test_shares_are_of_the_data(tmp_path: Path) -> None:
     study = read(
         tmp_path,
@@ -112,6 +119,13 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "no such key": ("colour = 1\n", ("'colour'", "protocol")),
     "seeds": ("seeds = [-1]\n", ("seeds is [-1]",)),
     "seeds are a list": ("seeds = 3\n", ("seeds is 3",)),
+    "folds": ("folds = 1\n", ("folds is 1", "from 2")),
+    "folds are a number": ("folds = true\n", ("folds is True",)),
+    "quick's folds": ('[quick]\nfolds = "two"\n', ("[quick]", "folds is 'two'")),
+    "folds and a share": (
+        'folds = 3\nprotocol = "arrivals"\n[arrivals]\nshare = 0.2\n',
+        ("[arrivals]", "share and folds"),
+    ),
     "protocol": ('protocol = "dance"\n', ("'dance'", "arrivals")),
     "no such field": ("[base]\nbitz = 4\n", ("[base]", "'bitz'", "bits")),
     "seed is no field": ("[base]\nseed = 4\n", ("[base]", "seeds = [...]")),

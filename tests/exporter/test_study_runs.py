@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,13 @@ from _studies import STUDY, record, write_data, write_study
 from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter.cli import main
 from lerg_exporter.exporting.options import ExportOptions
-from lerg_exporter.study import _runs
+from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.study import _runs, load_study
+from lerg_exporter.study._data import read_folds, read_source
+from lerg_exporter.study._runs import plan_runs
 from lerg_exporter.study._store import Store, run_fingerprint
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "studies"
 
 
 @pytest.fixture
@@ -219,6 +225,82 @@ def test_a_fingerprint_is_of_everything_that_counts(tmp_path: Path) -> None:
     own.write_text("a = 2\n", encoding="utf-8")
     known.add(run_fingerprint(data="a", options=ExportOptions(selector=f"{own}:a"), arrivals=None))
     assert len(known) == 7
+
+
+def test_folds_are_runs_of_their_own_and_means_in_the_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests: list[frozenset[tuple[int, int]]] = []
+
+    def export(dataset: Any, output: Path, options: ExportOptions, **_: Any) -> Any:
+        pairs = frozenset(zip(dataset.test.users.tolist(), dataset.test.items.tolist(), strict=True))
+        tests.append(pairs)
+        assert not pairs & set(zip(dataset.train.users.tolist(), dataset.train.items.tolist(), strict=True))
+        return SimpleNamespace(options=options)
+
+    scores = {0: 0.1, 1: 0.2, 2: 0.6}
+    monkeypatch.setattr(_runs, "export", export)
+    monkeypatch.setattr(
+        _runs, "record_of", lambda report, *_, **__: record(report.options, ndcg=scores[(len(tests) - 1) % 3])
+    )
+    text = STUDY.replace("[base]", 'folds = 3\n[report]\ncolumns = ["ndcg@20"]\n[base]', 1)
+    out = tmp_path / "out"
+    status, printed, err = run(capsys, write_study(tmp_path, text), "-o", out, "--data-dir", data)
+    assert status == 0, err
+    assert "6 runs made" in printed
+    assert "tiny, retention 0.7, seed 0, fold 2 of 3" in err
+    # Both retentions are measured on the same folds, which share no pair.
+    assert tests[:3] == tests[3:]
+    assert len(frozenset().union(*tests)) == sum(map(len, tests[:3]))
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "| 0.7 | 0.3000 ± 0.2646 |" in report
+    assert "means over 3 folds, ± their sample standard deviation" in report
+    with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["fold"] for row in rows] == ["1", "2", "3"] * 2
+    status, printed, _ = run(capsys, write_study(tmp_path, text), "-o", out, "--data-dir", data)
+    assert "0 runs made, 6 taken" in printed
+
+
+def test_folds_leave_the_test_file_aside(tmp_path: Path, data: Path) -> None:
+    whole = read_source("tiny", data / "tiny").dataset
+    given = (data / "tiny" / "test.txt").read_text(encoding="utf-8")
+    before = [source.digest for source in read_folds("tiny", data / "tiny", 2)]
+    assert len(set(before)) == 2
+    for source in read_folds("tiny", data / "tiny", 2):
+        dataset = source.dataset
+        assert dataset.test is not None
+        assert dataset.train.pair_count + dataset.test.pair_count == whole.train.pair_count
+    (data / "tiny" / "test.txt").write_text(given.partition("\n")[0] + "\n", encoding="utf-8")
+    assert [source.digest for source in read_folds("tiny", data / "tiny", 2)] == before
+
+
+def test_folds_of_users_have_results_of_their_own(tmp_path: Path, data: Path) -> None:
+    text = STUDY.replace("[base]", 'folds = 3\nprotocol = "arrivals"\n[base]', 1)
+    study = load_study(write_study(tmp_path, text))
+    runs = plan_runs(study, tmp_path / "small.toml", data_dir=data, progress=Silent())
+    assert [run.fold for run in runs] == [1, 2, 3] * 2
+    assert len({run.fingerprint for run in runs}) == 6
+    assert len({run.source.digest for run in runs}) == 1
+
+
+def test_the_example_of_folds_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It is made by the slow test below."""
+    example = EXAMPLES / "folds.toml"
+    status, printed, err = run(capsys, example, "-o", tmp_path / "out", "--quick", "--dry-run")
+    assert status == 0, err
+    assert re.findall(r"^demo, .* fold (\d) of 2 +to make$", printed, flags=re.M) == ["1", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.native
+def test_the_example_of_folds_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    status, _, err = run(capsys, EXAMPLES / "folds.toml", "-o", out, "--quick", "--quiet")
+    assert status == 0, err
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "means over 2 folds" in report
+    assert re.search(r"^\| 0\.5 \| 0\.\d{4} ± 0\.\d{4} \|", report, flags=re.M)
 
 
 def test_a_store_takes_new_empty_and_its_own_folders(tmp_path: Path) -> None:

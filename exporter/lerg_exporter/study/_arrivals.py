@@ -54,6 +54,7 @@ def arrivals_record(
     arrivals: Arrivals,
     bundle: Path,
     *,
+    fold: tuple[int, int] | None = None,
     work_dir: Path,
     clock: Stopwatch,
 ) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def arrivals_record(
 
     Args:
         bundle: where the export without the arrivals is written.
+        fold: as `hold_out` takes it.
 
     Returns:
         The record of that export, with a table `arrivals`.
@@ -68,7 +70,7 @@ def arrivals_record(
     Raises:
         InputError: nobody can be held out.
     """
-    arriving = hold_out(source.dataset, arrivals, seed=options.seed)
+    arriving = hold_out(source.dataset, arrivals, seed=options.seed, fold=fold)
     report = export(arriving.known, bundle, options, work_dir=work_dir, overwrite=True, progress=clock)
     record = record_of(report, source, arriving.known.train, options, clock=clock)
     clock.stage("serving arrivals")
@@ -90,8 +92,14 @@ def arrivals_record(
     }
 
 
-def hold_out(dataset: Dataset, arrivals: Arrivals, *, seed: int) -> Arriving:
+def hold_out(
+    dataset: Dataset, arrivals: Arrivals, *, seed: int, fold: tuple[int, int] | None = None
+) -> Arriving:
     """Take a drawn share of the users out of a data set; each has test pairs and at least two to train on.
+
+    Args:
+        fold: its number from 1 and how many there are: the users that could be drawn are dealt into so many
+            groups, and this one is taken in place of a share.
 
     Raises:
         InputError: there are no test pairs, or too few such users.
@@ -102,13 +110,26 @@ def hold_out(dataset: Dataset, arrivals: Arrivals, *, seed: int) -> Arriving:
     rng = np.random.default_rng([seed, 7])
     counts = np.bincount(train.users, minlength=train.user_count)
     eligible = np.flatnonzero((counts >= 2) & (np.bincount(test.users, minlength=train.user_count) > 0))
+    drawn = rng.permutation(eligible)
+    if fold is not None:
+        number, folds = fold
+        if len(eligible) < folds:
+            raise InputError(
+                f"{len(eligible)} users have test pairs and two pairs to train on, which do not fill {folds} "
+                "folds; give fewer"
+            )
+        return _arriving(dataset, test, np.sort(np.array_split(drawn, folds)[number - 1]), rng)
     count = round(arrivals.share * train.user_count)
     if not 1 <= count <= len(eligible):
         raise InputError(
             f"[arrivals] share is {arrivals.share}, which is {count} users; {len(eligible)} have test pairs "
             "and two pairs to train on, so give a share between one of them and all"
         )
-    users = np.sort(rng.permutation(eligible)[:count])
+    return _arriving(dataset, test, np.sort(drawn[:count]), rng)
+
+
+def _arriving(dataset: Dataset, test: Interactions, users: np.ndarray, rng: np.random.Generator) -> Arriving:
+    train = dataset.train
     histories = tuple(_ordered(train, user, rng) for user in users)
     known = Dataset(_without(train, users), _without(test, users))
     return Arriving(known, users, histories, test.matrix()[users])

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerg_edge.data.interactions import Dataset
+from lerg_edge.data.interactions import Dataset, SplitReport
 from lerg_edge.data.readers import read_dataset
+from lerg_edge.data.splits import split_folds
 from lerg_edge.errors import InputError
 from lerg_edge.workdir import fingerprint
 
-__all__ = ["Source", "find_source", "read_source"]
+__all__ = ["Source", "find_source", "read_folds", "read_source"]
 
 _VARIABLE = "LERG_DATA"
+_DEALT_BY = 0  # the seed, whatever those of a study are: all its runs see the same folds
 _BESIDE = Path("..") / "shared" / "data"
 
 
@@ -75,6 +77,22 @@ def read_source(name: str, place: str | Path) -> Source:
     """
     dataset = read_dataset(place)
     return Source(name, dataset, fingerprint("study-data", **_content(dataset)))
+
+
+def read_folds(name: str, place: str | Path, folds: int) -> tuple[Source, ...]:
+    """Read a data set without the test set that it may bring, and deal its pairs into folds, always alike.
+
+    Raises:
+        InputError: it cannot be read, or has too few pairs.
+    """
+    pairs = read_dataset(place, split="none").train
+    return tuple(
+        Source(name, dataset, fingerprint("study-data", **_content(dataset)))
+        for dataset in (
+            Dataset(train, test, split=SplitReport(kind="given", reason=f"fold {number} of {folds}"))
+            for number, (train, test) in enumerate(split_folds(pairs, folds=folds, seed=_DEALT_BY), start=1)
+        )
+    )
 
 
 def _content(dataset: Dataset) -> Mapping[str, object]:

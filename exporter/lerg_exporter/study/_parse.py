@@ -21,9 +21,10 @@ __all__ = ["load_study"]
 
 _TOP = (
     "name", "title", "about", "protocol", "data", "seeds", "base", "grid", "variant", "arrivals", "quick",
-    "plot", "report",
+    "plot", "report", "folds",
 )  # fmt: skip
-_QUICK = ("data", "seeds", "variants", "base", "grid", "arrivals")
+_QUICK = ("data", "seeds", "folds", "variants", "base", "grid", "arrivals")
+_MOST_FOLDS = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -85,6 +86,7 @@ def _study(document: Mapping[str, Any], changes: Mapping[str, Any], problems: Pr
         columns=columns,
         plots=read_plots(document, arrivals=protocol == "arrivals", problems=problems),
         arrivals=_arrivals(document, changes, problems) if protocol == "arrivals" else None,
+        folds=_folds(document, changes, problems),
     )
 
 
@@ -198,6 +200,22 @@ def _arrivals(document: Mapping[str, Any], changes: Mapping[str, Any], problems:
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         problems.add("[arrivals]", f"steps is {steps!r}; it must be a whole number from 1")
     return Arrivals(share, steps)
+
+
+def _folds(document: Mapping[str, Any], changes: Mapping[str, Any], problems: Problems) -> int | None:
+    """Folds of a cross-validation; None where there is none."""
+    place, table = ("[quick]", changes) if "folds" in changes else ("", document)
+    value = table.get("folds")
+    if value is None:
+        return None
+    if type(value) is not int or not 2 <= value <= _MOST_FOLDS:
+        problems.add(place, f"folds is {value!r}; it must be a whole number from 2 to {_MOST_FOLDS}")
+        return None
+    for given in (document, changes):
+        if isinstance(given.get("arrivals"), dict) and "share" in given["arrivals"]:
+            problems.add("[arrivals]", "share and folds are two ways to say who arrives; give one of them")
+            break
+    return value
 
 
 def _data(

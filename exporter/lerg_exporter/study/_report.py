@@ -94,24 +94,43 @@ def _reading(study: Study, rows: Sequence[Row]) -> str:
         "compared with a full table of 128 float32 numbers per entity. Times depend on the machine and on "
         "what else it does."
     )
-    seeds = sorted({row["seed"] for row in rows})
+    seeds, over = sorted({row["seed"] for row in rows}), []
     if len(seeds) > 1:
-        named = ", ".join(map(str, seeds))
-        said += f" Figures are means over seeds ({named}), ± their sample standard deviation where it shows."
+        over.append(f"seeds ({', '.join(map(str, seeds))})")
+    if study.folds is not None:
+        over.insert(0, f"{study.folds} folds")
+    if over:
+        said += (
+            f" Figures are means over {' and '.join(over)}, ± their sample standard deviation where it shows."
+        )
+    if study.folds is not None and study.arrivals is None:
+        said += (
+            " Each user's pairs are dealt into the folds, every fold is the test set of a run, and test sets "
+            "that came with the data are left aside."
+        )
     if study.arrivals is not None:
         said += (
-            f" {100 * study.arrivals.share:g} % of the users arrive after the export: *from history* ranks "
+            f" {_arriving(study)} after the export: *from history* ranks "
             "for them by the part of their training pairs that is known, *most touched* by popularity alone, "
             "and *trained with them* is a bundle that was made with all their pairs."
         )
     return said
 
 
+def _arriving(study: Study) -> str:
+    if study.folds is not None:
+        return (
+            f"The users who can be asked are dealt into {study.folds} folds, one of which at a time arrives"
+        )
+    return f"{100 * study.arrivals.share:g} % of the users arrive" if study.arrivals else ""
+
+
 def _described(data: str, outcome: Outcome) -> str:
-    found = next(record["data"] for run, record in outcome.records if run.cell.data == data)
+    run, found = next((run, record["data"]) for run, record in outcome.records if run.cell.data == data)
+    of_fold = "" if run.fold is None else f" in fold {run.fold}"
     return (
-        f"{found['users']:,} users, {found['items']:,} items, {found['pairs']:,} training pairs, density "
-        f"{100 * found['density']:.3g} %."
+        f"{found['users']:,} users, {found['items']:,} items, {found['pairs']:,} training pairs{of_fold}, "
+        f"density {100 * found['density']:.3g} %."
     )
 
 
@@ -150,7 +169,8 @@ def _figure(column: str, row: Row, figures: Mapping[str, Spread]) -> str:
 def _each_run(study: Study, outcome: Outcome) -> str:
     """Every run by itself, what it was chosen by included."""
     axes = [key for key in study.keys if key not in ARRIVAL_COLUMNS]
-    table = [["data", *axes, "seed", *map(title_of, _EACH_RUN), "result"]]
+    folded = study.folds is not None
+    table = [["data", *axes, "seed", *(["fold"] if folded else []), *map(title_of, _EACH_RUN), "result"]]
     for run, record in outcome.records:
         row = rows_of(study, run, record)[0]
         if study.arrivals is not None:
@@ -159,7 +179,8 @@ def _each_run(study: Study, outcome: Outcome) -> str:
         if record["pretraining"]["epoch_s"] is None:
             figures[_EACH_RUN.index("epoch_s")] = "cached"
         keys = [_key(key, row) for key in axes]
-        table.append([run.cell.data, *keys, str(run.seed), *figures, f"`{run.fingerprint[:12]}`"])
+        part = [str(run.fold)] if folded else []
+        table.append([run.cell.data, *keys, str(run.seed), *part, *figures, f"`{run.fingerprint[:12]}`"])
     said = (
         "*cached*: pretraining was taken from the work folder. The relaxation, its rounding and the gap are "
         "of the selection. *result* begins the name of the run's file under `runs/`."

@@ -13,7 +13,7 @@ from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.pipeline import check_export, export
 from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.study._arrivals import arrivals_record
-from lerg_exporter.study._data import Source, find_source, read_source
+from lerg_exporter.study._data import Source, find_source, read_folds, read_source
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Cell, Study
 from lerg_exporter.study._store import Store, run_fingerprint
@@ -35,6 +35,7 @@ class Run:
         source: the data.
         fingerprint: of all that its result depends on.
         title: for people.
+        fold: its number, from 1; None without cross-validation.
     """
 
     cell: Cell
@@ -43,6 +44,7 @@ class Run:
     source: Source
     fingerprint: str
     title: str
+    fold: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +77,27 @@ def plan_runs(study: Study, file: Path, *, data_dir: Path | None, progress: Prog
         for name in dict.fromkeys(cell.data for cell in study.cells)
     }
     progress.stage("reading")
-    sources = {name: read_source(name, place) for name, place in places.items()}
+    sources = {name: _sources(study, name, place) for name, place in places.items()}
     runs = []
     for cell, seed in study.runs():
-        source = sources[cell.data]
-        options = cell.options(seed, source.sizes)
-        digest = run_fingerprint(data=source.digest, options=options, arrivals=study.arrivals)
-        runs.append(Run(cell, seed, options, source, digest, _title(study, cell, seed)))
+        for number, source in enumerate(sources[cell.data], start=1):
+            fold = None if study.folds is None else number
+            options = cell.options(seed, source.sizes)
+            of_users = None if fold is None or study.arrivals is None else (fold, study.folds or 0)
+            digest = run_fingerprint(
+                data=source.digest, options=options, arrivals=study.arrivals, fold=of_users
+            )
+            runs.append(Run(cell, seed, options, source, digest, _title(study, cell, seed, fold), fold))
     return runs
+
+
+def _sources(study: Study, name: str, place: str | Path) -> tuple[Source, ...]:
+    """The data of each fold; of users, which arrivals are folds of, the same data for each."""
+    if study.folds is None:
+        return (read_source(name, place),)
+    if study.arrivals is not None:
+        return (read_source(name, place),) * study.folds
+    return read_folds(name, place, study.folds)
 
 
 def check_runs(study: Study, runs: Sequence[Run]) -> None:
@@ -151,7 +166,13 @@ def _made(
             bundle.parent.mkdir(exist_ok=True)
         if study.arrivals is not None:
             record = arrivals_record(
-                run.source, run.options, study.arrivals, bundle, work_dir=work_dir, clock=clock
+                run.source,
+                run.options,
+                study.arrivals,
+                bundle,
+                fold=None if run.fold is None else (run.fold, study.folds or 0),
+                work_dir=work_dir,
+                clock=clock,
             )
         else:
             report = export(
@@ -166,9 +187,10 @@ def _has_bundle(store: Store, run: Run) -> bool:
     return (store.bundle(run.fingerprint) / "manifest.json").is_file()
 
 
-def _title(study: Study, cell: Cell, seed: int) -> str:
+def _title(study: Study, cell: Cell, seed: int, fold: int | None) -> str:
+    part = "" if fold is None else f"fold {fold} of {study.folds}"
     varied = [f"{axis} {cell.values[axis]}" for axis in study.axes if axis in cell.values]
-    return ", ".join(filter(None, (cell.data, cell.variant, *varied, f"seed {seed}")))
+    return ", ".join(filter(None, (cell.data, cell.variant, *varied, f"seed {seed}", part)))
 
 
 def _named(run: Run, error: LergError | LergRuntimeError) -> LergError:

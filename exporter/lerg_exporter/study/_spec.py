@@ -83,6 +83,7 @@ class Study:
         columns: of the report's main table.
         plots: of the report.
         arrivals: of that protocol, else None.
+        folds: each run is made once for each; None without cross-validation.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Study:
     columns: tuple[str, ...]
     plots: tuple[Plot, ...]
     arrivals: Arrivals | None
+    folds: int | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -21,11 +21,18 @@ _FORMAT = "lerg-study-run"
 _VERSION = 1
 
 
-def run_fingerprint(*, data: str, options: ExportOptions, arrivals: Arrivals | None) -> str:
+def run_fingerprint(
+    *,
+    data: str,
+    options: ExportOptions,
+    arrivals: Arrivals | None,
+    fold: tuple[int, int] | None = None,
+) -> str:
     """Of the data's content, the options, the protocol, the package's version and files of one's own.
 
     Args:
         data: the digest of its content.
+        fold: of users, its number and how many there are; those of pairs are in the data.
     """
     places = [
         Path(name.rpartition(":")[0]) for name in (options.selector, options.assignment, options.recommender)
@@ -38,6 +45,7 @@ def run_fingerprint(*, data: str, options: ExportOptions, arrivals: Arrivals | N
         options=options,
         arrivals=arrivals,
         own=[place.read_bytes() if place.is_file() else None for place in places],
+        **({} if fold is None else {"fold": list(fold)}),
     )
 
 

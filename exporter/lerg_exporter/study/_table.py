@@ -1,4 +1,4 @@
-"""Runs as rows, of arrivals one for each step and way of serving them, and means over seeds."""
+"""Runs as rows, of arrivals one for each step and way of serving them, and means over seeds and folds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHOSEN = ("codebook_rows", "retention", "placeholders", "batch")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over seeds.
+    """A figure over seeds and folds.
 
     Attributes:
         mean: of the runs; spread: their sample standard deviation, None of a single run.
@@ -38,7 +38,7 @@ class Spread:
 def rows_of(study: Study, run: Run, record: Mapping[str, Any]) -> list[Row]:
     """The rows of a run: what was asked for, what was chosen where that left it open, and every figure."""
     values = run.cell.values
-    row: Row = {"data": run.cell.data, "variant": run.cell.variant, "seed": run.seed}
+    row: Row = {"data": run.cell.data, "variant": run.cell.variant, "seed": run.seed, "fold": run.fold}
     row |= {name: record["options"][name] for name in OPTION_NAMES}
     row |= {name: record["plan"][name] for name in _CHOSEN}
     row["pruned_users"] = record["serving"]["pruned_users"]
@@ -67,7 +67,7 @@ def rows_of(study: Study, run: Run, record: Mapping[str, Any]) -> list[Row]:
 
 
 def grouped(study: Study, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Spread]]]:
-    """Rows that differ by the seed alone as one: a row of them, and each figure over their seeds."""
+    """Rows that differ by seed and fold alone as one: a row of them, and each figure over all of them."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(_hashable(row[key]) for key in ("data", *study.keys)), []).append(row)
@@ -86,8 +86,20 @@ def grouped(study: Study, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Spre
 def csv_text(study: Study, rows: Sequence[Row]) -> str:
     """The rows as CSV: names first, then figures, then every option."""
     extra = tuple(ARRIVAL_COLUMNS) if study.arrivals else ()
+    fold = () if study.folds is None else ("fold",)
     names = dict.fromkeys(
-        ("data", "variant", "seed", *study.axes, *extra, *COLUMNS, *OPTION_NAMES, *SHARES, "fingerprint")
+        (
+            "data",
+            "variant",
+            "seed",
+            *fold,
+            *study.axes,
+            *extra,
+            *COLUMNS,
+            *OPTION_NAMES,
+            *SHARES,
+            "fingerprint",
+        )
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
