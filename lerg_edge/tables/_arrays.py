@@ -7,14 +7,14 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lerg_edge.errors import InputError
 
-__all__ = ["NPY_MAGIC", "read_npy", "read_npz", "unreadable"]
+__all__ = ["NPY_MAGIC", "opened", "read_npy", "read_npz", "unreadable"]
 
 NPY_MAGIC = b"\x93NUMPY"
 _PLAIN_BYTES = 1 << 26  # what a packed member may unpack to whatever its size
@@ -27,7 +27,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     Raises:
         InputError: it cannot be read, is damaged, or holds Python objects.
     """
-    with unreadable(path, "a .npy file"), open(path, "rb") as stream:
+    with opened(path, "a .npy file") as stream:
         return _array(stream, path.stat().st_size, str(path))
 
 
@@ -49,6 +49,20 @@ def read_npz(path: Path, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
             with archive.open(member) as stream:
                 found.append(_array(stream, member.file_size, f"{path}: {name}"))
     return tuple(found)
+
+
+@contextmanager
+def opened(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A plain file to read from; whatever a reader stumbles over is one sentence that names it.
+
+    Raises:
+        InputError: it cannot be read, is no plain file, or is not `what`.
+    """
+    with unreadable(path, what):
+        if path.exists() and not path.is_file():  # which may have no end, or no beginning
+            raise InputError(f"{path}: cannot be read: it is no plain file; give one")
+        with open(path, "rb") as stream:
+            yield stream
 
 
 @contextmanager

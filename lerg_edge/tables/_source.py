@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lerg_edge.tables._arrays import unreadable
+from lerg_edge.tables._arrays import opened, unreadable
 
 __all__ = ["Source"]
 
@@ -31,7 +31,7 @@ class Source:
     @cached_property
     def head(self) -> bytes:
         """The first megabyte, or all of a smaller file."""
-        with unreadable(self.path, "a file"), open(self.path, "rb") as stream:
+        with opened(self.path, "a file") as stream:
             return stream.read(_HEAD_BYTES)
 
     @cached_property

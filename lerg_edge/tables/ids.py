@@ -9,7 +9,7 @@ import numpy as np
 
 from lerg_edge.data.interactions import IdMap
 from lerg_edge.errors import InputError
-from lerg_edge.tables._arrays import NPY_MAGIC, read_npy, unreadable
+from lerg_edge.tables._arrays import NPY_MAGIC, opened, read_npy
 
 __all__ = ["id_map", "read_ids"]
 
@@ -23,7 +23,7 @@ def read_ids(path: Path) -> IdMap:
     Raises:
         InputError: it cannot be read, holds anything else, or an id twice.
     """
-    with unreadable(path, "a list of ids"), open(path, "rb") as stream:
+    with opened(path, "a list of ids") as stream:
         if stream.read(len(NPY_MAGIC)) != NPY_MAGIC:
             stream.seek(0)
             return id_map(_lines(stream.read(), path), str(path))

@@ -267,7 +267,7 @@ def test_hostile_parquet(tmp_path: Path, frame: pl.DataFrame, told: str) -> None
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     for read in (read_model, read_tables):
-        for path in (tmp_path / "nowhere", tmp_path):
+        for path in (tmp_path / "nowhere", tmp_path, Path("/dev/zero")):
             with pytest.raises(InputError, match="cannot be read"):
                 read(path)
 

@@ -17,7 +17,15 @@ from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.propagation.graph import normalised_bipartite
 from lerg_edge.tables import GivenTables
-from lerg_exporter import CompressReport, PersonalReport, compress, verify_bundle, write_embeddings
+from lerg_exporter import (
+    CompressReport,
+    PersonalReport,
+    compress,
+    inspect_bundle,
+    verify_bundle,
+    write_embeddings,
+)
+from lerg_exporter.bundles.card import model_card
 from lerg_exporter.cli._main import run_command
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
@@ -70,6 +78,13 @@ def test_what_is_measured_is_what_is_there(report: CompressReport, data: Dataset
     assert metrics["given"]["ndcg@20"] == pytest.approx(float_tables.ndcg)
     assert metrics["compressed"]["users"] == metrics["given"]["users"] == float_tables.users
     assert metrics["compressed"]["ndcg@20"] > 0.9 * float_tables.ndcg
+
+
+def test_a_card_tells_that_nothing_was_trained(report: CompressReport) -> None:
+    card = model_card(inspect_bundle(report.path), name="bundle")
+    assert "Nothing was trained" in card
+    assert "learned from" not in card.partition("## What it discloses")[0]
+    assert "`lerg-export compress` makes it again from the same tables" in card
 
 
 def test_device_ranks_by_the_given_scores(
@@ -185,9 +200,9 @@ def test_items_alone_for_one_person(data: Dataset, given: GivenTables, tmp_path:
     found = compress(given, tmp_path / "bundle", settings, dataset=data)
     assert isinstance(found, PersonalReport)
     metrics = found.manifest.document["metrics"]
-    assert set(metrics) == {"given", "held_out_people"}
-    assert metrics["given"]["users"] == metrics["held_out_people"]["users"] > 0
-    assert metrics["held_out_people"]["ndcg@20"] > 0.5 * metrics["given"]["ndcg@20"]
+    assert set(metrics) == {"given", "compressed"}
+    assert metrics["given"]["users"] == metrics["compressed"]["users"] > 0
+    assert metrics["compressed"]["ndcg@20"] > 0.5 * metrics["given"]["ndcg@20"]
     everything = b"".join(path.read_bytes() for path in (tmp_path / "bundle").iterdir())
     assert b"user-00" not in everything
 

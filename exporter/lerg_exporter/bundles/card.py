@@ -66,11 +66,18 @@ def _data(found: Mapping[str, Any]) -> list[str]:
         return ["The bundle does not say what it was made from."]
     pairs = found["training"].get("pairs")
     lines = [_text(sentence) for sentence in data_sentences(data)]
-    if type(pairs) is int:
+    if _was_given(found):
+        lines.append("Nothing was trained: the rows of users and items were given.")
+    elif type(pairs) is int:
         lines.append(f"The model learned from {pairs:,} pairs.")
     if data.get("timestamp_unit") is None:
         lines.append("There were no timestamps.")
     return [_bullets(lines)]
+
+
+def _was_given(found: Mapping[str, Any]) -> bool:
+    """Whether `lerg-export compress` made the bundle of tables that were trained elsewhere."""
+    return "given" in found["training"]
 
 
 def _accuracy(found: Mapping[str, Any]) -> list[str]:
@@ -84,7 +91,9 @@ def _accuracy(found: Mapping[str, Any]) -> list[str]:
     if not rows:
         return ["Nothing was measured: there was no test set."]
     said = "Rankings of the whole catalogue, seen items left out, averaged over the users with test pairs. "
-    if found["form"] == "personal":
+    if _was_given(found):
+        said += "*Tables as given* are measured as they were, all else through the programs of a bundle."
+    elif found["form"] == "personal":
         said += "Each is served from a history, through the bundle's own programs."
     else:
         said += "All but *before pruning* is measured through the programs of a bundle."
@@ -157,7 +166,8 @@ def _making(found: Mapping[str, Any]) -> list[str]:
     config = found["training"].get("config")
     if isinstance(config, dict) and config:
         settings = [f"{_code(name)} = {_setting(name, value)}" for name, value in sorted(config.items())]
-        lines.append("Settings, by which `lerg-export run` makes it again from the same data:")
+        command, data = ("compress", "tables") if _was_given(found) else ("run", "data")
+        lines.append(f"Settings, by which `lerg-export {command}` makes it again from the same {data}:")
         lines.append("\n".join(("```toml", *settings, "```")))
     return lines
 

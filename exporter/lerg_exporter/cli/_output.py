@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,14 @@ from lerg_exporter.exporting.progress import Progress, Silent
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-__all__ = ["print_json", "print_table", "progress"]
+__all__ = ["inode_of", "print_json", "print_table", "progress"]
 
 _SECONDS_BETWEEN_LINES = 5.0
+
+
+def inode_of(output: Path) -> int:
+    """What tells whether a bundle has been put there; 0 without one."""
+    return output.stat().st_ino if (output / "manifest.json").exists() else 0
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ import click
 from lerg_edge.errors import InputError
 from lerg_exporter.bundles.summary import accuracy_rows, program_rows, size_rows
 from lerg_exporter.cli._options import json_option
-from lerg_exporter.cli._output import print_json, print_table, progress
+from lerg_exporter.cli._output import inode_of, print_json, print_table, progress
 from lerg_exporter.cli._reading import read_data
 from lerg_exporter.cli._settings import SettingsCommand, given_options, heading, options_for, spelling
 from lerg_exporter.exporting.config import RUN_SETTINGS, ThroughCommand, gathered, values_of
@@ -128,7 +128,12 @@ def compress(
         raise InputError("-o is missing; write lerg-export compress --users U.npy --items I.npy -o BUNDLE")
     check_target(output, overwrite=force)
     sides = {"user_ids": user_ids, "item_ids": item_ids}
-    with telling(lambda: "nothing was written"), progress(quiet=quiet) as tell:
+    before = inode_of(output)
+
+    def left() -> str:
+        return "nothing was written" if inode_of(output) == before else f"the bundle in {output} is complete"
+
+    with telling(left), progress(quiet=quiet) as tell:
         tell.stage("reading tables")
         with spelling(ThroughCommand({}, {}, _NAMED)):
             tables = _read_tables(users, items, model, **sides)
@@ -146,6 +151,11 @@ def compress(
         )
         with spelling(settings.speller):
             dataset = _read_pairs(interactions, settings.reading, seed=settings.options.seed, tell=tell)
+            if not settings.options.personal:
+                tell.note(
+                    "this bundle holds the ids of all users, and what they have touched where that is given, "
+                    "for whoever has it; to give it to them one by one, make it with --personal"
+                )
             report = _compressed(
                 tables, output, settings.stated, dataset, settings.reading, force=force, tell=tell
             )
@@ -167,14 +177,13 @@ def compress(
 def _read_tables(
     users: Path | None, items: Path | None, model: Path | None, **sides: Path | None
 ) -> GivenTables:
-    if (model is None) == (items is None) or (model is not None and users is not None):
-        raise InputError.naming("give {users} and {items}, or {items} alone, or {model} in place of both")
     from lerg_edge.tables import read_model, read_tables
 
-    if model is not None:
+    if model is not None and items is None and users is None:
         return read_model(model, **sides)
-    assert items is not None
-    return read_tables(items, users, **sides)
+    if items is not None and model is None:
+        return read_tables(items, users, **sides)
+    raise InputError.naming("give {users} and {items}, or {items} alone, or {model} in place of both")
 
 
 def _read_pairs(source: str | None, reading: ReadingOptions, *, seed: int, tell: Progress) -> Dataset | None:

@@ -10,7 +10,7 @@ import click
 from lerg_edge.errors import InputError
 from lerg_exporter.bundles.summary import accuracy_rows, cost_rows, data_sentences, program_rows, size_rows
 from lerg_exporter.cli._options import json_option
-from lerg_exporter.cli._output import print_json, print_table, progress
+from lerg_exporter.cli._output import inode_of, print_json, print_table, progress
 from lerg_exporter.cli._reading import read_data
 from lerg_exporter.cli._settings import SettingsCommand, given_options, heading, setting_options, spelling
 from lerg_exporter.exporting.config import RunSettings, gathered, toml_text, values_of
@@ -134,10 +134,10 @@ def run(
         check_report_place(report_folder, bundle=output, sources=(*sources, save_test), overwrite=force)
     if save_test is not None:
         check_test_file(save_test, bundle=output, sources=sources, overwrite=force)
-    before = _inode(output)
+    before = inode_of(output)
 
     def left() -> str:
-        if _inode(output) != before:
+        if inode_of(output) != before:
             return f"the bundle in {output} is complete"
         if work_dir is not None:
             return f"the same command goes on from what is in {work_dir}"
@@ -181,11 +181,6 @@ def _print_config(data: str | None, settings: RunSettings, *, tell: Progress, as
         print_json({name: value for name, value in values.items() if value is not None})
         return
     click.echo(toml_text(values), nl=False)
-
-
-def _inode(output: Path) -> int:
-    """What tells whether a bundle has been put there; 0 without one."""
-    return output.stat().st_ino if (output / "manifest.json").exists() else 0
 
 
 def _export(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def compress(
             found.dataset,
             output,
             options,
-            given=_given_items(found, options),
+            given=_given_items(tables, found, options),
             reading=reading,
             overwrite=overwrite,
             progress=progress,
@@ -129,14 +129,36 @@ def compress(
         fixed_threads(options.threads),
         tempfile.TemporaryDirectory(prefix="lerg-compress-") as scratch,
     ):
-        return _shared(tables, found, options, stated, Path(output), Path(scratch), reading, overwrite, tell)
+        job = _Job(tables, found, options, stated, reading, Path(scratch), tell)
+        return _shared(job, Path(output), overwrite=overwrite)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What one compression works on.
+
+    Attributes:
+        tables: as given; `found`: their rows and pairs, in the order of the bundle.
+        options: with the usual settings; `stated`: those that were given.
+        reading: how the interactions were read.
+        scratch: a folder for what lies in between.
+        tell: is told how far the work is.
+    """
+
+    tables: GivenTables
+    found: Matched
+    options: ExportOptions
+    stated: Mapping[str, Any]
+    reading: ReadingOptions | None
+    scratch: Path
+    tell: Progress
 
 
 def _has_pairs(dataset: Dataset | None) -> bool:
     return dataset is not None and dataset.train.pair_count > 0
 
 
-def _given_items(found: Matched, options: ExportOptions) -> GivenItems:
+def _given_items(tables: GivenTables, found: Matched, options: ExportOptions) -> GivenItems:
     """What a personal bundle codes, and what it is compared with."""
     layers, train = options.resolved_layers, found.dataset.train
     users, items = fitted(found.users, found.items, dim=options.dim, layers=layers)
@@ -152,7 +174,7 @@ def _given_items(found: Matched, options: ExportOptions) -> GivenItems:
             return {}
         return given_metrics(found, layers, train.matrix(), train.matrix(), test.matrix(), users=people)
 
-    return GivenItems(rows, metrics)
+    return GivenItems(rows, metrics, _described(tables, layers=layers))
 
 
 def _in_order(tables: GivenTables, dataset: Dataset | None, reading: ReadingOptions | None) -> Matched:
@@ -165,77 +187,71 @@ def _in_order(tables: GivenTables, dataset: Dataset | None, reading: ReadingOpti
     return found.reordered(order.users, order.items)
 
 
-def _shared(
-    tables: GivenTables,
-    found: Matched,
-    options: ExportOptions,
-    stated: Mapping[str, Any],
-    output: Path,
-    scratch: Path,
-    reading: ReadingOptions | None,
-    overwrite: bool,
-    tell: Progress,
-) -> CompressReport:
+def _shared(job: _Job, output: Path, *, overwrite: bool) -> CompressReport:
     """A bundle of users and items."""
-    dataset, work = found.dataset, WorkDir.at(scratch / "work")
+    options, tell, dataset = job.options, job.tell, job.found.dataset
     training = stages.training_options(options, pairs=dataset.train.pair_count)
     cut = Cut.of(dataset.train, training)
     tell.stage("coding")
-    rows = np.concatenate(fitted(found.users, found.items, dim=options.dim, layers=training.layers))
-    sizes = DataSizes.of(dataset.train, seen_beside(dataset), titles=dataset.titles)
-    ways = planned(codings_of(options, stated), cut, sizes)
-    tried = []
-    for number, (each, plan) in enumerate(ways if len(cut.split.users) else ways[:1], start=1):
-        trial = try_coding(rows, cut, each, plan, work=work)
-        score = "" if trial.score is None else f", validation NDCG@{RANKING} {trial.score:.4f}"
-        tell.advance(number, len(ways))
-        tell.note(f"{trial.title}: at most {plan.storage_bytes:,} bytes{score}")
-        tried.append(trial)
+    tried = _tried(job, cut, layers=training.layers)
     chosen = choose_trial(tried)
     tell.stage("choosing how to serve")
-    run = _run(found, chosen, training.l2, cut, tables, tried, reading, tell)
+    run = _run(job, chosen, tried, cut, l2=training.l2)
     tell.stage("tracing")
     draft = draft_bundle(chosen.shaped.model, run.limits, lowering=options.lowering)
-    first = scratch / "first"
+    first = job.scratch / "first"
     run.write(draft, first)
     fault = over_budget(first, options, found="the bundle came out at", remedy="codes_per_entity")
     if fault is not None:
         raise fault
     tell.stage("evaluating")
-    metrics, intervals = _metrics(run, draft, chosen, cut, found, first, scratch)
+    metrics, intervals = _metrics(job, run, draft, chosen, cut, first)
     tell.stage("writing")
     manifest = run.write(draft, output, metrics=metrics, intervals=intervals, overwrite=overwrite)
-    return CompressReport(output, manifest, chosen, tuple(tried), found.left_out)
+    return CompressReport(output, manifest, chosen, tried, job.found.left_out)
 
 
-def _run(
-    found: Matched,
-    chosen: TableTrial,
-    l2: float,
-    cut: Cut,
-    tables: GivenTables,
-    tried: list[TableTrial],
-    reading: ReadingOptions | None,
-    tell: Progress,
-) -> ExportRun:
+def _tried(job: _Job, cut: Cut, *, layers: int) -> tuple[TableTrial, ...]:
+    """The ways that settings and budgets leave open; the usual one alone where nobody can be asked."""
+    found, dataset = job.found, job.found.dataset
+    rows = np.concatenate(fitted(found.users, found.items, dim=job.options.dim, layers=layers))
+    sizes = DataSizes.of(dataset.train, seen_beside(dataset), titles=dataset.titles)
+    ways = planned(codings_of(job.options, job.stated), cut, sizes)
+    if not len(cut.split.users):
+        ways = ways[:1]
+    work, tried = WorkDir.at(job.scratch / "work"), []
+    for number, (options, plan) in enumerate(ways, start=1):
+        trial = try_coding(rows, cut, options, plan, work=work)
+        score = "" if trial.score is None else f", validation NDCG@{RANKING} {trial.score:.4f}"
+        job.tell.advance(number, len(ways))
+        job.tell.note(f"{trial.title}: at most {plan.storage_bytes:,} bytes{score}")
+        tried.append(trial)
+    return tuple(tried)
+
+
+def _run(job: _Job, chosen: TableTrial, tried: Sequence[TableTrial], cut: Cut, *, l2: float) -> ExportRun:
     """What every bundle of this export has in common."""
-    options, users = chosen.options, found.dataset.train.user_count
-    rows = entity_rows(chosen.shaped.twin)
-    unknown = _unknown(cut, entity_rows(chosen.shaped.model)[1], options, tell)
+    options, dataset, made = chosen.options, job.found.dataset, chosen.shaped
+    unknown = _unknown(cut, entity_rows(made.model)[1], options, job.tell)
     ways = replace(given_ways(options), unknown=unknown.rule)
     if unknown.scores:
         ways = replace(ways, validation={"unknown": unknown.described()})
-    retained = chosen.shaped.twin.retained[:users]
-    ways = choose_known(ways, rows, cut.split, retained, options, progress=tell)
+    retained = made.twin.retained[: dataset.train.user_count]
+    ways = choose_known(ways, entity_rows(made.twin), cut.split, retained, options, progress=job.tell)
     codings = {each.title: round(each.score, 5) for each in tried if each.score is not None}
     summary = {
-        "given": {"form": tables.form, "dim": tables.dim, "layers": chosen.model.layers},
+        "given": _described(job.tables, layers=chosen.model.layers),
         "coding": chosen.title,
         **({f"validation_ndcg@{RANKING}": codings} if codings else {}),
-        **chosen.shaped.summary,
+        **made.summary,
     }
-    config = config_of_bundle(options, reading, plan=chosen.plan, dataset=found.dataset)
-    return ExportRun(found.dataset, options, chosen.plan, l2, chosen.model, summary, ways, config)
+    config = config_of_bundle(options, job.reading, plan=chosen.plan, dataset=dataset)
+    return ExportRun(dataset, options, chosen.plan, l2, chosen.model, summary, ways, config)
+
+
+def _described(tables: GivenTables, *, layers: int) -> dict[str, Any]:
+    """What was given, for people."""
+    return {"form": tables.form, "dim": tables.dim, "layers": layers}
 
 
 def _unknown(cut: Cut, items: np.ndarray, options: ExportOptions, tell: Progress) -> RuleChoice:
@@ -257,12 +273,12 @@ def _unknown(cut: Cut, items: np.ndarray, options: ExportOptions, tell: Progress
 
 
 def _metrics(
-    run: ExportRun, draft: Draft, chosen: TableTrial, cut: Cut, found: Matched, bundle: Path, scratch: Path
+    job: _Job, run: ExportRun, draft: Draft, chosen: TableTrial, cut: Cut, bundle: Path
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[float]]]]:
     """Of the given tables, float and by dot product, and through the programs; on pairs that were cut from
     the interactions where no test pairs are given.
     """
-    dataset, intervals = found.dataset, {}
+    found, dataset, intervals = job.found, job.found.dataset, {}
     if dataset.test is not None:
         seen = cut.matrix if dataset.disliked is None else cut.matrix + dataset.disliked.matrix()
         given = given_metrics(found, chosen.model.layers, cut.matrix, seen, dataset.test.matrix())
@@ -274,8 +290,8 @@ def _metrics(
     known, wanted = cut.split.train, cut.split.held_out
     given = given_metrics(found, chosen.model.layers, known, known, wanted)
     twin = draft_bundle(chosen.shaped.twin, draft.limits, lowering=draft.lowering, with_golden=False)
-    run.write(twin, scratch / "twin", interactions=cut.part(known))
-    with Recommender.open(scratch / "twin") as recommender:
+    run.write(twin, job.scratch / "twin", interactions=cut.part(known))
+    with Recommender.open(job.scratch / "twin") as recommender:
         made = evaluate(recommender, cut.part(wanted))
     return {"given_on_known": given, "compressed_on_known": made}, {}
 

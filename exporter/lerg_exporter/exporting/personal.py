@@ -80,10 +80,12 @@ class GivenItems:
     Attributes:
         rows: gives them of the pairs that are known, float32 [I, d].
         metrics: gives what the given model scores for users, int64 [n], whom the bundle is measured on.
+        described: what was given, for people.
     """
 
     rows: Callable[[Interactions], np.ndarray]
     metrics: Callable[[np.ndarray], dict[str, Any]]
+    described: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +166,8 @@ def export_personal(
                 chosen.items, sheltered.slots, sheltered.counts, degree_bytes, chosen.choice.rule
             )
             described = _described(people, options, reading, trained, chosen, tried)
+            if given is not None:
+                described["given"] = given.described
             place = Path(scratch) / f"{len(left)}"
             draft = draft_personal(
                 model,
@@ -182,7 +186,8 @@ def export_personal(
         tell.stage("measuring")
         metrics = _measured(place, people, tell=tell)
         if given is not None and metrics:
-            metrics = {"given": given.metrics(people.measured), **metrics}
+            # Nobody was held out of the training of what was given.
+            metrics = {"given": given.metrics(people.measured), "compressed": metrics["held_out_people"]}
         tell.stage("writing")
         written = _write(
             draft, Path(output), dataset, training=described, metrics=metrics, overwrite=overwrite
