@@ -15,7 +15,7 @@ from _tiny import TinyModel, others, raw_ids, write_tiny
 from lerg_runtime import BudgetError, BundleError, InputError, InteractionsFile, Recommender
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle import BundleFolder, State, save_state
-from lerg_runtime.bundle._arrays import array_bytes
+from lerg_runtime.bundle._arrays import array_pieces
 from lerg_runtime.bundle._state import encode_state
 
 USERS, ITEMS = raw_ids("text", 30, prefix="user"), raw_ids("text", 40, prefix="item")
@@ -236,11 +236,11 @@ def test_states_that_cannot_be_are_refused(bundle: Path, change: Callable[[State
 def test_one_array_without_the_other_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = BundleFolder.open(bundle)
 
-    def without(arrays: dict[str, np.ndarray], **how: Any) -> bytes:
+    def without(arrays: dict[str, np.ndarray], **how: Any) -> list[Any]:
         kept = {name: array for name, array in arrays.items() if name != "disliked_items"}
-        return array_bytes(kept, **how)
+        return array_pieces(kept, **how)
 
-    monkeypatch.setattr("lerg_runtime.bundle._state.array_bytes", without)
+    monkeypatch.setattr("lerg_runtime.bundle._state.array_pieces", without)
     save_state(bundle, _pairs([1], [1])(folder.read_state()), digest=folder.digest)
     with pytest.raises(BundleError, match="disliked_users and disliked_items"):
         Recommender.open(bundle)

@@ -20,10 +20,21 @@ from lerg_runtime._native_module import native
 from lerg_runtime.bundle._boundary import reading
 from lerg_runtime.errors import BundleError
 
-__all__ = ["Allocate", "ArrayReader", "array_bytes", "array_ranges", "read_arrays", "smallest_unsigned"]
+__all__ = [
+    "Allocate",
+    "ArrayReader",
+    "array_bytes",
+    "array_pieces",
+    "array_ranges",
+    "read_arrays",
+    "smallest_unsigned",
+]
 
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 """Writable array of a shape and dtype, such as `Budget.empty` or `numpy.empty`."""
+
+Piece = bytes | memoryview
+"""Consecutive bytes of a file."""
 
 _MAGIC = b"LERGARR2"
 _HEAD = struct.Struct("<8sII")  # then the bytes of the directory and the number of arrays
@@ -65,21 +76,34 @@ def array_bytes(arrays: Mapping[str, np.ndarray], *, as_they_are: Collection[str
         arrays: by name.
         as_they_are: arrays that are not coded, whatever that would save.
     """
-    directory, contents = bytearray(), []
+    return b"".join(array_pieces(arrays, as_they_are=as_they_are))
+
+
+def array_pieces(arrays: Mapping[str, np.ndarray], *, as_they_are: Collection[str]) -> list[Piece]:
+    """What `array_bytes` joins. Arrays that are not coded are there as they lie in memory, not copied."""
+    directory, contents = bytearray(), list[Piece]()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name]).reshape(np.shape(arrays[name]))
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if array.dtype.name not in _DTYPES or not _NAME.fullmatch(name) or array.ndim > _MAX_DIMENSIONS:
             raise ValueError(f"array {name!r} of {array.dtype} cannot be stored in a bundle")
-        coding, content = (_PLAIN, array.tobytes()) if name in as_they_are else _coded(array)
+        coding, content = (_PLAIN, _as_it_lies(array)) if name in as_they_are else _coded(array)
         directory += bytes([len(name)]) + name.encode()
         directory += _ENTRY.pack(_DTYPES.index(array.dtype.name), coding, array.ndim, len(content))
         directory += struct.pack(f"<{array.ndim}I", *array.shape)
         contents.append(content)
-    data = bytearray(_HEAD.pack(_MAGIC, len(directory), len(contents)) + directory)
+    pieces: list[Piece] = [_HEAD.pack(_MAGIC, len(directory), len(contents)) + directory]
+    size = len(pieces[0])
     for content in contents:
-        data += bytes(-len(data) % _ALIGNMENT) + content
-    return bytes(data)
+        filling = -size % _ALIGNMENT
+        pieces += (bytes(filling), content)
+        size += filling + len(content)
+    return pieces
+
+
+def _as_it_lies(array: np.ndarray) -> memoryview:
+    """The bytes of a contiguous array."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _coded(array: np.ndarray) -> tuple[int, bytes]:

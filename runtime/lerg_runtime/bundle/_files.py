@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,6 +45,9 @@ _PRIVATE = 0o600
 _SHARED = 0o666  # less what the umask takes away
 _PERMISSIONS = 0o7777
 
+Content = bytes | Sequence[bytes | memoryview]
+"""Of a file: all of it, or pieces that are written one after the other."""
+
 
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` durable, where the system can (Windows cannot sync a folder)."""
@@ -57,7 +60,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_synced(path: Path, data: bytes, *, private: bool = False) -> None:
+def write_synced(path: Path, data: Content, *, private: bool = False) -> None:
     """Make a new file and have it on the disk before returning; not atomic.
 
     Args:
@@ -99,7 +102,7 @@ def named_in_errors(path: Path, *, beside: Path) -> Iterator[None]:
 
 
 def replace_file(
-    path: Path, data: bytes, *, private: bool = False, on_replaced: Callable[[], object] = lambda: None
+    path: Path, data: Content, *, private: bool = False, on_replaced: Callable[[], object] = lambda: None
 ) -> None:
     """Replace `path` by `data` so that a crash at any moment leaves the old bytes or the new ones.
 
@@ -224,10 +227,11 @@ def is_leftover(path: Path) -> bool:
     return _BESIDE.fullmatch(path.name) is not None
 
 
-def _write_all(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
+def _write_all(handle: int, data: Content) -> None:
+    for piece in (data,) if isinstance(data, bytes) else data:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
 
 
 def _sync_after(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
-from lerg_runtime.bundle._arrays import Allocate, ArrayReader, array_bytes
+from lerg_runtime.bundle._arrays import Allocate, ArrayReader, Piece, array_pieces
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._history import History, read_history
@@ -34,6 +34,7 @@ __all__ = [
     "encode_state",
     "open_state",
     "save_state",
+    "state_pieces",
     "state_stamp",
 ]
 
@@ -119,7 +120,12 @@ class State:
 
 
 def encode_state(state: State, *, digest: bytes) -> bytes:
-    """The file's bytes; equal states give equal bytes.
+    """The file's bytes; equal states give equal bytes. Raises as `state_pieces` does."""
+    return b"".join(state_pieces(state, digest=digest))
+
+
+def state_pieces(state: State, *, digest: bytes) -> list[Piece]:
+    """The file's bytes, piece by piece; arrays are not copied, so that saving takes no memory of their size.
 
     Args:
         state: what to store.
@@ -151,8 +157,11 @@ def encode_state(state: State, *, digest: bytes) -> bytes:
         }
     arrays |= state.history.arrays()
     # As they are: reading a coded array takes memory that the plan of an open bundle does not have.
-    content = array_bytes(arrays, as_they_are=arrays)
-    return hashlib.sha256(content).digest() + content
+    content = array_pieces(arrays, as_they_are=arrays)
+    found = hashlib.sha256()
+    for piece in content:
+        found.update(piece)
+    return [found.digest(), *content]
 
 
 class StoredState:
@@ -335,12 +344,12 @@ def save_state(
         The new state's stamp.
 
     Raises:
-        InputError: somebody else has saved meanwhile; see also `encode_state`.
+        InputError: somebody else has saved meanwhile; see also `state_pieces`.
         OSError: the disk is full or the folder cannot be written; the old state stays.
         UnsyncedError: the new state is in place, but might not outlast a power cut.
     """
-    data = encode_state(state, digest=digest)
-    path, stamp = folder / STATE_FILE, data[:_DIGEST_BYTES]
+    data = state_pieces(state, digest=digest)
+    path, stamp = folder / STATE_FILE, bytes(data[0])
     with locked(folder):
         if over is not None and state_stamp(folder) not in (over, b""):
             raise InputError(

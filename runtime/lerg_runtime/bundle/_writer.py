@@ -34,7 +34,7 @@ from lerg_runtime.bundle._reader import (
 )
 from lerg_runtime.bundle._seen_only import Pairs, encode_seen_only
 from lerg_runtime.bundle._shape import ModelShape
-from lerg_runtime.bundle._state import STATE_FILE, State, encode_state
+from lerg_runtime.bundle._state import STATE_FILE, State, encode_state, state_pieces
 from lerg_runtime.bundle._titles import title_arrays
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
 from lerg_runtime.errors import BundleError, InputError
@@ -262,7 +262,7 @@ def copy_bundle(
             _copy(source.path, beside, name)
         if (source.path / SIGNATURE_FILE).is_file() and not (source.path / SIGNATURE_FILE).is_symlink():
             _copy(source.path, beside, SIGNATURE_FILE)
-        write_synced(beside / STATE_FILE, encode_state(state, digest=source.digest), private=True)
+        write_synced(beside / STATE_FILE, state_pieces(state, digest=source.digest), private=True)
         if BundleFolder.open(beside).digest != source.digest:
             raise BundleError(f"{source.path} has changed since it was opened; open it again")
 
