@@ -44,7 +44,7 @@ FLOORS = {
         "cli",
     ),
     "lerg_runtime": (
-        "errors _limits",
+        "errors _limits _numbers",
         "_native_module",
         "reading sizes",
         "bundle interactions_file",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lerg_runtime._numbers import distinct
 from lerg_runtime.bundle._arrays import ArrayReader
 from lerg_runtime.errors import BundleError
 
@@ -87,6 +88,6 @@ def read_history(reader: ArrayReader, *, most: int, items: int, where: str) -> H
     )
     if history.items.min() < 0 or history.items.max() >= items:
         raise BundleError(f"{where}: the history names an item that does not exist")
-    if len(np.unique(history.items)) != len(history) or bool((np.diff(history.times) < 0).any()):
+    if len(distinct(history.items)) != len(history) or bool((np.diff(history.times) < 0).any()):
         raise BundleError(f"{where}: the history has an item twice, or is not in the order of time")
     return history

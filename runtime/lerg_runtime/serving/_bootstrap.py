@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lerg_runtime._numbers import quantiles
+
 __all__ = ["percentile_interval", "resampled_sums"]
 
 _TOGETHER = 32  # resamples of a block at a time
@@ -49,5 +51,5 @@ def resampled_sums(
 
 def percentile_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The bounds of 95 % of the resamples' values, float64 [R, ...]; NaN where one of them is."""
-    low, high = np.quantile(values, [_TAIL, 1 - _TAIL], axis=0)
+    low, high = quantiles(values, (_TAIL, 1 - _TAIL))
     return low, high

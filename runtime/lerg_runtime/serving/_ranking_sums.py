@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lerg_runtime._numbers import distinct
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.serving._metrics import Metrics, RankingMetrics, UserGroup
 from lerg_runtime.serving._per_user import FIGURES, UserFigures
@@ -29,7 +30,7 @@ def group_edges(ascending: np.ndarray) -> np.ndarray:
         At most 3 counts, ascending, all below the greatest.
     """
     places = [-(-len(ascending) * part // MAX_GROUPS) - 1 for part in range(1, MAX_GROUPS)]
-    edges = np.unique(ascending[places])
+    edges = distinct(ascending[places])
     return edges[edges < ascending[-1]]
 
 
@@ -91,7 +92,7 @@ class RankingSums:
         beside_own = figures[:, :, -1:] * (lengths > 0)[:, None, None]
         np.add.at(self._sums, groups, np.concatenate((figures, beside_own), axis=2))
         np.add.at(self._own, groups, own)
-        for group in np.unique(groups).tolist():
+        for group in distinct(groups).tolist():
             of_group = lengths[groups == group]
             count, fewest, most = self._counts[group].tolist()
             least = int(of_group.min())
