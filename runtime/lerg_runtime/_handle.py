@@ -15,7 +15,9 @@ from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._trust import Trust
 from lerg_runtime.engine._resident import resident_bytes
 from lerg_runtime.errors import LergRuntimeError
+from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.learning._asked import memory_plan
+from lerg_runtime.pairs._by_user import ItemsByUser
 from lerg_runtime.planning._phases import MemoryPlan
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._embeddings import item_embeddings, user_embeddings
@@ -191,6 +193,26 @@ class BundleHandle:
             UnsyncedError: it is saved, but the disk does not promise that a power cut will leave it so.
         """
         self._any.save(path)
+
+    def _items_by_user(
+        self, file: InteractionsFile, *, asked: Sequence[str], skip_unknown: bool
+    ) -> ItemsByUser:
+        """What a file lists for each of its users, to recommend by; see `ItemsByUser`.
+
+        Raises:
+            BudgetError: it does not fit beside recommending.
+        """
+        bundle = self._open
+        found = ItemsByUser(
+            file,
+            bundle.entities.item_ids,
+            bundle.entities.user_ids,
+            asked=frozenset(asked),
+            skip_unknown=skip_unknown,
+            allocate=bundle.empty,
+        )
+        bundle.check_answers_fit()
+        return found
 
     @property
     def _open(self) -> OpenBundle:

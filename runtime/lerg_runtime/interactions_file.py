@@ -20,7 +20,7 @@ from lerg_runtime.reading._text import byte_blocks, first_line, text_lines
 
 __all__ = ["FileColumns", "InteractionsFile", "PairChunk"]
 
-_CHUNK_PAIRS = 1 << 11
+_CHUNK_PAIRS = 1 << 9
 _CHUNK_CHARACTERS = 1 << 18  # of the ids of a chunk
 _Row = tuple[int, str, str, bool, str | None]  # line, user, item, whether liked, timestamp as written
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
 from lerg_runtime.bundle import IdMap
+from lerg_runtime.cli._options import unknown_ids
 from lerg_runtime.errors import InputError, UnknownIdError
 from lerg_runtime.interactions_file import InteractionsFile
+from lerg_runtime.pairs._by_user import ItemsByUser
+from lerg_runtime.pairs._items import ItemIndices
 from lerg_runtime.pairs._resolved import unknown_id
 from lerg_runtime.reading._columns import ColumnNames, find_columns
 from lerg_runtime.reading._id_lines import id_lines
@@ -48,10 +52,10 @@ def filter_items(
     texts: Sequence[str],
     *,
     option: str,
-    user_ids: IdMap | None,
+    by_user: Callable[[InteractionsFile], ItemsByUser] | None,
     usual: ColumnNames,
     skip_unknown: bool,
-) -> list[str] | dict[str, list[str]] | None:
+) -> ItemIndices | ItemsByUser | None:
     """The items of `--items` or `--exclude`, for everybody or by user; None where nothing was given.
 
     Args:
@@ -59,34 +63,42 @@ def filter_items(
         texts: as they were given: ids, several between commas, or names of files. A file has an id a line, or
             columns user and item.
         option: which of the two it is.
-        user_ids: of the users that a file may name; None where it may not.
+        by_user: looks up what a file lists by user; None where it may name none.
         usual: names of columns to prefer.
-        skip_unknown: leave out unknown items, and take unknown users.
+        skip_unknown: leave out unknown items.
 
     Raises:
         UnknownIdError: an id is unknown.
         UsageError: a file that names users beside anything else, or where there are none.
         InputError: a file cannot be read.
+        BudgetError: what a file lists by user does not fit.
     """
     if not texts:
         return None
-    found: list[str] = []
+    listed = np.zeros(len(ids), dtype=bool)
     for text in texts:
         path = Path(text)
         if text in ids or not _is_file(path):
-            found += _cut(ids, text, option=option, skip_unknown=skip_unknown)
+            for item in _cut(ids, text, option=option, skip_unknown=skip_unknown):
+                _put(listed, ids.find(item))
         elif not _names_users(path, usual):
-            found += _known(ids, id_lines(path), path, skip_unknown=skip_unknown)
-        elif user_ids is None:
+            for index in _known(ids, id_lines(path), path, skip_unknown=skip_unknown):
+                _put(listed, index)
+        elif by_user is None:
             raise click.UsageError(
                 f"{option} {path} has items by user; without --user or --all-users give an id a line"
             )
         elif len(texts) > 1:
             raise click.UsageError(f"{option} {path} has items by user; give no other {option} beside it")
         else:
-            file = InteractionsFile(path, usual=usual)
-            return _by_user(ids, user_ids, file, skip_unknown=skip_unknown)
-    return found
+            with unknown_ids(_SKIP):
+                return by_user(InteractionsFile(path, usual=usual))
+    return ItemIndices(np.flatnonzero(listed))
+
+
+def _put(listed: np.ndarray, index: int) -> None:
+    if index >= 0:
+        listed[index] = True
 
 
 def _cut(ids: IdMap, text: str, *, option: str, skip_unknown: bool = False) -> list[str]:
@@ -123,22 +135,10 @@ def _names_users(path: Path, usual: ColumnNames) -> bool:
     return False
 
 
-def _known(ids: IdMap, lines: Iterator[tuple[int, str]], path: Path, *, skip_unknown: bool) -> Iterator[str]:
+def _known(ids: IdMap, lines: Iterator[tuple[int, str]], path: Path, *, skip_unknown: bool) -> Iterator[int]:
+    """Indices of the ids on these lines, -1 for those that are left out."""
     for number, text in lines:
-        if text in ids:
-            yield text
-        elif not skip_unknown:
+        index = ids.find(text)
+        if index < 0 and not skip_unknown:
             raise unknown_id(ids, text, kind="item", place=f"{path}, line {number}: ", advice=_SKIP)
-
-
-def _by_user(
-    ids: IdMap, user_ids: IdMap, file: InteractionsFile, *, skip_unknown: bool
-) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for chunk in file.chunks():
-        for user, item, place in zip(chunk.users, chunk.items, chunk.places, strict=True):
-            for known, raw, kind in ((user_ids, user, "user"), (ids, item, "item")):
-                if raw not in known and not skip_unknown:
-                    raise unknown_id(known, raw, kind=kind, place=f"{chunk.source} {place}: ", advice=_SKIP)
-            found.setdefault(str(user), []).extend([str(item)] if item in ids else [])
-    return found
+        yield index

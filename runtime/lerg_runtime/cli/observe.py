@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lerg_runtime.cli._options import json_option, unknown_ids
+from lerg_runtime.cli._options import json_option, memory_budget_option, unknown_ids
 from lerg_runtime.cli._output import note, print_json
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.errors import InputError
@@ -35,6 +35,7 @@ __all__ = ["observe"]
 @click.option("--forget", "forgotten", multiple=True, metavar="ID", help="An item to take out of it.")
 @click.option("--erase", is_flag=True, help="Forget the whole history, in the bundle's files too.")
 @click.option("--skip-unknown", is_flag=True, help="Leave out items that the bundle does not know.")
+@memory_budget_option
 @trust_option
 @json_option
 def observe(
@@ -44,6 +45,7 @@ def observe(
     forgotten: tuple[str, ...],
     erase: bool,
     skip_unknown: bool,
+    memory_budget: int | None,
     trust: str | None,
     as_json: bool,
 ) -> None:
@@ -61,7 +63,7 @@ def observe(
     if when is not None and not items:
         raise click.UsageError("--when goes with --item")
     moment = None if when is None else _moment(when)
-    with Recommender.open(bundle, trust=trust) as recommender:
+    with Recommender.open(bundle, memory_budget=memory_budget, trust=trust) as recommender:
         if erase:
             recommender.erase()
         advice = "give --skip-unknown to leave out such items"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lerg_runtime.cli._options import (
 from lerg_runtime.cli._output import progress
 from lerg_runtime.cli._rankings import Rankings, Words, best, output_option, show, titles_of
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
+from lerg_runtime.pairs._by_user import ItemsByUser
 from lerg_runtime.pairs._resolved import index_of
 from lerg_runtime.reading._columns import ColumnNames
 from lerg_runtime.recommender import Recommender
@@ -28,7 +30,7 @@ from lerg_runtime.recommender import Recommender
 __all__ = ["recommend"]
 
 _USERS_AT_ONCE = 64
-_PLACES_AT_ONCE = 1 << 13  # of rankings in memory, beside the budget
+_PLACES_AT_ONCE = 1 << 11  # of rankings in memory, beside the budget
 _WORDS = Words("user", "item", "item", "items", "score")
 _WHO = "give --user ID or --history ITEM,..., each once or more, or --all-users"
 _FILTER = "An item's id, ids between commas, or a file with an id a line or with columns user and item, for "
@@ -101,15 +103,16 @@ def recommend(
             # Unknown items were refused or left out already, with the option's name.
             "on_unknown": "popular" if fallback else "skip" if skip_unknown else "raise",
         }
-        named = bool(users) or all_users
+        named, skips = bool(users) or all_users, skip_unknown or fallback is not None
+        by_user = partial(recommender._items_by_user, asked=users, skip_unknown=skips)
         for name, option, texts in (("items", "--items", allowed), ("exclude", "--exclude", excluded)):
             options[name] = filter_items(
                 recommender.item_ids,
                 texts,
                 option=option,
-                user_ids=recommender.user_ids if named else None,
+                by_user=by_user if named else None,
                 usual=recommender.manifest.columns if named else ColumnNames(),
-                skip_unknown=skip_unknown or fallback is not None,
+                skip_unknown=skips,
             )
         total = len(recommender.user_ids) if all_users else len(users) or 1
         with progress("recommend") as bar:
@@ -158,7 +161,11 @@ def _of_users(
             raw = ids.take(np.arange(start, end)).tolist()
         else:
             raw = [ids[index] if (index := ids.find(user)) >= 0 else user for user in users[start:end]]
-        items, scores = recommender.recommend(raw, **options)
+        asked: dict[str, Any] = {
+            name: value.of(raw) if isinstance(value, ItemsByUser) else value
+            for name, value in options.items()
+        }
+        items, scores = recommender.recommend(raw, **asked)
         on_progress(end)
         for user, row, points in zip(raw, items, scores, strict=True):
             yield user, best(row.tolist(), points)

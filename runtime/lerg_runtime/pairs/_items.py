@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,32 @@ from lerg_runtime.errors import InputError
 from lerg_runtime.pairs._given import id_list
 from lerg_runtime.pairs._resolved import OnUnknownUser, index_of, unknown_id
 
-__all__ = ["Filter", "Given", "ItemFilter", "filters_of", "history_items", "known_items"]
+__all__ = [
+    "Filter",
+    "Given",
+    "ItemFilter",
+    "ItemIndices",
+    "filters_of",
+    "history_items",
+    "known_items",
+]
 
 Given = RawId | Sequence[RawId] | np.ndarray | AbstractSet[RawId]
 ItemFilter = Given | Mapping[RawId, Given]
 """Items for everybody, or for each of some users by raw id."""
 
 _SKIP = "pass on_unknown='skip' to leave such items out"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemIndices:
+    """Items that have been looked up already, in place of their raw ids, which take more memory.
+
+    Attributes:
+        indices: int64 [n].
+    """
+
+    indices: np.ndarray
 
 
 class Filter(NamedTuple):
@@ -93,6 +113,8 @@ def known_items(ids: IdMap, given: object, *, what: str, on_unknown: OnUnknownUs
         UnknownIdError: one is unknown and `on_unknown` is `raise`.
         InputError: it is a table.
     """
+    if isinstance(given, ItemIndices):
+        return given.indices
     wanted, single = id_list(given, what=what, ordered=False)
     if single and on_unknown == "raise":
         return np.array([index_of(ids, wanted[0], kind="item")])

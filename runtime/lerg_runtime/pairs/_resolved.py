@@ -26,6 +26,7 @@ __all__ = [
     "check_on_unknown",
     "index_of",
     "resolve_pairs",
+    "too_many",
     "unknown_id",
 ]
 
@@ -131,7 +132,7 @@ def resolve_pairs(
                 raise
             given += sum(len(chunk.users) for chunk in chunks)
             most = min(given, len(entities.user_ids) * width)
-            raise _too_many(most, collected, low, error=error) from None
+            raise too_many(most, collected, low, error=error) from None
     below = pairs.below_threshold if isinstance(pairs, InteractionsFile) else 0
     low_users, low_items = _nothing(), _nothing()
     if isinstance(pairs, InteractionsFile) and low is not None:
@@ -146,7 +147,7 @@ def resolve_pairs(
     try:
         resolved_users, resolved_items = collected.pairs(width)
     except BudgetError as error:
-        raise _too_many(given, collected, low, error=error) from None
+        raise too_many(given, collected, low, error=error) from None
     return ResolvedPairs(
         users=resolved_users,
         items=resolved_items,
@@ -181,7 +182,7 @@ def _unknown_in(chunk: PairChunk, at: int, entities: Entities) -> UnknownIdError
     )
 
 
-def _too_many(most: int, *collected: PairKeys | None, error: BudgetError) -> BudgetError:
+def too_many(most: int, *collected: PairKeys | None, error: BudgetError) -> BudgetError:
     """The error for a file whose pairs do not fit; it has been read to its end, to say what will do."""
     held = [keys for keys in collected if keys is not None]
     beside = error.needed_bytes - sum(keys.nbytes for keys in held) - max(keys.refused for keys in held)

@@ -22,7 +22,7 @@ from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
 from lerg_runtime.pairs._resolved import OnUnknown, Pairs, ResolvedPairs, resolve_pairs
 from lerg_runtime.planning._fitting import Share, check_phase, share_out
-from lerg_runtime.planning._phases import MemoryPlan, Workload
+from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._plan import plan_memory
 from lerg_runtime.serving._desk import Desk
 from lerg_runtime.serving._lanes import Lane, Lanes
@@ -222,6 +222,19 @@ class OpenBundle:
         """Calls that are worked on at a time, by what opening was told or by what the budget holds."""
         share = self.share()
         return share.lanes if share is not None else 1
+
+    def check_answers_fit(self) -> None:
+        """Refuse to go on where tables and one lane do not fit beside what has been given and is in memory.
+
+        Raises:
+            BudgetError: names each item, and the budget that is enough.
+        """
+        plan = self.plan(self.workload(users_at_once=1))
+        given = int(self.engine.budget.used) - sum(item.size_bytes for item in plan.resident)
+        beside = (PlanItem("given with the question", given),) * (given > 0)
+        for name in ("encode", "recommend"):
+            phase = Phase(name, (*plan.phase(name).items, *beside))
+            check_phase(phase, self.budget_bytes, doing="recommending")
 
     def make_room(self, total_bytes: int, *, doing: str) -> None:
         """In a turn at the desk, before its memory is taken: see that calls and learning fit together.
