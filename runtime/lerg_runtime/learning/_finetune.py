@@ -12,7 +12,7 @@ from lerg_runtime.bundle._arrays import Allocate
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._state import State
 from lerg_runtime.errors import InputError
-from lerg_runtime.learning._disliking import Disliked
+from lerg_runtime.learning._disliking import Disliked, merged_pairs
 from lerg_runtime.learning._negatives import Negatives
 from lerg_runtime.learning._optimiser import OptimiserOptions
 from lerg_runtime.learning._remainders import count_moved
@@ -82,9 +82,9 @@ def finetune(
     desk = bundle.desk
     before = desk.snapshot()
     count = len(users) - before.interactions.count(users, items)
-    disliked = Disliked.after(bundle, before, pairs)
+    disliked = Disliked.counted(bundle, before, pairs)
     replay = _replay(options, len(users), everything=pairs is None)
-    total = len(before.state.users) + count + len(disliked.users)
+    total = before.state.pairs + count + disliked.added - disliked.liked_again
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
             f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
@@ -94,24 +94,25 @@ def finetune(
     interactions, state = before.interactions, before.state
     empty = bundle.empty
     unknown, everything = (0 if pairs is None else pairs.unknown), pairs is None
-    del pairs
-    if len(users) == 0 and not everything:
-        state = disliked.put_into(state)
-        desk.publish(Snapshot(state, interactions, bundle.rated_low(state)))
-        return _report(bundle, unknown, disliked, began=began)
     needed = _check_budget(
         bundle,
         options,
         new=len(users),
         repeated=len(users) - count,
-        new_disliked=disliked.added,
+        disliked=disliked,
+        given_low=0 if pairs is None else len(pairs.low_users),
         replay=replay,
     )
-    bundle.make_room(needed, doing="fine-tuned")
+    if needed:
+        bundle.make_room(needed, doing="fine-tuned")
     low = before.disliked
-    if disliked.changed:
-        state = disliked.put_into(state)
+    if pairs is not None and disliked.changed:
+        state = disliked.merge(bundle, before, pairs)
         low = bundle.rated_low(state)
+    del pairs
+    if len(users) == 0 and not everything:
+        desk.publish(Snapshot(state, interactions, low))
+        return _report(bundle, unknown, disliked, began=began)
     fresh: tuple[np.ndarray, ...] = ()
     if count:
         fresh = _not_in(before.interactions, users, items, count, allocate=empty)
@@ -232,21 +233,33 @@ def _check_budget(
     *,
     new: int,
     repeated: int,
-    new_disliked: int,
+    disliked: Disliked,
+    given_low: int,
     replay: int | None,
 ) -> int:
-    """Bytes that fine-tuning needs by the plan, the resident arrays included."""
+    """Bytes that fine-tuning needs by the plan, the resident arrays included.
+
+    Where all that is new is rated low, nothing is trained, and the state changes alone, or nothing: 0.
+    """
     workload = bundle.workload(
         batch=options.batch,
         optimiser=options.optimiser.name,
         momentum=options.optimiser.momentum > 0,
         new_interactions=new,
         repeated=repeated,
-        new_disliked=new_disliked,
+        given_disliked=given_low,
+        new_disliked=disliked.added,
+        liked_again=disliked.liked_again,
         replayed=replay,
         negative_candidates=options.negative_candidates,
     )
-    phase = bundle.plan(workload).phase("finetune")
+    plan = bundle.plan(workload)
+    merging = plan.phase("dislike").total_bytes if disliked.changed else 0
+    if disliked.changed:
+        check_phase(plan.phase("dislike"), bundle.budget_bytes, doing="storing what is rated low")
+    if new == 0 and given_low:
+        return merging
+    phase = plan.phase("finetune")
     if bundle.budget_bytes is not None:
         changes = finetune_changes(
             bundle.folder.manifest,
@@ -258,7 +271,7 @@ def _check_budget(
             budget_bytes=bundle.budget_bytes,
         )
         check_phase(phase, bundle.budget_bytes, doing="fine-tuning", changes=changes)
-    return phase.total_bytes
+    return max(merging, phase.total_bytes)
 
 
 def _not_in(
@@ -288,9 +301,13 @@ def _with_pairs(
     allocate: Allocate,
 ) -> State:
     """The state with more local interactions, sorted as before."""
-    if len(state.users) == 0:
-        return replace(state, users=users, items=items)
-    indptr = allocate((user_count + 1,), "int32")
-    local = InteractionRows.of_pairs(state.users, state.items, indptr=indptr, item_count=item_count)
-    local = local.with_pairs(users, items, allocate=allocate)
-    return replace(state, users=local.list_users(allocate=allocate), items=local.items)
+    users, items = merged_pairs(
+        state.users,
+        state.items,
+        users,
+        items,
+        user_count=user_count,
+        item_count=item_count,
+        allocate=allocate,
+    )
+    return replace(state, users=users, items=items)

@@ -51,6 +51,7 @@ class Negatives:
         self._tables: list[np.ndarray] = []
         if candidates > 1:
             arrays = (("float32", (shape.user_slots, shape.dim)), *shape.item_arrays)
+            self._slots: np.ndarray = allocate((candidates * batch,), "int32")
             self._tables = [allocate(size, dtype) for dtype, size in arrays]
 
     @property
@@ -89,7 +90,9 @@ class Negatives:
         if not self._tables:
             return drawn[0]
         hardest = np.empty(len(users), dtype=np.int32)
-        slots = self._entities.item_slots[drawn]  # of -1 too: whose row it is does not matter
+        slots = self._slots[: drawn.size].reshape(drawn.shape)
+        # Of -1 too: whose row it is does not matter.
+        np.take(self._entities.item_slots, drawn, out=slots, mode="wrap")
         users_table, items_table, *scales = self._tables
         native().hardest_candidates(
             users_table,

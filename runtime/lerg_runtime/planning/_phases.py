@@ -35,7 +35,8 @@ class MemoryPlan:
     """What opening, encoding, recommending and fine-tuning need.
 
     Attributes:
-        phases: `open`, `encode`, `recommend`, `finetune`; one is in progress at a time.
+        phases: `open`, `encode`, `recommend`, `finetune`, and before that `dislike` where pairs that are
+            rated low come or go; one is in progress at a time.
         resident: in memory as long as the bundle is open; every phase has them.
         lane_bytes: what each further thread takes that asks at the same time.
     """
@@ -69,7 +70,9 @@ class Workload:
         momentum: SGD keeps a velocity.
         new_interactions: given to fine-tuning.
         repeated: of them, known before.
-        new_disliked: pairs given to it that are rated low.
+        given_disliked: pairs given to it that are rated low.
+        new_disliked: of them, not known to be before.
+        liked_again: pairs given to it that were rated low before.
         replayed: earlier interactions that an epoch goes over again; None for all.
         negative_candidates: items drawn for each negative; more than one needs tables to rank them by.
     """
@@ -80,7 +83,9 @@ class Workload:
     momentum: bool = True
     new_interactions: int = 0
     repeated: int = 0
+    given_disliked: int = 0
     new_disliked: int = 0
+    liked_again: int = 0
     replayed: int | None = None
     negative_candidates: int = 1
     lanes: int = 1

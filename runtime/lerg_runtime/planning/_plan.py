@@ -12,6 +12,7 @@ from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._sizes import (
     block_bytes,
     degree_bytes,
+    disliking_items,
     gathered_bytes,
     lane_bytes,
     metric_item,
@@ -20,11 +21,12 @@ from lerg_runtime.planning._sizes import (
     ranking_bytes,
     reading_bytes,
     resident_items,
+    step_items,
     table_items,
     training_items,
 )
 
-__all__ = ["plan_memory", "plan_tests"]
+__all__ = ["plan_memory", "plan_profile", "plan_tests"]
 
 
 def plan_memory(
@@ -64,6 +66,9 @@ def plan_memory(
     if workload.negative_candidates > 1:
         # The tables are made anew for each epoch, when the program that trains is not loaded.
         training = (*tables, max(encode, finetune, key=_size))
+    disliking: tuple[Phase, ...] = ()
+    if workload.new_disliked or workload.liked_again:
+        disliking = (Phase("dislike", (*resident, *disliking_items(manifest, disliked, workload))),)
     return MemoryPlan(
         (
             Phase("open", (*resident, reading)),
@@ -72,6 +77,7 @@ def plan_memory(
                 "recommend",
                 (*resident, *tables, recommend, histories, *metric, ranking, *more[: workload.lanes - 1]),
             ),
+            *disliking,
             Phase(
                 "finetune",
                 (*resident, *training_items(manifest, sizes, local, disliked, workload), *training),
@@ -84,6 +90,20 @@ def plan_memory(
 
 def _size(item: PlanItem) -> int:
     return item.size_bytes
+
+
+def plan_profile(manifest: Manifest, plan: MemoryPlan) -> tuple[Phase, ...]:
+    """Timing each program: recommending for one user, and steps of fine-tuning on made-up triples.
+
+    Args:
+        manifest: of the bundle.
+        plan: of its usual work for one user at a time.
+    """
+    steps = PlanItem("program finetune", program_bytes(manifest, "finetune"))
+    return (
+        *(plan.phase(name) for name in ("open", "encode", "recommend")),
+        Phase("finetune", (*plan.resident, *step_items(manifest), steps)),
+    )
 
 
 def plan_tests(manifest: Manifest, pairs: int, *, figures: int | None = None) -> tuple[PlanItem, ...]:

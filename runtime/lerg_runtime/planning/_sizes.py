@@ -17,6 +17,7 @@ __all__ = [
     "array_bytes",
     "block_bytes",
     "degree_bytes",
+    "disliking_items",
     "gathered_bytes",
     "gathered_shape",
     "lane_bytes",
@@ -30,6 +31,7 @@ __all__ = [
     "remainder_bytes",
     "resident_items",
     "rows_bytes",
+    "step_items",
     "table_items",
     "training_items",
     "triple_bytes",
@@ -164,6 +166,17 @@ def ranking_bytes(manifest: Manifest, users: int) -> int:
     return inputs + block_bytes(shape.max_users * shape.max_k * 8, shape.max_users * shape.max_k * 4)
 
 
+def step_items(manifest: Manifest) -> tuple[PlanItem, ...]:
+    """What one step of fine-tuning takes beside its program, without an optimiser."""
+    shape, batch = manifest.model, manifest.finetune.batch
+    latent = block_bytes(4 * shape.codebook_rows * shape.dim, 4 * shape.step_count)
+    return (
+        PlanItem("latent codebook", latent),
+        PlanItem("gradients", latent + _ALIGNMENT),
+        PlanItem(f"batch of {batch}", 3 * block_bytes(8 * batch)),
+    )
+
+
 def training_items(
     manifest: Manifest, sizes: StoredSizes, local: int, disliked: int, workload: Workload
 ) -> tuple[PlanItem, ...]:
@@ -188,8 +201,34 @@ def training_items(
         places = block_bytes(4 * workload.new_interactions)
         grown = 2 * block_bytes(4 * (local + added)) if added else 0
         items.append(PlanItem("new interactions", places + grown + rows_bytes(manifest, pairs) * (added > 0)))
-    if workload.new_disliked:
-        new = block_bytes(4 * workload.new_disliked) * 5
-        low = rows_bytes(manifest, disliked + workload.new_disliked)
-        items.append(PlanItem("new disliked pairs", new + low))
-    return tuple(items)
+    return (*items, *_low_items(manifest, disliked, workload))
+
+
+def disliking_items(manifest: Manifest, disliked: int, workload: Workload) -> tuple[PlanItem, ...]:
+    """While pairs rated low are merged with those of before: what was given, and what comes of it."""
+    shape = manifest.model
+    given, new, gone = workload.given_disliked, workload.new_disliked, workload.liked_again
+    kept, stored = disliked - gone, disliked - gone + new
+    fresh = 2 * block_bytes(4 * new) if 0 < new < given else 0
+    thinned = block_bytes(disliked) + 2 * block_bytes(4 * kept) if gone else 0
+    pointers = 2 * block_bytes(4 * (shape.users + 1))
+    merged = 2 * block_bytes(4 * stored) + pointers if new and kept else 0
+    making = fresh + thinned + merged
+    made = sum(item.size_bytes for item in _low_items(manifest, disliked, workload))
+    if kept == 0 and new == given:
+        made -= 2 * block_bytes(4 * stored)  # what was given is stored as it is
+    return (
+        PlanItem(
+            "interactions given", 2 * block_bytes(4 * workload.new_interactions) + 2 * block_bytes(4 * given)
+        ),
+        PlanItem("disliked pairs while they are merged", max(making, made)),
+    )
+
+
+def _low_items(manifest: Manifest, disliked: int, workload: Workload) -> tuple[PlanItem, ...]:
+    """What is stored anew of pairs rated low, beside what was stored before."""
+    if not (workload.new_disliked or workload.liked_again):
+        return ()
+    stored = disliked - workload.liked_again + workload.new_disliked
+    size = 2 * block_bytes(4 * stored) + (rows_bytes(manifest, stored) if stored else 0)
+    return (PlanItem("new disliked pairs", size),)

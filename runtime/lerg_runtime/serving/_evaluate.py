@@ -20,7 +20,7 @@ from lerg_runtime.serving._ranking_sums import RankingSums, group_edges
 
 __all__ = ["evaluate"]
 
-_PLACES_AT_ONCE = 1 << 12  # of rankings in memory, beside the budget
+_PLACES_AT_ONCE = 1 << 11  # of rankings in memory, beside the budget
 _PAIRS_AT_ONCE = 1 << 13
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from lerg_runtime._numbers import quantiles
 from lerg_runtime.engine._engine import native
 from lerg_runtime.engine._resident import peak_resident_bytes
 from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._plan import plan_profile
 from lerg_runtime.planning._sizes import gathered_shape
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._metric import make_metrics
@@ -116,10 +118,11 @@ def _profile(
     seconds: float,
     on_progress: Callable[[int, int], object] | None,
 ) -> Profile:
-    plan = bundle.plan(bundle.workload(users_at_once=1, momentum=False, optimiser="sgd", replayed=0))
-    for phase in plan.phases:
+    phases = plan_profile(bundle.folder.manifest, bundle.plan(bundle.workload(users_at_once=1)))
+    for phase in phases:
         check_phase(phase, bundle.budget_bytes, doing="profiling")
-    bundle.make_room(plan.peak_bytes, doing="profiled")
+    planned = max(phase.total_bytes for phase in phases)
+    bundle.make_room(planned, doing="profiled")
     work: list[tuple[str, Callable[[OpenBundle], _Call], str]] = [
         ("encode", _encode_inputs, "both tables"),
         ("recommend", lambda of: _recommend_inputs(of, k), f"1 user, {k} items"),
@@ -132,7 +135,7 @@ def _profile(
             on_progress(len(methods), len(work))
     return Profile(
         methods=tuple(methods),
-        planned_bytes=plan.peak_bytes,
+        planned_bytes=planned,
         allocated_bytes=int(bundle.engine.budget.peak),
         peak_rss_bytes=peak_resident_bytes(),
         baseline_rss_bytes=baseline_rss_bytes,
@@ -178,8 +181,8 @@ def _time(
             once[name] = once.get(name, 0.0) + float(milliseconds)
         for name, total in once.items():
             totals.setdefault(name, []).append(total)
-    operators = {name: float(np.median(of_runs)) for name, of_runs in totals.items()}
-    p50, p95, p99 = (float(value) for value in np.percentile(times, (50, 95, 99)))
+    operators = {name: float(quantiles(of_runs, (0.5,))[0]) for name, of_runs in totals.items()}
+    p50, p95, p99 = (float(value) for value in quantiles(times, (0.5, 0.95, 0.99)))
     return MethodProfile(method, Latency(p50, p95, p99), len(times), size, operators)
 
 
@@ -225,9 +228,9 @@ def _finetune_inputs(bundle: OpenBundle) -> _Call:
     native().dequantise(bundle.state.codebook, bundle.state.step, shape.bits, latent)
     step[:] = bundle.state.step
     random = np.random.default_rng(0)
-    inputs = tuple(
-        random.integers(slots, size=batch) for slots in (shape.user_slots, shape.item_slots, shape.item_slots)
-    )
+    inputs = tuple(empty((batch,), "int64") for _ in range(3))
+    for indices, slots in zip(inputs, (shape.user_slots, shape.item_slots, shape.item_slots), strict=True):
+        indices[:] = random.integers(slots, size=batch)
     gradients = [empty(latent.shape, "float32"), empty(step.shape, "float32")]
     return _Call(inputs, [empty((), "float32"), *gradients, None, None], {"codebook": latent, "step": step})
 
