@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
-
+from device_tests.control_group import ControlGroup
 from device_tests.transports._local import LocalTransport
 from device_tests.transports._settings import Settings
 from device_tests.transports._transport import DeviceError
-
-_GROUPS = Path("/sys/fs/cgroup")
 
 
 class AddressSpaceTransport(LocalTransport):
@@ -27,18 +23,12 @@ class ControlGroupTransport(LocalTransport):
     """
 
     def __init__(self, settings: Settings) -> None:
-        size = settings.size()
-        controllers = _GROUPS / "cgroup.controllers"
-        second = controllers.exists() and "memory" in controllers.read_text().split()
-        root, limit = (_GROUPS, "memory.max") if second else (_GROUPS / "memory", "memory.limit_in_bytes")
-        self._group = root / f"lerg-{uuid.uuid4().hex[:12]}"
         try:
-            self._group.mkdir()
-            (self._group / limit).write_text(str(size))
+            self._group = ControlGroup(settings.size())
         except OSError as error:
             raise DeviceError(f"--device cgroup: no memory controller to use here: {error}") from None
-        super().__init__(settings, first=f"echo $$ > {self._group}/cgroup.procs")
+        super().__init__(settings, first=f"echo $$ > {self._group.processes}")
 
     def close(self) -> None:
         super().close()
-        self._group.rmdir()
+        self._group.close()
