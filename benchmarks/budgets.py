@@ -3,7 +3,9 @@
 `python -m benchmarks.budgets BUNDLE=DATA ...` runs each command on bundles that were exported before, from
 folders with `train.txt` and `test.txt`, in processes of its own, and writes `docs/budgets.md`. A budget is
 found as a person would: from too little, by what the refusals say. The command must then end well at that
-budget, its address space limited to what budget and allowance add, and be refused 64 bytes below it. Linux.
+budget, once with its address space limited to what budget and allowance add, once in a control group that
+is limited likewise, and be refused 64 bytes below it, unless the refusal said `at most`. Linux. `+` behind
+DATA adds the commands on a million rows.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from benchmarks.budget_commands import Command, commands
 from benchmarks.budget_pages import write_page
+from device_tests.control_group import ControlGroup
 
-LARGE_ROWS = 1_000_000
 ALLOWANCE = 8 << 20  # of address space beside the budget, for Python's own objects and their arenas
+GROUP_ALLOWANCE = 2 << 20  # of memory beside the budget, for Python's own objects and the kernel's
 _TOO_LITTLE = 1000
+_MOST_REFUSALS = 6
 _ENOUGH = re.compile(r"give at least (\d+) bytes")
 
 
@@ -34,127 +38,153 @@ class Measured:
 
     Attributes:
         bundle, command: names.
-        predicted: the budget that the refusals ask for.
-        counted: the most that was taken of it.
+        predicted: the budget that the refusals ask for; of a command that takes none, the bundle's least.
+        counted: the most that was taken of it; None without a budget.
         resident: the most that the process had over the loaded interpreter.
-        refusals: until the budget was enough.
+        charged: the most that the control group was charged with; None without one.
     """
 
     bundle: str
     command: str
     predicted: int
-    counted: int
+    counted: int | None
     resident: int
-    refusals: int
-
-
-def measure(bundle: Path, data: Path, work: Path) -> Iterator[Measured]:
-    """All commands on one bundle.
-
-    Raises:
-        SystemExit: a command died, took more than its budget, or ran with less.
-    """
-    for name, arguments in commands(bundle, data, work):
-        budget, refusals = _TOO_LITTLE, 0
-        while (last := run(arguments, budget, work)).status == 3 and refusals < 6:
-            told = _ENOUGH.findall(last.sentence)
-            if len(told) != 1 or int(told[0]) <= budget or ":" not in last.sentence:
-                raise SystemExit(f"{bundle.name}, {name}, {budget}: not itemised: {last.sentence}")
-            budget, refusals = int(told[0]), refusals + 1
-        _check(last.status == 0 and refusals > 0, bundle, name, budget, last.sentence)
-        below = run(arguments, budget - 64, work)
-        _check(below.status == 3, bundle, name, budget - 64, below.sentence)
-        yield Measured(bundle.name, name, budget, last.counted, last.resident, refusals)
+    charged: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How one process ended: its status, its last line, and what it took in bytes."""
+    """How one process ended: its status, its last sentence, and what it took in bytes."""
 
     status: int
     sentence: str
     counted: int
     resident: int
+    charged: int | None
 
 
-def run(arguments: list[str], budget: int, work: Path) -> Ran:
-    """One command at one budget, its address space limited to what the budget and the allowance add."""
-    result, limit = work / "result.json", str(budget + ALLOWANCE)
-    for left in (result, work / "top.csv"):
-        left.unlink(missing_ok=True)
-    shutil.rmtree(work / "saved", ignore_errors=True)
-    command = [*arguments, "--memory-budget", str(budget), "--threads", "1"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.budget_child", result, limit, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("Error: ")]
-    sentence = lines[-1] if lines else ended.stderr[-300:]
-    if not result.exists() or "Traceback" in ended.stderr:
-        raise SystemExit(f"{arguments} at {budget} ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    told = json.loads(result.read_text())
-    return Ran(told["status"], sentence, told["counted_bytes"], told["resident_bytes"])
+class Bench:
+    """Runs commands; see `benchmarks.budget_child`.
 
+    Args:
+        work: a folder for what they read and write.
+        grouped: whether there are control groups.
+    """
 
-def commands(bundle: Path, data: Path, work: Path) -> Iterator[tuple[str, list[str]]]:
-    """Names and arguments; `--memory-budget` and `--threads` are added."""
-    where, first = str(bundle), (data / "train.txt").read_text().split("\n", 1)[0].split()
-    small, large = files(data, work)
-    finetune = ["finetune", where, "--epochs", "1", "--skip-unknown", "-o", str(work / "saved")]
-    everybody = ["recommend", where, "--all-users", "-o", str(work / "top.csv")]
-    yield "recommend, one user", ["recommend", where, "--user", first[0]]
-    yield "recommend, one user, k = 4,000", ["recommend", where, "--user", first[0], "-k", "4000"]
-    yield "recommend, all users", everybody
-    if sum(1 for _ in (data / "train.txt").open()) < 5000:  # else the file would have gigabytes
-        yield "recommend, all users, k = 4,000", [*everybody, "-k", "4000"]
-    yield "recommend, all users, JSON", ["recommend", where, "--all-users", "--json"]
-    yield "recommend, a history", ["recommend", where, "--history", ",".join(first[1:6])]
-    yield "evaluate", ["evaluate", where, "--test", str(data / "test.txt"), "--skip-unknown"]
-    yield "profile", ["profile", where, "--seconds", "0.05", "--runs", "5"]
-    yield "finetune, 50 users' pairs, saved anew", [*finetune, "--interactions", str(small)]
-    yield "finetune, 1,000,000 rows, saved anew", [*finetune, "--interactions", str(large)]
-    grown = work / f"{bundle.name}-grown"
-    if not grown.exists():
-        subprocess.run(
-            [sys.executable, "-m", "lerg_runtime", *finetune[:-1], str(grown), "--interactions", str(large)],
-            check=True,
-            capture_output=True,
+    def __init__(self, work: Path, *, grouped: bool) -> None:
+        self.work, self.grouped = work, grouped
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.budget_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    yield "recommend, one user, 1,000,000 local", ["recommend", str(grown), "--user", first[0]]
+
+    def measure(self, bundle: Path, data: Path, *, large: bool) -> Iterator[Measured]:
+        """All commands on one bundle.
+
+        Raises:
+            SystemExit: a command died, took more than its budget, or ran with less.
+        """
+        least = 0  # what opening takes
+        for command in commands(bundle, data, self.work, large=large):
+            budget, at_most = self._enough(bundle, command) if command.takes_budget else (least, True)
+            least = least or budget
+            last = self._right(bundle, command, budget, grouped=False)
+            charged = self._right(bundle, command, budget, grouped=True).charged if self.grouped else None
+            if not at_most:
+                below = self._run(command, budget - 64)
+                _check(below.status == 3, bundle, command, budget - 64, below.sentence)
+            counted = last.counted if command.takes_budget else None
+            yield Measured(bundle.name, command.name, budget, counted, last.resident, charged)
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.communicate()
+
+    def _enough(self, bundle: Path, command: Command) -> tuple[int, bool]:
+        """What the refusals ask for in the end, and whether the last one could tell no more than a bound."""
+        budget, at_most = _TOO_LITTLE, False
+        for _ in range(_MOST_REFUSALS):
+            last = self._run(command, budget)
+            if last.status != 3:
+                break
+            told = _ENOUGH.findall(last.sentence)
+            itemised = len(told) == 1 and int(told[0]) > budget and ":" in last.sentence
+            _check(itemised, bundle, command, budget, f"not itemised: {last.sentence}")
+            budget, at_most = int(told[0]), "at most" in last.sentence
+        _check(budget > _TOO_LITTLE, bundle, command, budget, "not refused")
+        return budget, at_most
+
+    def _right(self, bundle: Path, command: Command, budget: int, *, grouped: bool) -> Ran:
+        found = self._run(command, budget, grouped=grouped)
+        _check(found.status == 0, bundle, command, budget, found.sentence)
+        return found
+
+    def _run(self, command: Command, budget: int, *, grouped: bool = False) -> Ran:
+        (self.work / "top.csv").unlink(missing_ok=True)
+        shutil.rmtree(self.work / "saved", ignore_errors=True)
+        options = ["--memory-budget", str(budget)] * command.takes_budget
+        options += ["--threads", "1"] * command.takes_threads
+        request = {
+            "arguments": [*command.arguments, *options],
+            "errors": str(self.work / "errors"),
+            "room": 0 if grouped else budget + ALLOWANCE,
+            "group": None,
+        }
+        if not grouped:
+            return self._answer(request, charged=None)
+        group = ControlGroup(budget + GROUP_ALLOWANCE)
+        try:
+            request["group"] = str(group.processes)
+            return self._answer(request, charged=group.peak_bytes)
+        finally:
+            group.close()
+
+    def _answer(self, request: dict[str, Any], *, charged: Any) -> Ran:
+        if self._server.stdin is None or self._server.stdout is None:
+            raise SystemExit("the server has no pipes")
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        told = json.loads(self._server.stdout.readline())
+        said = Path(request["errors"]).read_text()
+        if "status" not in told or "Traceback" in said:
+            raise SystemExit(f"{request} ended with {told['ended']}: {said[-2000:]}")
+        lines = [line for line in said.splitlines() if line.startswith("Error: ")]
+        return Ran(
+            told["status"],
+            lines[-1] if lines else said[-300:],
+            told["counted"],
+            told["resident"],
+            None if charged is None else charged(),
+        )
 
 
-def files(data: Path, work: Path) -> tuple[Path, Path]:
-    """Pairs of some users, and a million rows, nearly all of them of pairs that nobody has seen."""
-    small, large = work / f"{data.name}-small.txt", work / f"{data.name}-large.csv"
-    if not large.exists():
-        lines = (data / "test.txt").read_text().splitlines()
-        small.write_text("\n".join(lines[:50]) + "\n")
-        rows = [line.split() for line in (data / "train.txt").read_text().splitlines()]
-        users = [row[0] for row in rows if len(row) > 1]
-        items = sorted({item for row in rows for item in row[1:]})
-        random = np.random.default_rng(0)
-        drawn = zip(random.choice(users, LARGE_ROWS), random.choice(items, LARGE_ROWS), strict=True)
-        large.write_text("user,item\n" + "\n".join(f"{user},{item}" for user, item in drawn) + "\n")
-    return small, large
-
-
-def _check(right: bool, bundle: Path, name: str, budget: int, sentence: str) -> None:
+def _check(right: bool, bundle: Path, command: Command, budget: int, sentence: str) -> None:
     if not right:
-        raise SystemExit(f"{bundle.name}, {name}, at a budget of {budget}: {sentence}")
+        raise SystemExit(f"{bundle.name}, {command.name}, at a budget of {budget}: {sentence}")
+
+
+def _has_groups() -> bool:
+    try:
+        ControlGroup(1 << 24).close()
+    except OSError as error:
+        print(f"no control group to measure in, so that half is left out: {error}", flush=True)
+        return False
+    return True
 
 
 def main(pairs: list[str]) -> None:
     """Measure and write the page."""
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), grouped=_has_groups())
         for pair in pairs:
-            bundle, data = map(Path, pair.split("=", 1))
-            for row in measure(bundle, data, Path(folder)):
+            bundle, data = pair.split("=", 1)
+            for row in bench.measure(Path(bundle), Path(data.rstrip("+")), large=data.endswith("+")):
                 print(row, flush=True)
                 rows.append(row)
+        bench.close()
     write_page(rows)
 
 
