@@ -21,7 +21,12 @@ NEEDED = ("qemu-aarch64-static", "apt-get", "dpkg-deb")
 """Commands without which there is no emulation; Debian's qemu-user-static has the first."""
 
 _PACKAGES = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6")
-_PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_27_aarch64")
+_PLATFORMS = (
+    "manylinux_2_34_aarch64",
+    "manylinux_2_28_aarch64",
+    "manylinux_2_27_aarch64",
+    "manylinux2014_aarch64",
+)
 
 
 def arm64_wheel() -> Path | None:
