@@ -233,7 +233,7 @@ def _item_rows(
     settings = teacher_options(training, pairs=known.pair_count, epochs=options.epochs)
     each = LearnedAssignment(identity_assignment(known.user_count + known.item_count))
     cut = Cut.of(known, settings)
-    model = stages.pretrained(cut, each, settings, options, by=pretrain, work=work, progress=tell)
+    model = stages.trained(cut, each, settings, options, by=pretrain, work=work, progress=tell)
     return model, propagated(model, cut.matrix)[known.user_count :]
 
 

@@ -20,6 +20,7 @@ from lerg_edge.codes.assignment import Assignment, LearnedAssignment, identity_a
 from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import pretrain, quantised
+from lerg_edge.training.scaling import with_telling_scores
 from lerg_edge.workdir import WorkDir, fingerprint
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.options import ExportOptions
@@ -31,6 +32,7 @@ __all__ = [
     "rounded",
     "stopped_after",
     "teacher_epochs",
+    "trained",
     "training_options",
 ]
 
@@ -132,7 +134,7 @@ def _teacher(
     if epochs is not None:
         settings = stopped_after(settings, epochs)
     table = identity_assignment(sum(cut.matrix.shape))
-    return pretrained(
+    return trained(
         cut, LearnedAssignment(table), settings, options, by=pretrain, work=work, progress=progress
     )
 
@@ -152,6 +154,23 @@ def stopped_after(training: TrainingOptions, epochs: int) -> TrainingOptions:
 
 
 def pretrained(
+    cut: Cut,
+    learned: LearnedAssignment,
+    training: TrainingOptions,
+    options: ExportOptions,
+    *,
+    work: WorkDir,
+    progress: Progress,
+) -> Pretrained:
+    """The model that :func:`trained` makes, with scores that fine-tuning can tell apart.
+
+    See `lerg_edge.training.scaling`; neither a ranking nor a stored integer is another for it.
+    """
+    model = trained(cut, learned, training, options, work=work, progress=progress)
+    return with_telling_scores(model, cut.split.train)
+
+
+def trained(
     cut: Cut,
     learned: LearnedAssignment,
     training: TrainingOptions,
