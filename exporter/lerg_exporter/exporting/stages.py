@@ -164,10 +164,16 @@ def pretrained(
 ) -> Pretrained:
     """The model that :func:`trained` makes, with scores that fine-tuning can tell apart.
 
-    See `lerg_edge.training.scaling`; neither a ranking nor a stored integer is another for it.
+    See `lerg_edge.training.scaling`; neither a ranking nor a stored integer is another for it. It is for full
+    tables and codes that are learned from one, which a softmax over cosines has trained, and for bundles that
+    are fine-tuned as they were trained: folded rows are made anew, and were not found to gain by it.
     """
     model = trained(cut, learned, training, options, work=work, progress=progress)
-    return with_telling_scores(model, cut.split.train)
+    kind = options.assignment_kind
+    by_cosines = kind.teacher or kind.one_each
+    if by_cosines and options.propagation_kind.trains_on:
+        return with_telling_scores(model, cut.split.train)
+    return model
 
 
 def trained(
