@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,3 +169,38 @@ def test_the_command_compares(shell: Shell, tiny_bundle: Path, model: TinyModel,
     status, _, err = shell("evaluate", tiny_bundle, *options, "--compare", tmp_path)
     assert status == 4
     assert "SHA256SUMS" in err
+
+
+def test_figures_of_the_first_bundle_are_in_the_budget_of_the_second(
+    shell: Shell, tiny_bundle: Path, tmp_path: Path, model: TinyModel
+) -> None:
+    users, items = raw_ids("text", model.users, prefix="user"), raw_ids("text", model.items, prefix="item")
+    pairs = [(users[u], items[i]) for u in range(30) for i in np.flatnonzero(~model.seen()[u])[:4].tolist()]
+    path = tmp_path / "test.csv"
+    path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user, item in pairs))
+    asked = ("evaluate", tiny_bundle, "--test", path, "-k", "5", "--json", "--intervals", "--memory-budget")
+    alone = enough(shell, *asked)
+    comparing = (*asked[:-1], "--compare", tiny_bundle, asked[-1])
+    both = enough(shell, *comparing)
+    with Recommender.open(tiny_bundle) as recommender:
+        figures = recommender.evaluate(InteractionsFile(path), k=5, per_user=True).per_user
+    assert figures is not None
+    assert both == alone + figures.nbytes
+    status, _, err = shell(*comparing, both - 1)
+    assert status == 3
+    assert f"comparing with another bundle needs {both} bytes and the memory budget is {both - 1}" in err
+    assert f"figures of {tiny_bundle} {figures.nbytes}" in err
+
+
+def enough(shell: Shell, *asked: object) -> int:
+    """The budget that refusals lead to."""
+    budget = 1000
+    for _ in range(6):
+        status, _, err = shell(*asked, budget)
+        if status == 0:
+            return budget
+        assert status == 3
+        found = re.search(r"give at least (\d+) bytes", err)
+        assert found is not None
+        budget = int(found[1])
+    raise AssertionError("refusals do not lead to a budget that is enough")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -21,7 +23,10 @@ from lerg_runtime.cli._options import (
 )
 from lerg_runtime.cli._output import note, print_json, print_table, progress
 from lerg_runtime.cli.bundles import bundle_argument, other_bundle, trust_option
+from lerg_runtime.errors import BudgetError
 from lerg_runtime.interactions_file import InteractionsFile
+from lerg_runtime.planning._fitting import check_phase
+from lerg_runtime.planning._phases import Phase, PlanItem
 from lerg_runtime.recommender import Recommender
 from lerg_runtime.serving._comparison import RESAMPLES
 from lerg_runtime.serving._metrics import Metrics
@@ -76,9 +81,9 @@ def evaluate(
     Pairs that the bundle has learned from, and pairs rated low at the export, can't be recommended: they are
     counted and not measured. What the export held out is a candidate where the file asks for it.
 
-    With --compare the bundles are opened one after the other, each under --memory-budget, and --trust is
-    asked of both. A difference is BUNDLE's figure less the other's, over the users that both know and were
-    measured on with as many pairs.
+    With --compare the bundles are opened one after the other, each under --memory-budget, of which the
+    second has what the first one's figures leave; --trust is asked of both. A difference is BUNDLE's figure
+    less the other's, over the users that both know and were measured on with as many pairs.
 
     \b
     lerg-edge evaluate bundle --test test.txt
@@ -86,7 +91,9 @@ def evaluate(
     lerg-edge evaluate bundle --test test.csv --compare before
     """
 
-    def measured(path: Path, label: str) -> tuple[Metrics, InteractionsFile]:
+    def measured(
+        path: Path, label: str, memory_budget: int | None = memory_budget
+    ) -> tuple[Metrics, InteractionsFile]:
         test = InteractionsFile(
             file,
             rating_threshold=rating_threshold,
@@ -116,7 +123,8 @@ def evaluate(
     told = metrics.intervals(resamples=resamples, seed=seed) if intervals else None
     comparison = None
     if compare is not None:
-        other, _ = measured(compare, "compare")
+        with _beside(metrics, bundle, memory_budget) as left:
+            other, _ = measured(compare, "compare", left)
         comparison = metrics.compare(other, resamples=resamples, seed=seed)
     if as_json:
         found = metrics.as_dict() | {"bad_rows": test.bad_rows_skipped, "file": test.described()}
@@ -142,6 +150,20 @@ def evaluate(
             f"{comparison.left_out} of the former and {comparison.other_left_out} of the latter:"
         )
         print_table(by_difference(comparison, tuple(at.k for at in metrics.by_k)))
+
+
+@contextmanager
+def _beside(metrics: Metrics, bundle: Path, memory_budget: int | None) -> Iterator[int | None]:
+    """What a bundle's figures leave of the budget; a refusal under it names them, and the whole budget."""
+    held = 0 if metrics.per_user is None else metrics.per_user.nbytes
+    try:
+        yield None if memory_budget is None else max(1, memory_budget - held)
+    except BudgetError as error:
+        if not error.items or memory_budget is None:
+            raise
+        items = (*(PlanItem(*item) for item in error.items), PlanItem(f"figures of {bundle}", held))
+        check_phase(Phase("compare", items), memory_budget, doing="comparing with another bundle")
+        raise
 
 
 def _dropped(metrics: Metrics, *, bad_rows: int) -> str:
