@@ -17,10 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lerg_edge.data.features import FeatureColumn, ItemFeatures
     from lerg_edge.data.interactions import Dataset, IdMap, Interactions, ReadReport
     from lerg_edge.data.readers import BadRow, read_dataset, read_interactions
     from lerg_edge.data.splits import split_leave_last_out, split_ratio
-    from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate
+    from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate, generate_features
     from lerg_edge.data.titles import ItemTitles
     from lerg_edge.errors import BudgetError, InputError, LergError
     from lerg_edge.tables import GivenTables, read_model, read_tables
@@ -29,16 +30,19 @@ __all__ = [
     "BadRow",
     "BudgetError",
     "Dataset",
+    "FeatureColumn",
     "GivenTables",
     "IdMap",
     "InputError",
     "Interactions",
+    "ItemFeatures",
     "ItemTitles",
     "LergError",
     "ReadReport",
     "demo_dataset",
     "demo_interactions",
     "generate",
+    "generate_features",
     "read_dataset",
     "read_interactions",
     "read_model",
@@ -49,10 +53,16 @@ __all__ = [
 
 _MODULES = {
     "lerg_edge.errors": ("BudgetError", "InputError", "LergError"),
+    "lerg_edge.data.features": ("FeatureColumn", "ItemFeatures"),
     "lerg_edge.data.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
     "lerg_edge.data.readers": ("BadRow", "read_dataset", "read_interactions"),
     "lerg_edge.data.splits": ("split_leave_last_out", "split_ratio"),
-    "lerg_edge.data.synthetic": ("demo_dataset", "demo_interactions", "generate"),
+    "lerg_edge.data.synthetic": (
+        "demo_dataset",
+        "demo_interactions",
+        "generate",
+        "generate_features",
+    ),
     "lerg_edge.data.titles": ("ItemTitles",),
     "lerg_edge.tables": ("GivenTables", "read_model", "read_tables"),
 }

@@ -27,7 +27,7 @@ FLOORS = {
     "lerg_edge": (
         "errors _fingerprint",
         "data metrics own propagation workdir",
-        "codes histories selection tables",
+        "codes features histories selection tables",
         "training pruning",
         "assigning folding",
         "personal",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lerg_edge.data._arrays import distinct_sorted
 from lerg_edge.data._ids import IdMap
+from lerg_edge.data.features import ItemFeatures
 from lerg_edge.data.titles import ItemTitles
 from lerg_edge.errors import InputError
 
@@ -303,6 +304,7 @@ class Dataset:
         rating_threshold: what made them so.
         split: how ``test`` came about; None stands for a given one.
         titles: what the items are called, where that was read.
+        features: what is known of the items beside it, where that was read.
     """
 
     train: Interactions
@@ -312,6 +314,7 @@ class Dataset:
     rating_threshold: float | None = None
     split: SplitReport | None = None
     titles: ItemTitles | None = None
+    features: ItemFeatures | None = None
 
     @property
     def held_out(self) -> Interactions | None:
@@ -330,6 +333,7 @@ class Dataset:
             test=moved(self.test),
             disliked=moved(self.disliked),
             titles=None if self.titles is None else self.titles.reordered(items),
+            features=None if self.features is None else self.features.reordered(items),
         )
 
     def whole(self) -> Dataset:

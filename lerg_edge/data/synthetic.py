@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerg_edge.data._arrays import distinct_sorted
+from lerg_edge.data.features import FeatureColumn, ItemFeatures
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions
 from lerg_edge.data.splits import cut
 from lerg_edge.errors import InputError
@@ -19,8 +20,10 @@ __all__ = [
     "SHAPES",
     "Shape",
     "demo_dataset",
+    "demo_features",
     "demo_interactions",
     "generate",
+    "generate_features",
     "generate_over_time",
     "shaped_interactions",
 ]
@@ -31,6 +34,9 @@ _POPULARITY_TAIL = 1.3
 _LEAST_ACTIVITY = 0.2  # beside a mean of 1.7: most users have far fewer pairs than the average
 _PATIENT_ROUNDS = 10
 _DEMO_TEST_SHARE = 0.2
+_DEMO_COMMUNITIES = 12
+_STRAY_SHARE = 0.2  # items that name a genre beside those of their community
+_LATEST_YEAR, _YEARS = 2020, 60
 _EPOCH, _WEEK, _HOUR = 1_600_000_000, 7 * 24 * 3_600, 3_600  # seconds
 
 
@@ -157,9 +163,58 @@ def generate_over_time(
     )
 
 
+def generate_features(
+    items: int, *, communities: int, seed: int, genres: int = 18, telling: float = 0.8
+) -> ItemFeatures:
+    """Features of the items that :func:`generate` draws with the same items, communities and seed.
+
+    Each community has two genres, which it shares with others, and an item names each of them with
+    probability ``telling``; a fifth of the items name one more, drawn at random. Years say nothing.
+
+    Args:
+        items, communities, seed: as for :func:`generate`.
+        genres: names of genres, at least 2.
+        telling: between 0 and 1; at 0 genres say nothing either, since each item names one at random.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    _check_sizes(1, items, 1, 1, seed, 0.0)
+    if not 1 <= communities <= items or genres < 2 or not 0.0 <= telling <= 1.0:
+        raise InputError(
+            f"communities is {communities}, genres {genres} and telling {telling}; they must be from 1 to "
+            "the number of items, 2 or more, and from 0 to 1"
+        )
+    community = _Catalogue(items, communities, np.random.default_rng(seed)).community
+    generator = np.random.default_rng([seed, 1])
+    pairs = generator.permutation([(one, two) for one in range(genres) for two in range(one + 1, genres)])
+    own = pairs[community % len(pairs)]
+    named = generator.random((items, 2)) < telling
+    stray = generator.integers(genres, size=items)
+    strays = (generator.random(items) < _STRAY_SHARE) | (telling == 0)
+    texts = tuple(
+        tuple(
+            f"genre-{genre + 1:02d}"
+            for genre in sorted({*own[item][named[item]].tolist(), *([stray[item]] if strays[item] else [])})
+        )
+        for item in range(items)
+    )
+    years = _LATEST_YEAR - generator.integers(_YEARS, size=(items, 1)).astype(np.float64)
+    columns = (
+        FeatureColumn("genres", "category", texts=texts),
+        FeatureColumn("year", "number", numbers=years),
+    )
+    return ItemFeatures(columns, np.ones(items, dtype=bool))
+
+
+def demo_features(seed: int = 0) -> ItemFeatures:
+    """The features of the demo's items, as :func:`generate_features` makes them."""
+    return generate_features(800, communities=_DEMO_COMMUNITIES, seed=seed)
+
+
 def demo_interactions(seed: int = 0) -> Interactions:
     """The built-in demo: 1,200 users ("user-0001", ...), 800 items ("item-0001", ...) and 30,000 pairs."""
-    plain = generate(1_200, 800, 30_000, communities=12, seed=seed)
+    plain = generate(1_200, 800, 30_000, communities=_DEMO_COMMUNITIES, seed=seed)
     return replace(plain, user_ids=_numbered("user", 1_200), item_ids=_numbered("item", 800))
 
 
@@ -185,7 +240,7 @@ class _Catalogue:
 
     def __init__(self, items: int, communities: int, generator: np.random.Generator) -> None:
         weights = generator.pareto(_POPULARITY_TAIL, items) + 1.0
-        community = generator.permutation(items) % communities
+        self.community = community = generator.permutation(items) % communities
         # Items of a community lie next to each other, so one running sum serves every community.
         self._items = np.argsort(community, kind="stable")
         self._sums = np.concatenate([[0.0], np.cumsum(weights[self._items])])

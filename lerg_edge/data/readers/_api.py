@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lerg_edge.data.features import ItemFeatures
 from lerg_edge.data.interactions import Dataset, IdMap, Interactions, ReadReport, SplitReport
 from lerg_edge.data.readers._columns import ColumnNames
 from lerg_edge.data.readers._delimited import read_delimited
 from lerg_edge.data.readers._encode import PairBuffer, id_map_of
+from lerg_edge.data.readers._features import read_features
 from lerg_edge.data.readers._formats import file_format
 from lerg_edge.data.readers._lines import read_lines
 from lerg_edge.data.readers._memory import called, is_in_memory, is_matrix, read_matrix, read_table
@@ -23,7 +25,7 @@ from lerg_edge.data.readers._parquet import read_parquet
 from lerg_edge.data.readers._rows import BadRow, BadRowLog
 from lerg_edge.data.readers._titles import read_titles
 from lerg_edge.data.splits import CUTS, cut, cut_as_suits
-from lerg_edge.data.synthetic import demo_interactions, shaped_interactions
+from lerg_edge.data.synthetic import demo_features, demo_interactions, shaped_interactions
 from lerg_edge.errors import InputError
 
 __all__ = ["Split", "read_dataset", "read_interactions"]
@@ -114,6 +116,7 @@ def read_dataset(
     rating_column: str | None = None,
     timestamp_column: str | None = None,
     item_titles: Source | None = None,
+    item_features: Source | None = None,
 ) -> Dataset:
     """Read a source and hold out a test set, or take the test set that comes with it.
 
@@ -127,22 +130,36 @@ def read_dataset(
             "given" and "auto".
         item_titles: a file with the items' titles: ``movies.dat``, ``u.item``, or a table with a header; a
             table in memory, or a mapping from id to title.
+        item_features: what else is known of items, for those that nobody has touched: a file with a header
+            and columns of categories, numbers or vectors, `movies.dat`, or a table in memory; "demo" for the
+            items of "demo".
         test_share: of "ratio" and "time"; None for a fifth.
 
     The other arguments are those of ``read_interactions`` and hold for both files.
 
     Raises:
         InputError: as ``read_interactions``; the split is unknown or does not go with the source; nothing is
-            left to test on; or titles cannot be read, or are of no item of the data.
+            left to test on; or titles or features cannot be read, or are of no item of the data.
     """
     names = ColumnNames(user=user_column, item=item_column, rating=rating_column, timestamp=timestamp_column)
     options = _Options(
         names=names, rating_threshold=rating_threshold, skip_bad_rows=skip_bad_rows, on_bad_row=on_bad_row
     )
     dataset = _read_dataset(source, options, test=test, split=split, test_share=test_share, seed=seed)
-    if item_titles is None:
-        return dataset
-    return replace(dataset, titles=read_titles(item_titles, dataset.train.item_ids))
+    ids = dataset.train.item_ids
+    return replace(
+        dataset,
+        titles=None if item_titles is None else read_titles(item_titles, ids),
+        features=None if item_features is None else _features(item_features, source, ids, seed=seed),
+    )
+
+
+def _features(item_features: Source, source: Source, ids: IdMap, *, seed: int) -> ItemFeatures:
+    if not (isinstance(item_features, str) and item_features == _DEMO):
+        return read_features(item_features, ids)
+    if not (isinstance(source, str) and source == _DEMO):
+        raise InputError.naming("{item_features:demo} are the features of the data demo; give a file instead")
+    return demo_features(seed)
 
 
 def _read_dataset(
