@@ -5,6 +5,7 @@ Sets of any size come from one seed, so that demos, tests and measurements need 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,7 @@ _DEMO_TEST_SHARE = 0.2
 _DEMO_COMMUNITIES = 12
 _STRAY_SHARE = 0.2  # items that name a genre beside those of their community
 _LATEST_YEAR, _YEARS = 2020, 60
+_WEEKS = 10
 _EPOCH, _WEEK, _HOUR = 1_600_000_000, 7 * 24 * 3_600, 3_600  # seconds
 
 
@@ -119,6 +121,7 @@ def generate_over_time(
     *,
     communities: int,
     drift: float,
+    turnover: float | None = None,
     seed: int,
     within_share: float = 0.85,
 ) -> Interactions:
@@ -131,16 +134,19 @@ def generate_over_time(
     Args:
         users, items, interactions, communities, seed, within_share: as for :func:`generate`.
         drift: between 0 and 1.
+        turnover: share of the items whose popularity is drawn anew each week, between 0 and 1.
 
     Returns:
-        Pairs with timestamps in seconds: a user's are one hour apart, and users begin within a week.
+        Pairs with timestamps in seconds. A user's are one hour apart, and users begin within a week; where
+        `turnover` is given, everybody's are spread over ten weeks.
 
     Raises:
         InputError: a value is out of range.
     """
     _check_sizes(users, items, interactions, communities, seed, within_share)
-    if not 0.0 <= drift <= 1.0:
-        raise InputError(f"drift is {drift}; it must be from 0 to 1")
+    for name, share in (("drift", drift), ("turnover", turnover or 0.0)):
+        if not 0.0 <= share <= 1.0:
+            raise InputError(f"{name} is {share}; it must be from 0 to 1")
     generator = np.random.default_rng(seed)
     catalogue = _Catalogue(items, communities, generator)
     cap = min(items, max(-(-4 * interactions // users), items // communities))
@@ -151,15 +157,26 @@ def generate_over_time(
     moves = (generator.random(interactions) < drift) | (place == 0)
     community = generator.integers(communities, size=int(moves.sum()))[np.cumsum(moves) - 1]
     within = generator.random(interactions) < within_share
-    drawn = catalogue.draw(np.where(within, community, -1), generator)
+    from_where = np.where(within, community, -1)
+    if turnover is None:
+        drawn = catalogue.draw(from_where, generator)
+        times = generator.integers(_WEEK, size=users)[of_user] + _HOUR * place
+    else:
+        times = (_WEEKS * _WEEK * (place + generator.random(interactions)) / degrees[of_user]).astype(
+            np.int64
+        )
+        drawn = np.empty(interactions, np.int64)
+        for week in range(_WEEKS):
+            now = times // _WEEK == week
+            drawn[now] = catalogue.draw(from_where[now], generator)
+            catalogue = catalogue.turned(turnover, generator)
     _, firsts = np.unique(of_user * items + drawn, return_index=True)
-    start = generator.integers(_WEEK, size=users)
     return Interactions.from_pairs(
         of_user[firsts],
         drawn[firsts],
         user_ids=IdMap(np.arange(users, dtype=np.int64)),
         item_ids=IdMap(np.arange(items, dtype=np.int64)),
-        timestamps=_EPOCH + start[of_user[firsts]] + _HOUR * place[firsts],
+        timestamps=_EPOCH + times[firsts],
     )
 
 
@@ -243,8 +260,19 @@ class _Catalogue:
         self.community = community = generator.permutation(items) % communities
         # Items of a community lie next to each other, so one running sum serves every community.
         self._items = np.argsort(community, kind="stable")
-        self._sums = np.concatenate([[0.0], np.cumsum(weights[self._items])])
+        self._weights = weights[self._items]
+        self._sums = np.concatenate([[0.0], np.cumsum(self._weights)])
         self._edges = np.concatenate([[0], np.cumsum(np.bincount(community, minlength=communities))])
+
+    def turned(self, share: float, generator: np.random.Generator) -> _Catalogue:
+        """The same items, the popularity of a share of them drawn anew."""
+        found = copy(self)
+        anew = generator.random(len(self._items)) < share
+        found._weights = np.where(
+            anew, generator.pareto(_POPULARITY_TAIL, len(self._items)) + 1.0, self._weights
+        )
+        found._sums = np.concatenate([[0.0], np.cumsum(found._weights)])
+        return found
 
     def draw(self, community: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """One item int64 [n] for each community [n]; -1 draws from the whole catalogue."""

@@ -291,8 +291,8 @@ class Recommender(BundleHandle):
             optimiser: `adam` or `sgd`.
             learning_rate, momentum, batch: None for the bundle's defaults. Adam's rate falls linearly to
                 zero over the training, SGD's stays.
-            replay: earlier interactions that each epoch goes over again; None for four times the new ones,
-                at least a batch.
+            replay: earlier interactions that each epoch goes over again; None for what the export found best,
+                `manifest.finetune.replay` for each new one, or for each of a quarter batch if that is more.
             negative_candidates: items drawn for each negative, of which the one that the weights of the
                 epoch's start score highest is taken; 1 draws uniformly and needs the least memory. None for
                 the bundle's default.

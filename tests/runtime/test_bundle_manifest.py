@@ -30,6 +30,7 @@ def test_parse_keeps_what_a_runtime_needs(document: dict[str, Any], model: TinyM
     assert (manifest.model.users, manifest.model.step_count, manifest.executorch) == (model.users, 1, "1.5")
     assert [spec.method for spec in manifest.programs] == ["encode", "finetune", "recommend"]
     assert manifest.finetune.batch == 32
+    assert manifest.finetune.replay == 4
     assert manifest.finetune.sgd_learning_rate is None
     assert manifest.document["metrics"]["rewired"]["users"] == model.users
 
@@ -162,6 +163,8 @@ WRONG = [
     ("finetune/learning_rate", 0, "learning_rate must be a number above 0"),
     ("finetune/learning_rate", ..., "lacks 'learning_rate'"),
     ("finetune/batch", 65, "batch must be an integer of 2 .. 64"),
+    ("finetune/replay", -0.5, "replay must be a number from 0"),
+    ("finetune/replay", None, "replay must be a number from 0"),
     ("finetune/step_learning_rate", -1.0, "step_learning_rate must be"),
 ]
 

@@ -44,6 +44,7 @@ _OF_SHARED = (
     "refit",
     "finetune_epochs",
     "finetune_candidates",
+    "replay",
 )
 
 

@@ -421,6 +421,15 @@ class ExportOptions:
         help="Draw this many items for each negative of fine-tuning and take the hardest.",
         unset="1 or 16, by validation",
     )
+    replay: float | None = setting(
+        None,
+        group="Fine-tuning",
+        metavar="N",
+        least=0,
+        most=1e6,
+        help="For each new interaction, let the device go over this many earlier ones again by default.",
+        unset="4, or 1 or 0 where later interactions say so",
+    )
 
     @property
     def assignment_kind(self) -> AssignmentKind:

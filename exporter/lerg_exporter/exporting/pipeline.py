@@ -26,6 +26,8 @@ from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import Plan, choose_plan, over_budget, pretraining_codes
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import seen_beside
+from lerg_exporter.exporting.later import choose_learning
+from lerg_exporter.exporting.learning import given_learning
 from lerg_exporter.exporting.newcomers import choose_unknown
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.ordering import in_order
@@ -135,7 +137,9 @@ def export(
         ways = _ways(cut, twin_model, model, chosen, training, codebook_rows=codes, work=work, progress=tell)
         tell.stage("tracing")
         config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
-        run = ExportRun(dataset, chosen, plan, training.l2, model, pruned.summary, ways, config)
+        run = ExportRun(
+            dataset, chosen, plan, training.l2, model, pruned.summary, ways, config, given_learning(chosen)
+        )
         draft = draft_bundle(pruned.model, run.limits, lowering=chosen.lowering)
         pruned_users = ~pruned.model.retained[: dataset.train.user_count]
         twin = None
@@ -164,6 +168,11 @@ def export(
             opened = BundleFolder.open(first)
             save_state(opened.path, tuned.state(), digest=opened.digest)
             measure("finetuned", first)
+        tell.stage("choosing how to learn")
+        learning = choose_learning(
+            run, cut, training, tuned, codebook_rows=codes, work=work, scratch=Path(scratch), progress=tell
+        )
+        run = replace(run, learning=learning)
         if again:
             tell.stage("training again on everything")
             run, draft, tuned = refit(

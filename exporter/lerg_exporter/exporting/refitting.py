@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lerg_edge.data.interactions import Dataset
-from lerg_edge.training.options import TrainingOptions
+from lerg_edge.data.interactions import Dataset, Interactions
+from lerg_edge.training.options import Pretrained, TrainingOptions
 from lerg_edge.training.pretraining import propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.write import Draft, draft_bundle
@@ -16,12 +16,12 @@ from lerg_exporter.exporting.kinds.selectors import AUTO, ROUNDING
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.exporting.selecting import preferred
-from lerg_exporter.exporting.shaping import Given, shaped
+from lerg_exporter.exporting.shaping import Given, Shaped, shaped
 from lerg_exporter.exporting.shapings import SHAPINGS
 from lerg_exporter.exporting.tuning import Tuned, retune
 from lerg_exporter.exporting.writing import ExportRun
 
-__all__ = ["refit", "refits"]
+__all__ = ["refit", "refits", "remade"]
 
 
 def refits(dataset: Dataset, options: ExportOptions) -> bool:
@@ -55,12 +55,53 @@ def refit(
         codebook_rows: of the codebook that is pretrained.
         scratch: a folder for bundles in between.
     """
+    model, made = remade(
+        run,
+        run.dataset.whole().train,
+        cut,
+        training,
+        codebook_rows=codebook_rows,
+        work=work,
+        progress=progress,
+    )
+    again = replace(run, summary={**run.summary, **made.summary}, pretrained=model, refitted=True)
+    draft = draft_bundle(made.model, run.limits, lowering=run.options.lowering)
+    if tuned is None:
+        return again, draft, None
+    folder = scratch / "again"
+    again.write(draft, folder)
+    return (
+        again,
+        draft,
+        retune(folder, tuned, epochs=run.options.resolved_finetune_epochs, seed=run.options.seed),
+    )
+
+
+def remade(
+    run: ExportRun,
+    train: Interactions,
+    cut: Cut,
+    training: TrainingOptions,
+    *,
+    codebook_rows: int,
+    work: WorkDir,
+    progress: Progress,
+) -> tuple[Pretrained, Shaped]:
+    """The model of a run made anew of other pairs over the same ids, all as validation chose it then.
+
+    Args:
+        run: the measured one.
+        train: every pair that is learned from.
+        cut: the training pairs of the run.
+        training: its trainer's settings.
+        codebook_rows: of the codebook that is pretrained.
+    """
     options = _decided(run)
     teacher_epochs = None
     if options.assignment_kind.teacher:
         teacher_epochs = stages.teacher_epochs(cut, options, training, work=work)
     everything = replace(training, validation_share=0.0)
-    whole = Cut.of(run.dataset.whole().train, everything)
+    whole = Cut.of(train, everything)
     learned = stages.assigned(
         whole,
         options,
@@ -74,14 +115,7 @@ def refit(
     model = stages.pretrained(whole, learned, until, options, work=work, progress=progress)
     model = stages.rounded(model, options)
     given = Given(whole, model, propagated(model, whole.matrix), options, run.plan)
-    pruned = shaped(given, SHAPINGS[options.propagation], work=work)
-    again = replace(run, summary={**run.summary, **pruned.summary}, pretrained=model, refitted=True)
-    draft = draft_bundle(pruned.model, run.limits, lowering=options.lowering)
-    if tuned is None:
-        return again, draft, None
-    folder = scratch / "again"
-    again.write(draft, folder)
-    return again, draft, retune(folder, tuned, epochs=options.resolved_finetune_epochs, seed=options.seed)
+    return model, shaped(given, SHAPINGS[options.propagation], work=work)
 
 
 def _decided(run: ExportRun) -> ExportOptions:

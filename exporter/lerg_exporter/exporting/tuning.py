@@ -148,7 +148,7 @@ def retune(bundle: Path, tuned: Tuned, *, epochs: int, seed: int) -> Tuned:
 
 def evaluate(recommender: Recommender, pairs: Interactions) -> dict[str, Any]:
     """`recall@20`, `ndcg@20` and `users` through the programs; the ranking is cut at the catalogue's size."""
-    return _told(recommender.evaluate(_raw(pairs), k=min(RANKING, pairs.item_count)))
+    return _told(recommender.evaluate(raw_pairs(pairs), k=min(RANKING, pairs.item_count)))
 
 
 def evaluate_surely(
@@ -156,7 +156,7 @@ def evaluate_surely(
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """What `evaluate` tells, and 95 % bootstrap intervals of both metrics, as `[low, high]`."""
     k = min(RANKING, pairs.item_count)
-    found = recommender.evaluate(_raw(pairs), k=k, per_user=True)
+    found = recommender.evaluate(raw_pairs(pairs), k=k, per_user=True)
     spans = found.intervals()
     named = {f"{name}@{RANKING}": spans[f"{name}@{k}"] for name in ("recall", "ndcg")}
     return _told(found), {
@@ -164,7 +164,8 @@ def evaluate_surely(
     }
 
 
-def _raw(pairs: Interactions) -> Iterator[tuple[Any, Any]]:
+def raw_pairs(pairs: Interactions) -> Iterator[tuple[Any, Any]]:
+    """Raw ids of users and items, as a device is given them."""
     users, items = pairs.user_ids.values[pairs.users], pairs.item_ids.values[pairs.items]
     return zip(users.tolist(), items.tolist(), strict=True)
 

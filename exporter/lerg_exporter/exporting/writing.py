@@ -15,6 +15,7 @@ from lerg_edge.training.options import Pretrained
 from lerg_exporter.bundles.write import Draft, write
 from lerg_exporter.exporting.budget import Plan
 from lerg_exporter.exporting.data_report import described_data, seen_beside
+from lerg_exporter.exporting.learning import Learning
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.serving import Ways
 from lerg_exporter.exporting.tuning import Tuned
@@ -26,6 +27,7 @@ __all__ = ["ExportRun"]
 # Of SGD without momentum: of 0.3 to 1,000 the best on held-out pairs of lastfm, and better than Adam on those
 # of the generator (docs/accuracy.md).
 _SGD_LEARNING_RATE = 100.0
+_PLAIN = Learning()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +42,7 @@ class ExportRun:
         summary: how selecting and what followed came out.
         ways: how everybody is served.
         config: every setting, defaults resolved, for the manifest.
+        learning: how a device learns.
         refitted: the model was trained again on everything, after it had been measured.
     """
 
@@ -51,7 +54,7 @@ class ExportRun:
     summary: Mapping[str, Any]
     ways: Ways
     config: Mapping[str, Any]
-
+    learning: Learning = _PLAIN
     refitted: bool = False
 
     @property
@@ -108,6 +111,7 @@ class ExportRun:
                 "sgd_learning_rate": _SGD_LEARNING_RATE,
                 "batch": self.plan.batch,
                 "negative_candidates": self._candidates(tuned),
+                "replay": self.learning.replay,
             },
             serving={
                 **self.ways.document(),
@@ -134,6 +138,7 @@ class ExportRun:
             "best_epoch": self.pretrained.best_epoch,
             **_kinds(options),
             "serving": dict(self.ways.validation),
+            "learning": dict(self.learning.validation),
             **self.summary,
             "config": dict(self.config),
         }

@@ -40,6 +40,7 @@ _OF_SHARED = ("entities.arrays", "golden.arrays", "interactions.arrays", PROGRAM
 DATA_FILES = {"native": _OF_SHARED, "portable": (*_OF_SHARED, PARAMETER_FILE)}
 """By lowering, the files that the manifest of a shared bundle names."""
 
+_MOST_REPLAY = 1e6
 _NO_NAMES = ColumnNames()
 _PLAIN = ServingWays()
 
@@ -57,6 +58,7 @@ class FineTuneDefaults:
         beta1, beta2, eps: of Adam.
         momentum: of SGD.
         negative_candidates: items drawn for a negative, of which the one that scores highest is taken.
+        replay: earlier interactions that an epoch goes over again for each new one; see `replayed`.
     """
 
     learning_rate: float
@@ -68,6 +70,11 @@ class FineTuneDefaults:
     eps: float
     momentum: float
     negative_candidates: int = 1
+    replay: float = 4.0
+
+    def replayed(self, new: int, *, batch: int) -> int:
+        """Earlier interactions in an epoch over so many new ones, at least a quarter of a batch of these."""
+        return round(self.replay * max(new, batch / 4))
 
     @classmethod
     def parse(cls, fields: Fields, shape: ModelShape) -> FineTuneDefaults:
@@ -92,6 +99,7 @@ class FineTuneDefaults:
             negative_candidates=fields.integer("negative_candidates", least=1, most=MAX_CANDIDATES)
             if "negative_candidates" in fields
             else 1,
+            replay=number("replay", 4.0, _MOST_REPLAY),
         )
 
 

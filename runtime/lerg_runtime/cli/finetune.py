@@ -44,7 +44,12 @@ __all__ = ["finetune"]
 @click.option(
     "--batch", type=click.IntRange(min=2), metavar="N", help="Triples in a step; default: the bundle's."
 )
-@click.option("--replay", type=click.IntRange(min=0), metavar="N", help="Earlier interactions in an epoch.")
+@click.option(
+    "--replay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Earlier interactions in an epoch; default: for each new one as many as the export found best.",
+)
 @click.option(
     "--negative-candidates",
     type=click.IntRange(min=1, max=MAX_CANDIDATES),

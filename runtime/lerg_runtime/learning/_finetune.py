@@ -45,7 +45,7 @@ class FineTuneOptions:
         epochs: 1 or more.
         batch: triples a step.
         optimiser: what moves the weights.
-        replay: earlier interactions in an epoch, None for the default.
+        replay: earlier interactions in an epoch; None for the bundle's default, or all where none is new.
         negative_candidates: items drawn for each negative.
         seed: the same seed gives the same result.
         force: keep what was learned even where it does harm.
@@ -83,7 +83,9 @@ def finetune(
     before = desk.snapshot()
     count = len(users) - before.interactions.count(users, items)
     disliked = Disliked.counted(bundle, before, pairs)
-    replay = _replay(options, len(users), everything=pairs is None)
+    replay = options.replay
+    if replay is None and pairs is not None:
+        replay = bundle.folder.manifest.finetune.replayed(len(users), batch=options.batch)
     total = before.state.pairs + count + disliked.added - disliked.liked_again
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
@@ -218,13 +220,6 @@ def _report(bundle: OpenBundle, unknown: int, disliked: Disliked, *, began: floa
 def _held_out(count: int, *, batch: int) -> int:
     """Of so many new interactions, those that are not learned from, to see whether learning does harm."""
     return 0 if count < _LEAST_TO_HOLD_OUT else min(round(_HELD_OUT_SHARE * count), batch)
-
-
-def _replay(options: FineTuneOptions, new: int, *, everything: bool) -> int | None:
-    """Earlier interactions in an epoch; None stands for all of them."""
-    if options.replay is not None:
-        return options.replay
-    return None if everything else max(4 * new, options.batch)
 
 
 def _check_budget(
