@@ -12,11 +12,11 @@ import pytest
 from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_edge.data.later import Later
 from lerg_edge.data.synthetic import generate_over_time
-from lerg_edge.errors import InputError
+from lerg_edge.errors import BudgetError, InputError
 from lerg_exporter import ExportOptions, export
 from lerg_exporter.exporting import later as trial
+from lerg_exporter.exporting import pipeline
 from lerg_exporter.exporting.later import LEAST_PEOPLE
-from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
 
@@ -48,11 +48,12 @@ def test_what_was_tried_is_told_and_is_what_a_device_does(timed: Interactions, t
     work = tmp_path / "work"
     report = export(Dataset(timed), tmp_path / "bundle", OPTIONS, work_dir=work)
     told = report.manifest.document["training"]["learning"]
-    scores = told["replay_ndcg@20"]
+    scores = told["ndcg@20"]
     assert told["measured"]
     assert told["people"] >= LEAST_PEOPLE
     assert told["cut_by"] == "one moment"
-    assert set(scores) == {"replay 4", "replay 1", "replay 0", "nothing learned"}
+    raised = {f"local counts {weight:g}" for weight in trial.LOCAL_COUNTS[1:]}
+    assert set(scores) == {"replay 4", "replay 1", "replay 0", "nothing learned", *raised}
     assert len(set(scores.values())) > 1
     assert report.manifest.finetune.replay in trial.REPLAYS
     again = export(Dataset(timed), tmp_path / "again", OPTIONS, work_dir=work)
@@ -60,7 +61,7 @@ def test_what_was_tried_is_told_and_is_what_a_device_does(timed: Interactions, t
 
 
 def test_the_manifest_says_how_much_is_gone_over_again(timed: Interactions, tmp_path: Path) -> None:
-    report = export(Dataset(timed), tmp_path / "bundle", replace(OPTIONS, replay=0.5))
+    report = export(Dataset(timed), tmp_path / "bundle", replace(OPTIONS, replay=0.5, local_counts=0))
     assert report.manifest.document["finetune"]["replay"] == 0.5
     assert report.manifest.document["training"]["learning"] == {}, "nothing was open"
     with Recommender.open(report.path) as recommender:
@@ -91,21 +92,71 @@ def test_few_people_do_not_decide(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gains", "expected"),
-    [({}, 4.0), ({0.0: 0.02}, 0.0), ({0.0: 0.02, 1.0: 0.04}, 1.0), ({0.0: 0.0005}, 4.0)],
+    [
+        ({}, (4.0, 0.0)),
+        ({"replay 0": 0.02}, (0.0, 0.0)),
+        ({"replay 0": 0.02, "replay 1": 0.04}, (1.0, 0.0)),
+        ({"replay 0": 0.0005, "local counts 0.2": 0.0005}, (4.0, 0.0)),
+        ({"local counts 0.2": 0.02, "local counts 0.4": 0.03}, (4.0, 0.4)),
+        ({"replay 0": 0.04, "local counts 0.2": 0.03}, (0.0, 0.0)),
+    ],
+    ids=str,
 )
-def test_the_usual_amount_stays_unless_another_is_better_beyond_noise(
-    timed: Interactions, gains: dict[float, float], expected: float
+def test_what_a_device_does_stays_unless_another_is_better_beyond_noise(
+    timed: Interactions, gains: dict[str, float], expected: tuple[float, float]
 ) -> None:
     usual = np.random.default_rng(0).random(200)
-    scores: dict[str, Any] = {
-        f"replay {replay:g}": usual + gains.get(replay, 0.0) for replay in trial.REPLAYS
-    }
     later = Later(timed, timed, timed, 200, "one moment")
-    assert trial._chosen(scores, later, progress=Silent()).replay == expected
-    noisy = usual + np.random.default_rng(1).normal(0.01, 1.0, 200)
-    assert (
-        trial._chosen({**scores, "replay 0": noisy, "replay 1": usual}, later, progress=Silent()).replay == 4
+    names = [f"replay {replay:g}" for replay in trial.REPLAYS]
+    names += [f"local counts {weight:g}" for weight in trial.LOCAL_COUNTS[1:]]
+    scores: dict[str, Any] = {name: usual + gains.get(name, 0.0) for name in names}
+    chosen = trial._chosen(scores, later, trial.REPLAYS, trial.LOCAL_COUNTS)
+    assert (chosen.replay, chosen.local_counts) == expected
+    noise = np.random.default_rng(1).normal(0.01, 1.0, 200)
+    noisy = {name: usual + noise * (name not in ("replay 4", "replay 1")) for name in names}
+    chosen = trial._chosen(noisy, later, trial.REPLAYS, trial.LOCAL_COUNTS)
+    assert (chosen.replay, chosen.local_counts) == (4.0, 0.0)
+
+
+@pytest.mark.parametrize("turnover", [0.5, 0.0])
+def test_items_are_raised_where_what_is_popular_changes_and_only_there(
+    tmp_path: Path, turnover: float
+) -> None:
+    made = generate_over_time(400, 250, 14_000, communities=6, drift=0.0, turnover=turnover, seed=1)
+    options = replace(OPTIONS, dim=16, codebook_rows=64, epochs=16, finetune_epochs=0)
+    report = export(Dataset(made), tmp_path / "bundle", options)
+    scores = report.manifest.document["training"]["learning"]["ndcg@20"]
+    weight = report.manifest.document["serving"].get("local_counts", 0.0)
+    assert (weight > 0) == (turnover > 0)
+    assert report.manifest.ways.local_counts == weight
+    if weight:
+        assert scores[f"local counts {weight:g}"] > 1.05 * scores["replay 4"]
+
+
+def test_a_weight_that_is_given_is_what_a_device_has(timed: Interactions, tmp_path: Path) -> None:
+    report = export(Dataset(timed), tmp_path / "bundle", replace(OPTIONS, replay=4, local_counts=0.3))
+    assert report.manifest.document["serving"]["local_counts"] == 0.3
+    assert report.manifest.document["training"]["learning"] == {}
+
+
+def test_what_has_no_room_is_left_out(
+    timed: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "better", lambda score, other: True)
+    options = replace(OPTIONS, finetune_epochs=0, replay=4.0)
+    free = export(Dataset(timed), tmp_path / "free", options, work_dir=tmp_path / "work")
+    assert free.manifest.ways.local_counts > 0
+    with Recommender.open(free.path) as recommender:
+        needed = recommender.plan().phase("recommend").total_bytes
+    monkeypatch.setattr(
+        pipeline,
+        "over_budget",
+        lambda folder, *arguments, **named: BudgetError("too much") if folder.name == "raised" else None,
     )
+    bound = export(Dataset(timed), tmp_path / "bound", options, work_dir=tmp_path / "work")
+    assert bound.manifest.ways.local_counts == 0
+    with Recommender.open(bound.path) as recommender:
+        assert recommender.plan().phase("recommend").total_bytes < needed
 
 
 def test_what_is_no_amount() -> None:
@@ -113,3 +164,5 @@ def test_what_is_no_amount() -> None:
         ExportOptions(replay=-1)
     with pytest.raises(InputError, match="replay has no effect with personal"):
         ExportOptions(personal=True, replay=1)
+    with pytest.raises(InputError, match="local_counts has no effect with personal"):
+        ExportOptions(personal=True, local_counts=0.2)

@@ -163,6 +163,8 @@ WRONG = [
     ("finetune/learning_rate", 0, "learning_rate must be a number above 0"),
     ("finetune/learning_rate", ..., "lacks 'learning_rate'"),
     ("finetune/batch", 65, "batch must be an integer of 2 .. 64"),
+    ("serving", {"local_counts": -0.1}, "local_counts must be a number from 0"),
+    ("serving", {"local_counts": "much"}, "local_counts must be a number from 0"),
     ("finetune/replay", -0.5, "replay must be a number from 0"),
     ("finetune/replay", None, "replay must be a number from 0"),
     ("finetune/step_learning_rate", -1.0, "step_learning_rate must be"),

@@ -34,6 +34,7 @@ _OF_SHARED = (
     "placeholders",
     "pruned_users",
     "retained_users",
+    "local_counts",
     "newcomers",
     "propagation",
     "entries",

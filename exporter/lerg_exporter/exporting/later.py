@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ from lerg_exporter.exporting.refitting import remade
 from lerg_exporter.exporting.tuning import RANKING, Tuned, raw_pairs, retune
 from lerg_exporter.exporting.writing import ExportRun
 from lerg_runtime import Recommender
-from lerg_runtime.bundle import BundleFolder, save_state
+from lerg_runtime.bundle import BundleFolder, State, save_state
 
-__all__ = ["LEAST_PEOPLE", "REPLAYS", "choose_learning"]
+__all__ = ["LEAST_PEOPLE", "LOCAL_COUNTS", "REPLAYS", "choose_learning"]
 
 LEAST_PEOPLE = 100
 """Fewer of them could not tell one amount from another, and nothing is trained for them."""
 REPLAYS = (4.0, 1.0, 0.0)
 """Earlier interactions for each new one; what a device takes where nothing was found better comes first."""
+LOCAL_COUNTS = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""Weights by which items are raised; none comes first."""
 _NOTHING = "nothing learned"
 
 
@@ -57,7 +59,9 @@ def choose_learning(
         scratch: a folder for bundles in between.
     """
     options = run.options
-    if options.replay is not None:
+    replays = REPLAYS if options.replay is None else (options.replay,)
+    weights = LOCAL_COUNTS if options.local_counts is None else (options.local_counts,)
+    if len(replays) == len(weights) == 1:
         return run.learning
     later = split_later(cut.train, seed=options.seed, least=LEAST_PEOPLE)
     if later is None:
@@ -73,18 +77,20 @@ def choose_learning(
         local=later.local.matrix(),
         wanted=later.wanted.matrix(),
         tuned=None if tuned is None else [tuned.best_epoch, tuned.negative_candidates],
-        candidates=REPLAYS,
+        candidates=[replays, weights],
         seed=options.seed,
     )
     found = work.load("learning", key)
     if found is None:
         draft = draft_bundle(made.model, run.limits, lowering=options.lowering, with_golden=False)
         trial = _Trial(run, draft, later, scratch / "later")
-        scores = trial.scores(trial.tuned(tuned))
+        scores = trial.scores(trial.tuned(tuned), replays, weights)
         work.store("learning", key, tensors=scores, result={})
     else:
         scores = found[0]
-    return _chosen(scores, later, progress=progress)
+    for name, score in scores.items():
+        progress.note(f"later NDCG@{RANKING} with {name} is {score.mean():.4f}")
+    return _chosen(scores, later, replays, weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,26 +116,39 @@ class _Trial:
         options = self.run.options
         return retune(self.folder, tuned, epochs=options.resolved_finetune_epochs, seed=options.seed)
 
-    def scores(self, tuned: Tuned | None) -> dict[str, np.ndarray]:
-        """NDCG@20 of each person, float64 [B], by the amount of replay, and by weights that learn nothing."""
+    def scores(
+        self, tuned: Tuned | None, replays: Sequence[float], weights: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """NDCG@20 of each person, float64 [B], by what was tried.
+
+        Items are raised after learning with the amount of replay that is best by then. Where none is given,
+        weights that learn nothing are measured beside the others.
+        """
+        usual = weights[0]
+        states: dict[float, State] = {}
         found: dict[str, np.ndarray] = {}
-        for replay in REPLAYS:
-            self._write(Learning(replay), tuned)
+        for replay in replays:
+            self._write(Learning(replay, usual), tuned)
             with Recommender.open(self.folder) as recommender:
                 before = recommender.state
                 recommender.finetune(raw_pairs(self.later.local), seed=self.run.options.seed, force=True)
-                learned = recommender.state
-                found[_named(replay)] = self._ndcg(recommender)
-            if _NOTHING not in found:
-                self._write(Learning(), tuned)
-                unlearned = replace(
-                    learned, codebook=before.codebook, step=before.step, remainder=before.remainder
-                )
-                opened = BundleFolder.open(self.folder)
-                save_state(opened.path, unlearned, digest=opened.digest)
-                with Recommender.open(self.folder) as recommender:
-                    found[_NOTHING] = self._ndcg(recommender)
+                states[replay] = recommender.state
+                found[_replayed(replay)] = self._ndcg(recommender)
+        unlearned = replace(
+            states[replays[0]], codebook=before.codebook, step=before.step, remainder=before.remainder
+        )
+        found[_NOTHING] = self._with_state(unlearned, Learning(local_counts=usual), tuned)
+        learned = states[_best(found, replays, _replayed)]
+        for weight in weights[1:]:
+            found[_raised(weight)] = self._with_state(learned, Learning(local_counts=weight), tuned)
         return found
+
+    def _with_state(self, state: State, learning: Learning, tuned: Tuned | None) -> np.ndarray:
+        self._write(learning, tuned)
+        opened = BundleFolder.open(self.folder)
+        save_state(opened.path, state, digest=opened.digest)
+        with Recommender.open(self.folder) as recommender:
+            return self._ndcg(recommender)
 
     def _write(self, learning: Learning, tuned: Tuned | None) -> None:
         run = replace(self.run, learning=learning)
@@ -149,25 +168,32 @@ class _Trial:
         return np.zeros(0) if figures is None else figures.at_longest("ndcg").astype(np.float64)
 
 
-def _chosen(scores: Mapping[str, np.ndarray], later: Later, *, progress: Progress) -> Learning:
-    """The usual amount unless another is better beyond noise."""
-    usual, *others = REPLAYS
-    best = usual
-    for replay in sorted(others, key=lambda replay: -scores[_named(replay)].mean()):
-        if better(scores[_named(replay)], scores[_named(best)]):
-            best = replay
-    told = {name: round(float(score.mean()), 5) for name, score in scores.items()}
-    for name, score in told.items():
-        progress.note(f"later NDCG@{RANKING} with {name} is {score:.4f}")
+def _chosen(
+    scores: Mapping[str, np.ndarray], later: Later, replays: Sequence[float], weights: Sequence[float]
+) -> Learning:
+    """What the device does as it is unless something else is better beyond noise."""
+    replay = _best(scores, replays, _replayed)
+    unraised = scores[_replayed(replay)]
+    weight = _best({**scores, _raised(weights[0]): unraised}, weights, _raised)
     return Learning(
-        best,
+        replay,
+        weight,
         {
             "measured": True,
             "people": later.people,
             "cut_by": later.by,
-            f"replay_ndcg@{RANKING}": told,
+            f"ndcg@{RANKING}": {name: round(float(score.mean()), 5) for name, score in scores.items()},
         },
     )
+
+
+def _best(
+    scores: Mapping[str, np.ndarray], candidates: Sequence[float], named: Callable[[float], str]
+) -> float:
+    """The first candidate, or the best of the others if that is better beyond noise."""
+    usual, *others = candidates
+    best = max(others, key=lambda candidate: scores[named(candidate)].mean(), default=usual)
+    return best if better(scores[named(best)], scores[named(usual)]) else usual
 
 
 def _unmeasured(train: Interactions) -> dict[str, Any]:
@@ -176,5 +202,9 @@ def _unmeasured(train: Interactions) -> dict[str, Any]:
     return {"measured": False, "reason": f"fewer than {LEAST_PEOPLE} people have later pairs to be asked for"}
 
 
-def _named(replay: float) -> str:
+def _replayed(replay: float) -> str:
     return f"replay {replay:g}"
+
+
+def _raised(weight: float) -> str:
+    return f"local counts {weight:g}"

@@ -19,13 +19,16 @@ class Learning:
 
     Attributes:
         replay: earlier interactions that fine-tuning goes over again for each new one.
+        local_counts: weight by which items are raised for how often they were touched on the device.
         validation: what each candidate gave, or why none was tried; for people.
     """
 
     replay: float = USUAL_REPLAY
+    local_counts: float = 0.0
     validation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def given_learning(options: ExportOptions) -> Learning:
     """What the options say; the usual where they leave it to validation."""
-    return Learning(USUAL_REPLAY if options.replay is None else options.replay)
+    replay = USUAL_REPLAY if options.replay is None else options.replay
+    return Learning(replay, options.local_counts or 0.0)

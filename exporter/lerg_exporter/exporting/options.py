@@ -216,6 +216,15 @@ class ExportOptions:
         help="Number of later items after which an item of a history counts half; 0 where all count alike.",
         unset="none, 5, 10, 20 or 50, by validation where there are timestamps",
     )
+    local_counts: float | None = setting(
+        None,
+        group="Serving",
+        metavar="W",
+        least=0,
+        most=1e3,
+        help="On the device, raise items by how often they were touched there, by this weight; 0 for not.",
+        unset="0, or 0.1, 0.2 or 0.4 where later interactions say so",
+    )
     newcomers: int | None = setting(
         None,
         group="Serving",

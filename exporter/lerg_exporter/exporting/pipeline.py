@@ -172,7 +172,7 @@ def export(
         learning = choose_learning(
             run, cut, training, tuned, codebook_rows=codes, work=work, scratch=Path(scratch), progress=tell
         )
-        run = replace(run, learning=learning)
+        run = _affordable(replace(run, learning=learning), draft, Path(scratch) / "raised", progress=tell)
         if again:
             tell.stage("training again on everything")
             run, draft, tuned = refit(
@@ -258,6 +258,18 @@ def _ways(
         ways = replace(ways, validation={"unknown": unknown.described()})
     retained = twin.retained[: twin.user_count]
     return choose_known(ways, entity_rows(twin), cut.split, retained, options, progress=progress)
+
+
+def _affordable(run: ExportRun, draft: Draft, folder: Path, *, progress: Progress) -> ExportRun:
+    """The run without local counts that nobody asked for, where what they take is beyond a budget."""
+    options = run.options
+    if not run.learning.local_counts or options.local_counts is not None:
+        return run
+    run.write(draft, folder)
+    if over_budget(folder, options, found="the bundle came out at", remedy="retention") is None:
+        return run
+    progress.note("items are not raised by local counts, which the memory budget has no room for")
+    return replace(run, learning=replace(run.learning, local_counts=0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

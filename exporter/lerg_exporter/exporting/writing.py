@@ -115,6 +115,7 @@ class ExportRun:
             },
             serving={
                 **self.ways.document(),
+                **({"local_counts": self.learning.local_counts} if self.learning.local_counts else {}),
                 **({} if pruned_users is None else {"pruned_users": pruned_users}),
             },
             overwrite=overwrite,

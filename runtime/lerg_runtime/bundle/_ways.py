@@ -12,6 +12,7 @@ __all__ = ["HistoryRule", "ServingWays"]
 _PRUNED = ("placeholder", "history")  # what a manifest without the key means comes first
 _RETAINED = ("table", "history")
 _MOST = 1e6
+_MOST_RAISED = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,14 @@ class ServingWays:
         retained_users: `table` ranks retained users by the row that `encode` has made, `history` likewise.
         known: the rule for histories of users of the bundle.
         unknown: the rule for histories of people whom it does not know.
+        local_counts: weight by which items are raised for how often they were touched here; 0 for none.
     """
 
     pruned_users: str = _PRUNED[0]
     retained_users: str = _RETAINED[0]
     known: HistoryRule = HistoryRule()
     unknown: HistoryRule = HistoryRule()
+    local_counts: float = 0.0
 
     @classmethod
     def parse(cls, fields: Fields) -> ServingWays:
@@ -78,7 +81,14 @@ class ServingWays:
             raise BundleError(
                 f"{fields.where}.known.half_life must be null: the interactions of a bundle have no order"
             )
-        return cls(way("pruned_users", _PRUNED), way("retained_users", _RETAINED), known, rule("unknown"))
+        counted = "local_counts" in fields
+        return cls(
+            way("pruned_users", _PRUNED),
+            way("retained_users", _RETAINED),
+            known,
+            rule("unknown"),
+            fields.number("local_counts", least=0.0, most=_MOST_RAISED) if counted else 0.0,
+        )
 
     @property
     def ridges(self) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from lerg_runtime.recommender import Recommender
 __all__ = ["explain"]
 
 _WHO = "give --user ID or --history ITEM,..."
+_LOCAL = "how often it was touched here"
 _REST = {
     "history": "rounding",
     "table": "the user's own row beyond one hop",
@@ -92,6 +93,7 @@ def explain(
         "score": short(found.score),
         "served_by": found.served_by,
         "history": [dict(zip(header, row, strict=True)) for row in rows],
+        **({"local": short(found.local)} if found.local else {}),
         "rest": rest,
     }
     if as_json:
@@ -104,6 +106,7 @@ def explain(
             [
                 header,
                 *((str(raw), f"{share:.4f}", *(text or "" for text in title)) for raw, share, *title in rows),
+                *([(_LOCAL, f"{found.local:.4f}", *blank)] if found.local else []),
                 (_REST[found.served_by], f"{found.rest:.4f}", *blank),
                 ("score", f"{found.score:.4f}", *blank),
             ]

@@ -11,6 +11,7 @@ from lerg_runtime.errors import BudgetError
 from lerg_runtime.planning._phases import Phase, Workload
 from lerg_runtime.planning._plan import plan_memory
 from lerg_runtime.planning._sizes import (
+    counts_bytes,
     degree_bytes,
     lane_bytes,
     metric_item,
@@ -72,7 +73,7 @@ def share_out(
     found: list[Share] = []
     users = widest
     while users > 0 and spare >= max(program_bytes(manifest, "encode"), metric_making_bytes(manifest)):
-        lanes = (spare - degree_bytes(manifest)) // lane_bytes(manifest, users)
+        lanes = (spare - degree_bytes(manifest) - counts_bytes(manifest)) // lane_bytes(manifest, users)
         if lanes > 0:
             found.append(Share(users, min(lanes, threads)))
         users //= 2

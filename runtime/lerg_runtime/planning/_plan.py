@@ -11,6 +11,7 @@ from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._sizes import (
     block_bytes,
+    counts_bytes,
     degree_bytes,
     disliking_items,
     gathered_bytes,
@@ -60,6 +61,7 @@ def plan_memory(
         f"{workload.users_at_once} users at once", ranking_bytes(manifest, workload.users_at_once)
     )
     histories = PlanItem("rows from histories", degree_bytes(manifest) + gathered_bytes(manifest))
+    counts = (PlanItem("local counts", counts_bytes(manifest)),)[: counts_bytes(manifest)]
     lane = lane_bytes(manifest, workload.users_at_once)
     more = (PlanItem(f"{workload.lanes - 1} more threads", (workload.lanes - 1) * lane),)
     training: tuple[PlanItem, ...] = (finetune,)
@@ -75,7 +77,16 @@ def plan_memory(
             Phase("encode", (*resident, *tables, *metric, max(encode, making, key=_size))),
             Phase(
                 "recommend",
-                (*resident, *tables, recommend, histories, *metric, ranking, *more[: workload.lanes - 1]),
+                (
+                    *resident,
+                    *tables,
+                    recommend,
+                    histories,
+                    *metric,
+                    *counts,
+                    ranking,
+                    *more[: workload.lanes - 1],
+                ),
             ),
             *disliking,
             Phase(

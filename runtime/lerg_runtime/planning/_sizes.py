@@ -16,6 +16,7 @@ from lerg_runtime.planning._phases import PlanItem, Workload
 __all__ = [
     "array_bytes",
     "block_bytes",
+    "counts_bytes",
     "degree_bytes",
     "disliking_items",
     "gathered_bytes",
@@ -31,6 +32,7 @@ __all__ = [
     "remainder_bytes",
     "resident_items",
     "rows_bytes",
+    "sample_size",
     "step_items",
     "table_items",
     "training_items",
@@ -39,6 +41,7 @@ __all__ = [
 
 _ALIGNMENT = 64  # the native allocator counts every block in units of this
 _BLOCKS = 16  # that reading an array takes at a time, at most
+_SAMPLE = 256
 _ITEMS_AT_ONCE = 512  # rows of items that are gathered before they are added up
 _TRIPLE_BYTES = 64  # slots int64, indices and masks of one triple
 _CANDIDATE_BYTES = 8  # item and slot of one candidate more, int32
@@ -128,6 +131,19 @@ def degree_bytes(manifest: Manifest) -> int:
     return block_bytes(4 * manifest.model.items)
 
 
+def counts_bytes(manifest: Manifest) -> int:
+    """How far each item is raised, and the sample that tells the spread of scores; 0 where none is raised."""
+    shape = manifest.model
+    if not manifest.ways.local_counts:
+        return 0
+    return block_bytes(shape.items, 4 * sample_size(shape.items) * shape.dim)
+
+
+def sample_size(items: int) -> int:
+    """Items, evenly spaced among all, by which the spread of a person's scores is told."""
+    return min(_SAMPLE, items)
+
+
 def metric_work_shape(shape: ModelShape) -> tuple[int]:
     """Of the float64 memory in which a metric is made; see kernels/ranking/ridge.h."""
     return (shape.dim * (shape.dim + 4),)
@@ -163,6 +179,9 @@ def lane_bytes(manifest: Manifest, users: int) -> int:
 def ranking_bytes(manifest: Manifest, users: int) -> int:
     shape = manifest.model
     inputs = block_bytes(users * shape.dim * 4, users * shape.items, 8 * shape.max_k)
+    if manifest.ways.local_counts:
+        places = users * shape.max_k
+        inputs += block_bytes(users * shape.items, 8 * places, 4 * places, 8 * places)
     return inputs + block_bytes(shape.max_users * shape.max_k * 8, shape.max_users * shape.max_k * 4)
 
 

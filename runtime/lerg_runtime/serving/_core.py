@@ -289,8 +289,11 @@ class OpenBundle:
         return self._lanes(self.share(beside_bytes=beside) or Share(users_at_once=1, lanes=1))
 
     def _lanes(self, share: Share) -> Lanes:
+        manifest = self.folder.manifest
+        raises = manifest.ways.local_counts > 0
+
         def make() -> Lane:
-            return Lane(self.engine, self.folder.manifest.model, users=share.users_at_once)
+            return Lane(self.engine, manifest.model, users=share.users_at_once, raises=raises)
 
         return Lanes(make, most=share.lanes, users=share.users_at_once)
 

@@ -23,7 +23,7 @@ __all__ = ["Explanation", "in_person", "in_shared"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Why an item has its score. The shares and the rest add up to the score.
+    """Why an item has its score. The shares, what local counts add and the rest are the score together.
 
     Attributes:
         item: raw id.
@@ -37,6 +37,7 @@ class Explanation:
             hop of it, h_i' h / sqrt(deg_u deg_i), and the rest is the user's own codes and whatever comes
             from further away. `placeholder` if pruned users share it: no item of the history is in it, the
             shares are 0 and the rest is the score.
+        local: what the item is raised by because it was touched here, where the bundle does that; else 0.
     """
 
     item: RawId
@@ -45,6 +46,7 @@ class Explanation:
     shares: np.ndarray
     rest: float
     served_by: str
+    local: float = 0.0
 
 
 def in_shared(bundle: OpenBundle, who: Given | None, item: RawId, *, on_unknown: OnUnknown) -> Explanation:
@@ -76,12 +78,17 @@ def in_shared(bundle: OpenBundle, who: Given | None, item: RawId, *, on_unknown:
             served_by, rule, newcomers = "history", ways.unknown, 1
             pieces = serving.rank_history(history, k=1, include_seen=True, only=only)
         (score,) = [float(piece.scores[0, 0]) for piece in pieces]
-        if served_by == "placeholder" or not len(history):
-            shares = np.zeros(len(history))
-        else:
-            with serving.lanes.lane() as lane:
+        shares, local = np.zeros(len(history)), 0.0
+        with serving.lanes.lane() as lane:
+            if served_by != "placeholder" and len(history):
                 shares = rows.shares(history, target, rule=rule, newcomers=newcomers, gathered=lane.gathered)
-    return _explanation(ids, target, score, history, shares, served_by)
+            if serving.counts is not None:
+                if is_user:
+                    rows.of_users(indices, lane.rows[:1], gathered=lane.gathered)
+                else:
+                    rows.of_history(history, lane.rows[0], gathered=lane.gathered)
+                local = serving.counts.added(lane.rows[0], target)
+    return _explanation(ids, target, score, history, shares, served_by, local=local)
 
 
 def in_person(
@@ -108,7 +115,14 @@ def in_person(
 
 
 def _explanation(
-    ids: IdMap, item: int, score: float, history: np.ndarray, shares: np.ndarray, served_by: str
+    ids: IdMap,
+    item: int,
+    score: float,
+    history: np.ndarray,
+    shares: np.ndarray,
+    served_by: str,
+    *,
+    local: float = 0.0,
 ) -> Explanation:
     order = np.argsort(-shares, kind="stable")
     return Explanation(
@@ -116,6 +130,7 @@ def _explanation(
         score=score,
         items=raw_ids(ids, history[order]),
         shares=shares[order],
-        rest=score - float(shares.sum()),
+        rest=score - float(shares.sum()) - local,
         served_by=served_by,
+        local=local,
     )

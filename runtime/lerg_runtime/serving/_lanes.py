@@ -13,6 +13,7 @@ from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
 from lerg_runtime.planning._sizes import gathered_shape
 from lerg_runtime.serving._barred import Barred, write_masks
+from lerg_runtime.serving._local_counts import BestRaised, LocalCounts
 
 __all__ = ["Lane", "Lanes"]
 
@@ -24,6 +25,7 @@ class Lane:
         engine: where program and memory come from.
         shape: of the model.
         users: most in one call.
+        raises: it is also ranked with items raised by local counts.
 
     Attributes:
         rows: float32 [users, d], the rows to rank by.
@@ -33,7 +35,7 @@ class Lane:
         BudgetError: it does not fit the budget.
     """
 
-    def __init__(self, engine: Engine, shape: ModelShape, *, users: int) -> None:
+    def __init__(self, engine: Engine, shape: ModelShape, *, users: int, raises: bool = False) -> None:
         empty = engine.budget.empty
         self._shape = shape
         self._method = engine.load("recommend")
@@ -44,9 +46,18 @@ class Lane:
         self._ranks[:] = np.arange(shape.max_k)
         largest = (shape.max_users, shape.max_k)
         self._outputs: list[np.ndarray | None] = [empty(largest, "int64"), empty(largest, "float32")]
+        self._barred: np.ndarray | None = None
+        if raises:
+            self._barred = engine.empty_seen(users)
+            self._best = BestRaised(users, shape.max_k, allocate=empty)
 
     def rank(
-        self, count: int, *tables: np.ndarray, k: int, barred: Sequence[Barred]
+        self,
+        count: int,
+        *tables: np.ndarray,
+        k: int,
+        barred: Sequence[Barred],
+        counts: LocalCounts | None = None,
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Rank for the first `count` of `rows`, as many items at a time as the program gives.
 
@@ -54,24 +65,59 @@ class Lane:
             tables: the item table, its scales if it is int8, and the slots of the items.
             k: items of each user.
             barred: what is left out, one a row.
+            counts: raises items; the lane must have been made for it.
 
         Yields:
             Which ranks, int64 [count, ranks] item indices, -1 where there are no more, and float32 scores,
             -inf there. The arrays are written again for the next.
         """
-        rows, left_out = self.rows[:count], self._seen[:count]
+        left_out = self._seen[:count]
+        if counts is not None and self._barred is not None:
+            left_out = self._barred[:count]
         write_masks(barred, left_out)
         for start in range(0, k, self._shape.max_k):
             ranks = self._ranks[: min(self._shape.max_k, k - start)]
-            found, points = self._method.execute(rows, *tables, left_out, ranks, outputs=self._outputs)
-            if found.size and not (found.min() >= -1 and found.max() < self._shape.items):
-                raise BundleError("recommend gave an item that does not exist; export the bundle again")
+            if counts is None:
+                found, points = self._call(count, tables, ranks)
+            else:
+                found, points = self._raised(count, tables, ranks, left_out, counts)
             end = start + len(ranks)
             yield slice(start, end), found, points
             if end < k:
                 # More than the program gives at once: what it gave counts as seen for the next call.
                 given = np.nonzero(found >= 0)
                 left_out[given[0], found[given]] = True
+
+    def _call(
+        self, count: int, tables: tuple[np.ndarray, ...], ranks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the program finds that is not masked in `_seen`."""
+        found, points = self._method.execute(
+            self.rows[:count], *tables, self._seen[:count], ranks, outputs=self._outputs
+        )
+        if found.size and not (found.min() >= -1 and found.max() < self._shape.items):
+            raise BundleError("recommend gave an item that does not exist; export the bundle again")
+        return found, points
+
+    def _raised(
+        self,
+        count: int,
+        tables: tuple[np.ndarray, ...],
+        ranks: np.ndarray,
+        left_out: np.ndarray,
+        counts: LocalCounts,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best by raised scores: of the items of each number of doublings by itself, merged."""
+        per_doubling = counts.per_doubling(self.rows[:count])
+        masks = self._seen[:count]
+        self._best.clear()
+        for number in counts.numbers:
+            for mask, others in zip(masks, left_out, strict=True):
+                np.not_equal(counts.doublings, number, out=mask)
+                np.logical_or(mask, others, out=mask)
+            found, points = self._call(count, tables, ranks)
+            self._best.merge(found, points, number * per_doubling)
+        return self._best.found(count, len(ranks))
 
 
 class Lanes:

@@ -17,6 +17,7 @@ from lerg_runtime.serving._barred import Barred
 from lerg_runtime.serving._best import Best
 from lerg_runtime.serving._lanes import Lane, Lanes
 from lerg_runtime.serving._likeness import nearest
+from lerg_runtime.serving._local_counts import LocalCounts
 from lerg_runtime.serving._metric import make_metrics
 from lerg_runtime.serving._popular import most_popular
 from lerg_runtime.serving._snapshot import Snapshot
@@ -62,6 +63,7 @@ class Serving:
         interactions, disliked: of the snapshot.
         user_table, item_arrays: what `encode` has made.
         lanes: as given.
+        counts: raises items that were touched here; None where none is raised.
         user_rows: by what users are ranked.
 
     Raises:
@@ -93,6 +95,16 @@ class Serving:
         encode.execute(codes, snapshot.state.step, outputs=[self.user_table, *self.item_arrays])
         del encode  # its arenas must be free before those of recommend are taken
         metrics = make_metrics(ways.ridges, shape, self.item_arrays, entities.item_slots, allocate=empty)
+        self.counts: LocalCounts | None = None
+        if ways.local_counts and len(snapshot.state.items):
+            self.counts = LocalCounts(
+                snapshot.state,
+                snapshot.disliked,
+                weight=ways.local_counts,
+                item_arrays=self.item_arrays,
+                item_slots=entities.item_slots,
+                allocate=empty,
+            )
         self.lanes = lanes
         lanes.make_first()
         self.user_rows = UserRows(
@@ -149,7 +161,7 @@ class Serving:
             ]
             with self.lanes.lane() as lane:
                 self.user_rows.of_users(batch, lane.rows[: len(batch)], gathered=lane.gathered)
-                for ranks, items, scores in lane.rank(len(batch), *self._tables, k=k, barred=barred):
+                for ranks, items, scores in self._rank(lane, len(batch), k=k, barred=barred):
                     yield Piece(slice(start, start + len(batch)), ranks, items, scores)
 
     def rank_history(
@@ -169,7 +181,7 @@ class Serving:
         with self.lanes.lane() as lane:
             self.user_rows.of_history(history, lane.rows[0], gathered=lane.gathered)
             barred = [self._barred(() if include_seen else (history,), only)]
-            for ranks, items, scores in lane.rank(1, *self._tables, k=k, barred=barred):
+            for ranks, items, scores in self._rank(lane, 1, k=k, barred=barred):
                 yield Piece(slice(0, 1), ranks, items, scores)
 
     def most_popular(self, only: Filter | None, *, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -257,6 +269,11 @@ class Serving:
         others = self._seen_only.of_user(user, candidates=None if measured is None else measured(user))
         low = () if self.disliked is None else (self.disliked.of_user(user),)
         return (self.interactions.of_user(user), others, *low)
+
+    def _rank(
+        self, lane: Lane, count: int, *, k: int, barred: list[Barred]
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        return lane.rank(count, *self._tables, k=k, barred=barred, counts=self.counts)
 
     @staticmethod
     def _barred(seen: tuple[np.ndarray, ...], filter_: Filter | None) -> Barred:
