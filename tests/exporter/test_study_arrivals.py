@@ -12,11 +12,11 @@ from lerg_edge.errors import InputError
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
-from lerg_exporter.study import _arrivals
+from lerg_exporter.study import _arrivals, _peers
 from lerg_exporter.study._arrivals import arrivals_record, hold_out, most_touched
 from lerg_exporter.study._data import Source
 from lerg_exporter.study._record import Stopwatch
-from lerg_exporter.study._spec import Arrivals
+from lerg_exporter.study._spec import PEERS, Arrivals
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_arrivals_are_served_step_by_step(dataset: Dataset, tmp_path: Path) -> N
     found = arrivals_record(
         Source("tiny", dataset, "digest"),
         options,
-        Arrivals(0.25, 2),
+        Arrivals(0.25, 2, ("cosines", "ease")),
         tmp_path / "bundle",
         work_dir=tmp_path / "work",
         clock=Stopwatch(Silent()),
@@ -128,6 +128,9 @@ def test_arrivals_are_served_step_by_step(dataset: Dataset, tmp_path: Path) -> N
     assert half["popularity"] == whole["popularity"]
     # Communities of taste are planted in this set: whoever knows the history does better than who does not.
     assert whole["from_history"]["ndcg@20"] > whole["popularity"]["ndcg@20"] > 0
+    for peer in ("cosines", "ease"):
+        assert whole[peer]["ndcg@20"] > whole["popularity"]["ndcg@20"]
+    assert "als" not in whole
     assert 0 < arrivals["trained"]["ndcg@20"] <= 1
     assert {"profiling", "serving arrivals", "all"} <= set(found["seconds"])
 
@@ -143,3 +146,43 @@ def test_folds_of_users_are_everybody_once(dataset: Dataset) -> None:
     assert sorted(together.tolist()) == np.flatnonzero(could).tolist()
     with pytest.raises(InputError, match="do not fill 81 folds"):
         hold_out(dataset, Arrivals(), seed=3, fold=(1, 81))
+
+
+def test_peers_score_by_their_definitions(dataset: Dataset) -> None:
+    train = dataset.train
+    matrix, dense = train.matrix(), train.matrix().toarray().astype(np.float64)
+    histories = matrix[:7]
+    lengths = np.sqrt(np.maximum(dense.sum(0), 1))
+    cosines = dense.T @ dense / np.outer(lengths, lengths)
+    found = _peers.best_peer("cosines", train, dim=8, seed=0).scores(histories)
+    np.testing.assert_allclose(found, dense[:7] @ cosines, rtol=1e-5)
+    # Of all weights with nothing on the diagonal those of EASE have the least penalised squared error.
+    weights = _peers._Ease(matrix, 50.0)._weights
+    gradient = dense.T @ (dense @ weights - dense) + 50.0 * weights
+    np.fill_diagonal(gradient, 0.0)
+    assert np.diag(weights).tolist() == [0.0] * 60
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_peers_rank_for_who_is_unknown(dataset: Dataset, name: str) -> None:
+    if name == "als":
+        pytest.importorskip("implicit")
+    arriving = hold_out(dataset, Arrivals(0.25), seed=3)
+    train = arriving.known.train
+    popular = most_touched(train)
+    untold = _arrivals._measured(arriving, lambda history, count: popular[:count])
+    peer = _peers.best_peer(name, train, dim=8, seed=0)
+    told = _arrivals._measured(arriving, _arrivals._by_peer(peer, 60, 1.0))
+    assert told["ndcg@20"] > untold["ndcg@20"]
+    half = _arrivals._measured(arriving, _arrivals._by_peer(peer, 60, 0.5))
+    assert half != told
+
+
+def test_peers_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_peers, "find_spec", lambda name: None)
+    _peers.check_peers(("cosines", "ease"))
+    with pytest.raises(InputError, match="als, which needs implicit; install it"):
+        _peers.check_peers(("als",))
+    assert _peers.too_large("ease", 40_981)
+    assert not _peers.too_large("cosines", 40_981)

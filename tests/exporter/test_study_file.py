@@ -166,6 +166,10 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "a plot's log": ('[[plot]]\nname = "p"\nx = "bits"\ny = "gap"\nlog = ["z"]\n', ("log is ['z']",)),
     "a plot's where": ('[[plot]]\nname = "p"\nx = "bits"\ny = "gap"\nwhere = { fun = 1 }\n', ("where is",)),
     "arrivals' share": ('protocol = "arrivals"\n[arrivals]\nshare = 1.5\n', ("[arrivals]", "share is 1.5")),
+    "arrivals' peers": (
+        'protocol = "arrivals"\n[arrivals]\npeers = ["als", "als"]\n',
+        ("[arrivals]", "a list of cosines, ease, als, each once"),
+    ),
     "arrivals' steps": ('protocol = "arrivals"\n[arrivals]\nsteps = 0\n', ("[arrivals]", "steps is 0")),
 }
 

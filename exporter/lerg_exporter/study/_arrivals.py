@@ -3,7 +3,7 @@
 At step t of T an arrival has touched t/T of its training items, in the order of time where there is one and
 else in an order drawn by the seed. It is ranked for by its history alone, as a device would; its later
 training items neither count nor take a place, as they are left out of every ranking. Beside it stand the
-most touched items, and the model that was trained with the arrivals.
+most touched items, the model that was trained with the arrivals, and peers that are asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.tuning import RANKING, evaluate
 from lerg_exporter.study._data import Source
+from lerg_exporter.study._peers import Peer, best_peer, check_peers, too_large
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Arrivals
 from lerg_runtime import Recommender
@@ -70,17 +71,22 @@ def arrivals_record(
     Raises:
         InputError: nobody can be held out.
     """
+    check_peers(arrivals.peers)
     arriving = hold_out(source.dataset, arrivals, seed=options.seed, fold=fold)
     report = export(arriving.known, bundle, options, work_dir=work_dir, overwrite=True, progress=clock)
     record = record_of(report, source, arriving.known.train, options, clock=clock)
     clock.stage("serving arrivals")
     popular = most_touched(arriving.known.train)
     baseline = _measured(arriving, lambda history, count: popular[:count])
+    shares = [step / arrivals.steps for step in range(1, arrivals.steps + 1)]
     with Recommender.open(bundle) as recommender:
-        steps = [
-            _step(arriving, recommender, share=step / arrivals.steps, baseline=baseline)
-            for step in range(1, arrivals.steps + 1)
-        ]
+        steps = [_step(arriving, recommender, share=share, baseline=baseline) for share in shares]
+    clock.stage("peers")
+    items = arriving.known.train.item_count
+    for name in (name for name in arrivals.peers if not too_large(name, items)):
+        peer = best_peer(name, arriving.known.train, dim=options.dim, seed=options.seed)
+        for step, share in zip(steps, shares, strict=True):
+            step[name] = _measured(arriving, _by_peer(peer, items, share))
     with tempfile.TemporaryDirectory(prefix="lerg-study-") as scratch:
         whole = Path(scratch) / "bundle"
         export(source.dataset, whole, options, work_dir=work_dir, progress=clock)
@@ -168,7 +174,7 @@ def _step(
     lengths = []
 
     def rank(history: np.ndarray, count: int) -> np.ndarray:
-        known = history[: max(1, round(share * len(history)))]
+        known = _known(history, share)
         lengths.append(len(known))
         found, _ = recommender.recommend_from_history(raw_ids[known].tolist(), k=count)
         return np.array([index_of[raw] for raw in found.tolist()], np.int64)
@@ -180,6 +186,20 @@ def _step(
         "from_history": measured,
         "popularity": baseline,
     }
+
+
+def _known(history: np.ndarray, share: float) -> np.ndarray:
+    """The part of a history that is known at a step, at least one pair."""
+    return history[: max(1, round(share * len(history)))]
+
+
+def _by_peer(peer: Peer, items: int, share: float) -> Callable[[np.ndarray, int], np.ndarray]:
+    def rank(history: np.ndarray, count: int) -> np.ndarray:
+        known = np.sort(_known(history, share))
+        row = sparse.csr_matrix((np.ones(len(known), np.float32), known, [0, len(known)]), shape=(1, items))
+        return np.argsort(-peer.scores(row)[0], kind="stable")[:count]
+
+    return rank
 
 
 def _measured(arriving: Arriving, rank: Callable[[np.ndarray, int], np.ndarray]) -> dict[str, float]:

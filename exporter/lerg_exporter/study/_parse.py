@@ -15,7 +15,7 @@ from lerg_exporter.exporting.settings import nearest
 from lerg_exporter.study._fields import FIELDS, checked, seeds_rule
 from lerg_exporter.study._parse_report import read_columns, read_plots
 from lerg_exporter.study._problems import Problems, StudyFileError
-from lerg_exporter.study._spec import PROTOCOLS, Arrivals, Cell, Study
+from lerg_exporter.study._spec import PEERS, PROTOCOLS, Arrivals, Cell, Study
 
 __all__ = ["load_study"]
 
@@ -192,14 +192,18 @@ def _arrivals(document: Mapping[str, Any], changes: Mapping[str, Any], problems:
         **_table(document, "arrivals", problems, place="[arrivals]"),
         **_table(changes, "arrivals", problems, place="[quick.arrivals]"),
     }
-    problems.unknown_keys("[arrivals]", given, ("share", "steps"))
+    problems.unknown_keys("[arrivals]", given, ("share", "steps", "peers"))
     usual = Arrivals()
     share, steps = given.get("share", usual.share), given.get("steps", usual.steps)
     if not isinstance(share, float) or not 0 < share < 1:
         problems.add("[arrivals]", f"share is {share!r}; it must be a number above 0 and below 1")
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         problems.add("[arrivals]", f"steps is {steps!r}; it must be a whole number from 1")
-    return Arrivals(share, steps)
+    peers = given.get("peers", list(usual.peers))
+    if not isinstance(peers, list) or len({*map(str, peers)} & {*PEERS}) < len(peers):
+        problems.add("[arrivals]", f"peers is {peers!r}; it must be a list of {', '.join(PEERS)}, each once")
+        peers = []
+    return Arrivals(share, steps, tuple(peers))
 
 
 def _folds(document: Mapping[str, Any], changes: Mapping[str, Any], problems: Problems) -> int | None:

@@ -114,6 +114,12 @@ def _reading(study: Study, rows: Sequence[Row]) -> str:
             "for them by the part of their training pairs that is known, *most touched* by popularity alone, "
             "and *trained with them* is a bundle that was made with all their pairs."
         )
+    if study.arrivals is not None and study.arrivals.peers:
+        said += (
+            " Peers are made of the same pairs as the bundle, their settings chosen on users held out of "
+            "these, and know the same part of each history; ALS is implicit's, with rows as long as the "
+            "bundle's. EASE is left out where there are more than 20,000 items."
+        )
     return said
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.study._fields import options_of
 
-__all__ = ["PROTOCOLS", "Arrivals", "Cell", "Plot", "Study"]
+__all__ = ["PEERS", "PROTOCOLS", "Arrivals", "Cell", "Plot", "Study"]
 
 PROTOCOLS = ("export", "arrivals")
+PEERS = ("cosines", "ease", "als")
+"""What may rank for arrivals beside a bundle; `lerg_exporter.study._peers` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,12 @@ class Arrivals:
     Attributes:
         share: of all users, held out entirely.
         steps: T; at step t an arrival is known by t/T of its training pairs.
+        peers: what else ranks for them, of `PEERS`.
     """
 
     share: float = 0.1
     steps: int = 5
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

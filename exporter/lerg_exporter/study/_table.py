@@ -19,7 +19,15 @@ __all__ = ["Row", "Spread", "csv_text", "grouped", "rows_of"]
 
 Row = dict[str, Any]
 
-_WAYS = {"from_history": "from history", "popularity": "most touched", "trained": "trained with them"}
+_WAYS = {
+    "from_history": "from history",
+    "cosines": "item cosines",
+    "ease": "EASE",
+    "als": "ALS, folded in",
+    "popularity": "most touched",
+    "trained": "trained with them",
+}
+_BY_HISTORY = ("from_history", "cosines", "ease", "als")
 _CHOSEN = ("codebook_rows", "retention", "placeholders", "batch")
 
 
@@ -57,13 +65,21 @@ def rows_of(study: Study, run: Run, record: Mapping[str, Any]) -> list[Row]:
             "way": title,
             "step": number,
             "history_share": step["history_share"],
-            "history": {"from_history": step, "trained": arrivals["steps"][-1]}.get(way, {}).get("history"),
+            "history": _known_by(way, step, arrivals["steps"][-1]),
             "arrivals": arrivals["users"],
             **(arrivals["trained"] if way == "trained" else step[way]),
         }
         for way, title in _WAYS.items()
         for number, step in enumerate(arrivals["steps"], start=1)
+        if way == "trained" or way in step
     ]
+
+
+def _known_by(way: str, step: Mapping[str, Any], last: Mapping[str, Any]) -> float | None:
+    """Mean number of pairs by which arrivals are ranked for; None where that is none."""
+    known = step if way in _BY_HISTORY else last if way == "trained" else {}
+    found: float | None = known.get("history")
+    return found
 
 
 def grouped(study: Study, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Spread]]]:
