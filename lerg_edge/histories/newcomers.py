@@ -15,7 +15,7 @@ __all__ = ["Newcomers", "hold_out_users", "ordered_histories"]
 _SHARE = 0.2
 _MOST = 2_000
 _LEAST_PAIRS = 5  # four to be known by and one to find
-_LATE_SHARE = 0.2
+_FIFTHS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,24 +25,30 @@ class Newcomers:
     Attributes:
         known: pairs of the users who stay, over the same ids.
         users: int64 [B], who was held out.
-        histories: the first four fifths of what they touched, the oldest first; drawn where no time is known.
-        wanted: float32 [B, I], the last fifth.
+        draws: how often each of them is asked: in the rows below they stand one after the other, that often.
+        histories: of B * draws rows, four fifths of what they touched, the oldest first; in a drawn order
+            where no time is known.
+        wanted: float32 [B * draws, I], the other fifth: the last one, and where no time is known another one
+            in each draw.
         in_time: whether the order is that of time.
     """
 
     known: Interactions
     users: np.ndarray
+    draws: int
     histories: Histories
     wanted: sparse.csr_matrix
     in_time: bool
 
 
-def hold_out_users(train: Interactions, *, seed: int, count: int | None = None) -> Newcomers:
+def hold_out_users(train: Interactions, *, seed: int, count: int | None = None, draws: int = 1) -> Newcomers:
     """Take some users out of the training pairs, drawn among those who have five pairs at least.
 
     Args:
         seed: the same one draws the same users.
         count: how many; None for a fifth of all, at most 2,000.
+        draws: 1 to 5, how many fifths of somebody's items are hidden in turn where no time is known; the
+            more, the less a comparison depends on which. Where times are known there is one last fifth.
     """
     rng = np.random.default_rng([seed, 11])
     counts = np.bincount(train.users, minlength=train.user_count)
@@ -51,17 +57,23 @@ def hold_out_users(train: Interactions, *, seed: int, count: int | None = None) 
     number = min(len(eligible), usual if count is None else count)
     users = np.sort(rng.permutation(eligible)[:number])
     whole = ordered_histories(train, users, rng)
-    late = np.maximum(1, np.rint(_LATE_SHARE * whole.lengths)).astype(np.int64)
-    is_late = whole.ranks < np.repeat(late, whole.lengths)
-    early = np.concatenate([[0], np.cumsum(whole.lengths - late)]).astype(np.int64)
-    after = np.concatenate([[0], np.cumsum(late)]).astype(np.int64)
-    wanted = Histories(whole.items[is_late], after).matrix(train.item_count).sorted_indices()
+    in_time = train.timestamps is not None
+    draws = 1 if in_time else draws
+    histories, wanted = [], []
+    for person in range(len(users)):
+        items = whole.items[whole.starts[person] : whole.starts[person + 1]]
+        edges = np.rint(np.linspace(len(items), 0, _FIFTHS + 1)).astype(np.int64)
+        for draw in range(draws):
+            hidden = slice(edges[draw + 1], edges[draw])
+            histories.append(np.delete(items, hidden))
+            wanted.append(items[hidden])
     return Newcomers(
         train.subset(~np.isin(train.users, users)),
         users,
-        Histories(whole.items[~is_late], early),
-        wanted,
-        train.timestamps is not None,
+        draws,
+        Histories.of(histories),
+        Histories.of(wanted).matrix(train.item_count).sorted_indices(),
+        in_time,
     )
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from scipy import sparse
 
 from lerg_edge.errors import InputError
-from lerg_edge.histories.choosing import CANDIDATES, RuleChoice, choose_rule
+from lerg_edge.histories.choosing import CANDIDATES, RuleChoice, better, choose_rule, scores_by
 from lerg_edge.histories.rule import Histories, HistoryRule
 from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.coding import Coding, code_items
 from lerg_edge.personal.sheltering import Sheltered, degrees_of
 
-__all__ = ["CodingTrial", "choose_coding", "try_codings"]
+__all__ = ["CodingTrial", "TableChoice", "choose_coding", "choose_table", "scores_of", "try_codings"]
 
 _ENOUGH = 0.99
 """Of the best score: the smallest coding that reaches it is taken."""
@@ -43,6 +43,52 @@ class CodingTrial:
         return self.choice.scores.get(self.choice.rule, 0.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TableChoice:
+    """Which table of item rows was taken.
+
+    Attributes:
+        name: of the table.
+        sheltered: its rows.
+        scores: NDCG@20 by table, each served by the rule that suits it; empty where there was no choice or
+            too few people could be asked.
+    """
+
+    name: str
+    sheltered: Sheltered
+    scores: Mapping[str, float]
+
+
+def choose_table(
+    tables: Mapping[str, Sheltered],
+    degree_codes: np.ndarray,
+    histories: Histories,
+    wanted: sparse.csr_matrix,
+    *,
+    rules: Sequence[HistoryRule] = CANDIDATES,
+    draws: int = 1,
+) -> TableChoice:
+    """The table that serves people held out best, a plainer one unless another is better beyond noise.
+
+    Args:
+        tables: rows by name, the plainest first.
+        degree_codes, histories, wanted, rules, draws: see :func:`try_codings`.
+    """
+    first, *others = tables
+    degrees = degrees_of(degree_codes)
+    found: dict[str, np.ndarray] = {}
+    for name, table in tables.items() if others else ():
+        rows = table.rows[table.slots]
+        choice = choose_rule(rows, degrees, histories, wanted, rules=rules, newcomers=1, draws=draws)
+        if choice.scores:
+            found[name] = scores_by(choice.rule, rows, degrees, histories, wanted, newcomers=1, draws=draws)
+    best = first
+    for name in others if found else ():
+        if better(found[name], found[best]):
+            best = name
+    return TableChoice(best, tables[best], {name: float(score.mean()) for name, score in found.items()})
+
+
 def try_codings(
     sheltered: Sheltered,
     degree_codes: np.ndarray,
@@ -51,6 +97,7 @@ def try_codings(
     wanted: sparse.csr_matrix,
     *,
     rules: Sequence[HistoryRule] = CANDIDATES,
+    draws: int = 1,
     seed: int,
     on_trial: Callable[[CodingTrial], object] = lambda trial: None,
 ) -> tuple[CodingTrial, ...]:
@@ -62,6 +109,7 @@ def try_codings(
         codings: to try.
         histories, wanted: of the people held out.
         rules: that they may be served by, the plainest first.
+        draws: rows of these that are of one person, one after the other.
         seed: of the codebooks.
         on_trial: is told each.
     """
@@ -75,6 +123,7 @@ def try_codings(
             wanted,
             rules=rules,
             newcomers=1,
+            draws=draws,
         )
         size = coding.stored_bytes(*sheltered.rows.shape)
         trials.append(CodingTrial(coding, items, choice, size))

@@ -115,6 +115,53 @@ def test_users_held_out_leave_no_pair_behind() -> None:
     assert not hold_out_users(generate(50, 40, 400, communities=2, seed=0), seed=0).in_time
 
 
+def test_draws_hide_everything_once_where_no_time_is_known() -> None:
+    made = generate(80, 60, 1_500, communities=2, seed=0)
+    held = hold_out_users(made, seed=1, count=20, draws=5)
+    once = hold_out_users(made, seed=1, count=20)
+    assert (held.draws, len(held.histories), held.wanted.shape) == (5, 100, (100, 60))
+    assert (once.draws, len(once.histories)) == (1, 20)
+    np.testing.assert_array_equal(held.users, once.users)
+    np.testing.assert_array_equal(held.wanted[::5].toarray(), once.wanted.toarray())
+    rows = made.matrix()[held.users].toarray()
+    known, wanted = held.histories.matrix(60).toarray(), held.wanted.toarray()
+    np.testing.assert_array_equal(known + wanted, np.repeat(rows, 5, axis=0))
+    np.testing.assert_array_equal(wanted.reshape(20, 5, 60).sum(axis=1), rows)
+    assert wanted.sum(axis=1).min() >= 1
+
+
+def test_where_times_are_known_there_is_one_draw() -> None:
+    made = generate_over_time(60, 40, 1_000, communities=2, drift=0.1, seed=1)
+    assert hold_out_users(made, seed=3, draws=5).draws == 1
+
+
+def test_noise_is_between_people_and_not_between_their_draws() -> None:
+    """The same person asked five times is one person: scores are means over draws."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(50, 4)).astype(np.float32)
+    histories = [rng.permutation(50)[:6] for _ in range(120)]
+    wanted = [np.setdiff1d(np.arange(50), history)[:3] for history in histories]
+    one = choose_rule(
+        rows,
+        np.ones(50, int),
+        Histories.of(histories),
+        Histories.of(wanted).matrix(50),
+        rules=CANDIDATES,
+        newcomers=1,
+    )
+    five = choose_rule(
+        rows,
+        np.ones(50, int),
+        Histories.of([history for history in histories for _ in range(5)]),
+        Histories.of([items for items in wanted for _ in range(5)]).matrix(50),
+        rules=CANDIDATES,
+        newcomers=1,
+        draws=5,
+    )
+    assert (five.rule, five.people) == (one.rule, one.people) == (one.rule, 120)
+    assert five.scores == pytest.approx(one.scores)
+
+
 def test_a_gain_within_noise_is_none() -> None:
     rng = np.random.default_rng(0)
     base = rng.random(400)

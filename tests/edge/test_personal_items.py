@@ -9,7 +9,7 @@ from scipy import sparse
 from lerg_edge.errors import InputError
 from lerg_edge.histories.choosing import RuleChoice
 from lerg_edge.histories.rule import Histories, HistoryRule
-from lerg_edge.personal.choosing import CodingTrial, choose_coding, try_codings
+from lerg_edge.personal.choosing import CodingTrial, choose_coding, choose_table, try_codings
 from lerg_edge.personal.coded_items import CodedItems
 from lerg_edge.personal.coding import Coding, code_items, codings_for
 from lerg_edge.personal.sheltering import Sheltered, degree_codes, degrees_of, shelter
@@ -144,3 +144,38 @@ def test_people_held_out_are_served_by_what_is_stored() -> None:
     chance = 20 / 80
     assert len(trials) >= 3
     assert all(one.score > chance for one in trials)
+
+
+def told_apart(kinds: int, noise: float, *, seed: int) -> Sheltered:
+    """Rows of 80 items that tell the first of 8 kinds apart and know nothing of the others."""
+    rng = np.random.default_rng(seed)
+    kind = np.minimum(np.arange(80) % 8, kinds - 1)
+    rows = (np.eye(8)[kind] + noise * rng.normal(size=(80, 8))).astype(np.float32)
+    return Sheltered(np.arange(80, dtype=np.int32), rows, np.zeros(0, np.int64))
+
+
+def people_of_eight_kinds() -> tuple[Histories, sparse.csr_matrix]:
+    rng = np.random.default_rng(2)
+    people = [rng.permutation(np.flatnonzero(np.arange(80) % 8 == person % 8)) for person in range(160)]
+    return Histories.of([items[:6] for items in people]), Histories.of([i[6:] for i in people]).matrix(80)
+
+
+def test_the_table_that_serves_best_is_taken_and_a_plainer_one_within_noise() -> None:
+    histories, wanted = people_of_eight_kinds()
+    codes = degree_codes(np.full(80, 15), least=5)
+    blunt, sharp = told_apart(2, 0.1, seed=0), told_apart(8, 0.1, seed=0)
+    found = choose_table({"blunt": blunt, "sharp": sharp}, codes, histories, wanted)
+    assert (found.name, found.sheltered) == ("sharp", sharp)
+    assert found.scores["sharp"] > 2 * found.scores["blunt"]
+    alike = choose_table({"first": sharp, "second": told_apart(8, 0.1, seed=1)}, codes, histories, wanted)
+    assert alike.name == "first"
+
+
+def test_one_table_and_few_people_leave_nothing_to_choose() -> None:
+    histories, wanted = people_of_eight_kinds()
+    codes = degree_codes(np.full(80, 15), least=5)
+    blunt, sharp = told_apart(2, 0.1, seed=0), told_apart(8, 0.1, seed=0)
+    alone = choose_table({"blunt": blunt}, codes, histories, wanted)
+    assert (alone.name, alone.scores) == ("blunt", {})
+    few = choose_table({"blunt": blunt, "sharp": sharp}, codes, histories.part(0, 20), wanted[:20])
+    assert (few.name, few.scores) == ("blunt", {})

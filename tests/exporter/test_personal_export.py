@@ -15,8 +15,9 @@ from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.card import model_card
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
-from lerg_exporter.exporting.options import ExportOptions
-from lerg_exporter.exporting.personal import PersonalReport, _item_rows, export_personal
+from lerg_exporter.exporting.item_tables import item_tables
+from lerg_exporter.exporting.options import ITEM_TRAININGS, ExportOptions
+from lerg_exporter.exporting.personal import PersonalReport, export_personal
 from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
@@ -118,7 +119,8 @@ def test_the_manifest_names_items_and_nobody(report: PersonalReport) -> None:
     assert all(sum(parts.values()) == told["files"][name] for name, parts in told["parts"].items())
 
 
-def test_one_person_moves_the_items_less_than_another_draw_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("training", ["recommender", "als"])
+def test_one_person_moves_the_items_less_than_another_draw_does(training: str, tmp_path: Path) -> None:
     """Likenesses of items with and without one user, and with everybody and another seed.
 
     They do move: whoever has both bundles can tell that something changed, as `docs/privacy.md` says.
@@ -133,8 +135,9 @@ def test_one_person_moves_the_items_less_than_another_draw_does(tmp_path: Path) 
     }
     likenesses = {}
     for name, (pairs, options) in cases.items():
-        _, table = _item_rows(pairs, options, work=WorkDir.at(tmp_path / name), tell=Silent())
-        lengths = np.linalg.norm(table, axis=1)
+        work = WorkDir.at(tmp_path / name)
+        table = item_tables(pairs, options, [training], work=work, tell=Silent())[training].rows
+        lengths = np.maximum(np.linalg.norm(table, axis=1), 1e-9)
         likenesses[name] = table @ table.T / np.outer(lengths, lengths)
     moved, redrawn = (
         np.abs(likenesses["everybody"] - likenesses[other]).mean()
@@ -160,6 +163,51 @@ def test_people_held_out_are_served_better_than_by_chance(report: PersonalReport
     found = report.manifest.document["metrics"]["held_out_people"]
     assert found["users"] >= 50
     assert found["recall@20"] > 2 * 20 / 90
+
+
+def test_how_items_are_learned_is_chosen_and_told(report: PersonalReport) -> None:
+    told = report.manifest.document["training"]["item_training"]
+    assert told["chosen"] in ITEM_TRAININGS
+    assert set(told["validation_ndcg@20"]) in (set(), set(ITEM_TRAININGS))
+
+
+@pytest.mark.parametrize(("training", "dim"), [("recommender", 16), ("als", 16), ("both", 32)])
+def test_how_items_are_learned_can_be_stated(training: str, dim: int, tmp_path: Path) -> None:
+    made = export_personal(dataset(), tmp_path / "bundle", replace(OPTIONS, item_training=training))
+    document = made.manifest.document
+    assert document["training"]["item_training"] == {"chosen": training, "validation_ndcg@20": {}}
+    assert made.manifest.model.dim == dim
+    assert document["metrics"]["held_out_people"]["recall@20"] > 2 * 20 / 90
+
+
+def test_both_tables_weigh_as_much(tmp_path: Path) -> None:
+    work = WorkDir.at(tmp_path)
+    tables = item_tables(dataset().train, OPTIONS, ITEM_TRAININGS, work=work, tell=Silent())
+    halves = np.split(tables["both"].rows, 2, axis=1)
+    for half, name in zip(halves, ("recommender", "als"), strict=True):
+        rows = tables[name].rows
+        assert np.square(half).sum(axis=1).mean() == pytest.approx(1.0, rel=1e-5)
+        np.testing.assert_allclose(half / np.abs(half).max(), rows / np.abs(rows).max(), atol=1e-6)
+    again = item_tables(dataset().train, OPTIONS, ["als"], work=work, tell=Silent())
+    np.testing.assert_array_equal(again["als"].rows, tables["als"].rows)
+
+
+def test_a_recommender_that_is_stated_learns_alone() -> None:
+    assert OPTIONS.resolved_item_trainings == ITEM_TRAININGS
+    assert replace(OPTIONS, recommender="mf").resolved_item_trainings == ("recommender",)
+    assert replace(OPTIONS, recommender="mf", item_training="both").resolved_item_trainings == ("both",)
+
+
+def test_people_who_chose_are_learned_from_at_last(report: PersonalReport, tmp_path: Path) -> None:
+    data = dataset()
+    once = export_personal(data, tmp_path / "bundle", replace(OPTIONS, refit=False))
+    trained, before = (made.manifest.document["training"] for made in (report, once))
+    assert trained["people"] == before["people"]
+    counts = np.bincount(data.train.users)
+    measured = trained["people"]["measuring"]
+    assert data.train.pair_count - trained["pairs"] >= 5 * measured
+    assert trained["pairs"] - before["pairs"] >= 5 * trained["people"]["choosing"]
+    assert trained["pairs"] <= data.train.pair_count - np.sort(counts)[:measured].sum()
 
 
 def test_the_same_input_gives_the_same_bytes(report: PersonalReport, tmp_path: Path) -> None:

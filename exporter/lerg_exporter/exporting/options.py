@@ -21,6 +21,8 @@ from lerg_exporter.programs.limits import ITEM_TABLES, LAYER_STORAGES
 
 __all__ = ["EXPORT_SETTINGS", "ExportOptions"]
 
+ITEM_TRAININGS = ("recommender", "als", "both")
+_RECOMMENDER = "lightgcn"
 _FINETUNE_EPOCHS = 8
 
 
@@ -68,7 +70,7 @@ class ExportOptions:
         "an assignment of your own as file.py:name.",
     )
     recommender: str = setting(
-        "lightgcn",
+        _RECOMMENDER,
         group="Model",
         choices=tuple(RECOMMENDERS),
         own=recommender_kind,
@@ -259,6 +261,14 @@ class ExportOptions:
         most=1 << 16,
         help="Let the device of a personal bundle keep at most this many items; the oldest go first.",
     )
+    item_training: str = setting(
+        "auto",
+        group="One person",
+        choices=("auto", *ITEM_TRAININGS),
+        help="How a personal bundle learns items: by its recommender, by alternating least squares (als), or "
+        "both, a table of each side by side; auto takes what people held out of training prefer, and the "
+        "recommender's if one is stated.",
+    )
     item_coding: str = setting(
         "auto",
         group="One person",
@@ -404,8 +414,9 @@ class ExportOptions:
         group="Training",
         option=True,
         help="Once measured, train the model that ships on everything, the pairs held out for testing and "
-        "validation included; a test set of its own stays out.",
-        unset="only with --split none",
+        "validation included; a test set of its own stays out. With --personal: train again with the people "
+        "who chose how, and then measure on the others.",
+        unset="only with --split none, and with --personal",
     )
     finetune_epochs: int | None = setting(
         None,
@@ -473,6 +484,13 @@ class ExportOptions:
         """`layers`, or what suits the recommender and the assignment; 0 where nothing is propagated."""
         suited = (self.layers, self.recommender_kind.layers, self.assignment_kind.layers)
         return next(layers for layers in suited if layers is not None)
+
+    @property
+    def resolved_item_trainings(self) -> tuple[str, ...]:
+        """What `item_training` leaves to choose among, the plainest first."""
+        if self.item_training != "auto":
+            return (self.item_training,)
+        return ITEM_TRAININGS if self.recommender == _RECOMMENDER else ITEM_TRAININGS[:1]
 
     @property
     def resolved_finetune_epochs(self) -> int:

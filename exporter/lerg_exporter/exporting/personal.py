@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,29 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from lerg_edge.assigning.product import teacher_options
-from lerg_edge.codes.assignment import LearnedAssignment, identity_assignment
 from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.histories.newcomers import Newcomers, hold_out_users, ordered_histories
 from lerg_edge.histories.rule import Histories, HistoryRule
 from lerg_edge.metrics import ranking_metrics
 from lerg_edge.own import without_folder
-from lerg_edge.personal.choosing import CodingTrial, choose_coding, scores_of, try_codings
-from lerg_edge.personal.coding import codings_for
+from lerg_edge.personal.choosing import (
+    CodingTrial,
+    TableChoice,
+    choose_coding,
+    choose_table,
+    scores_of,
+    try_codings,
+)
+from lerg_edge.personal.coding import code_items, codings_for
 from lerg_edge.personal.model import PersonalModel
 from lerg_edge.personal.sheltering import Sheltered, degree_codes, shelter
-from lerg_edge.training.options import Pretrained
-from lerg_edge.training.pretraining import pretrain, propagated
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_personal
-from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import over_budget
 from lerg_exporter.exporting.config import values_of
-from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import described_data
+from lerg_exporter.exporting.item_tables import ItemTable, item_tables
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress, Silent
 from lerg_exporter.exporting.reading import ReadingOptions
@@ -53,7 +55,9 @@ _SHARE = 0.1
 _MOST_PEOPLE = 2_000
 _LEAST_PEOPLE = 100
 _LEAST_PAIRS = 5
+_MOST_DRAWS = 5
 _RANKING = 20
+_ITEM_TRAININGS = {"recommender": "the recommender", "als": "least squares", "both": "both, side by side"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +97,8 @@ class _People:
     """Who learns, who chooses and who measures; nobody is in two of them.
 
     Attributes:
-        known: pairs that are learned from.
+        known: pairs that are learned from before anything is chosen.
+        learning: these and all pairs of the people who choose, which the bundle is learned from.
         choosing: people that codings and rules are tried on.
         measured: int64 [B], whom the bundle is measured on.
         histories, wanted: of the people that the bundle is measured on, all training pairs and the test
@@ -101,6 +106,7 @@ class _People:
     """
 
     known: Interactions
+    learning: Interactions
     choosing: Newcomers
     measured: np.ndarray
     histories: Histories
@@ -143,31 +149,42 @@ def export_personal(
         tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
     ):
         work = WorkDir.at(Path(scratch) / "work" if work_dir is None else work_dir)
-        trained = None
+        names = options.resolved_item_trainings
+        tables: Mapping[str, ItemTable]
         if given is None:
             tell.stage("training")
-            trained, rows = _item_rows(people.known, options, work=work, tell=tell)
+            tables = item_tables(people.known, options, names, work=work, tell=tell)
         else:
-            rows = given.rows(people.known)
+            tables = {"given": ItemTable(given.rows(people.known))}
         tell.stage("choosing how items are stored")
-        sheltered = shelter(rows, people.known.matrix(), least=options.min_item_users, seed=options.seed)
-        degrees = np.bincount(people.known.items, minlength=people.known.item_count)
-        degree_bytes = degree_codes(degrees, least=options.min_item_users)
+        degrees = _degree_bytes(people.known, options)
+        table = _table(tables, degrees, people, options, tell=tell)
+        tried = _tried(table.sheltered, degrees, people.choosing, options, tell=tell)
+        learned, sheltered, learning = tables[table.name], table.sheltered, people.known
+        if given is None and options.refit is not False and len(people.choosing.users):
+            tell.stage("training again with the people who chose")
+            learning, epochs = people.learning, learned.best_epoch
+            learned = item_tables(learning, options, [table.name], epochs=epochs, work=work, tell=tell)[
+                table.name
+            ]
+            sheltered, degrees = _sheltered(learned, learning, options), _degree_bytes(learning, options)
         tell.note(
             f"{sheltered.own:,} items have a row of their own; {len(sheltered.slots) - sheltered.own:,} with "
             f"fewer than {options.min_item_users} users share {len(sheltered.counts):,}"
         )
-        tried = _tried(sheltered, degree_bytes, people.choosing, options, tell=tell)
         tell.stage("tracing")
         left = list(tried)
         while True:
             chosen = choose_coding(left)
-            model = PersonalModel(
-                chosen.items, sheltered.slots, sheltered.counts, degree_bytes, chosen.choice.rule
-            )
-            described = _described(people, options, reading, trained, chosen, tried)
+            items = chosen.items
+            if sheltered is not table.sheltered:
+                items = code_items(sheltered.rows, chosen.coding, seed=options.seed)
+            model = PersonalModel(items, sheltered.slots, sheltered.counts, degrees, chosen.choice.rule)
+            described = _described(people, learning.pair_count, options, reading, learned, chosen, tried)
             if given is not None:
                 described["given"] = given.described
+            else:
+                described["item_training"] = _told(table)
             place = Path(scratch) / f"{len(left)}"
             draft = draft_personal(
                 model,
@@ -213,10 +230,11 @@ def _parted(dataset: Dataset, options: ExportOptions) -> _People:
         users = np.sort(rng.permutation(eligible)[:count])
         histories, wanted = ordered_histories(train, users, rng), test.matrix()[users]
         known = train.subset(~np.isin(train.users, users))
-    choosing = hold_out_users(known, seed=options.seed, count=count)
+    draws = max(1, min(_MOST_DRAWS, _MOST_PEOPLE // max(count, 1)))
+    choosing = hold_out_users(known, seed=options.seed, count=count, draws=draws)
     if not choosing.known.pair_count:
         raise InputError("nobody is left to learn from once people are held out; give more users")
-    return _People(choosing.known, choosing, users, histories, wanted)
+    return _People(choosing.known, known, choosing, users, histories, wanted)
 
 
 def _people_count(train: Interactions) -> int:
@@ -225,16 +243,41 @@ def _people_count(train: Interactions) -> int:
     return min(_MOST_PEOPLE, max(round(_SHARE * users), min(_LEAST_PEOPLE, users // 4)))
 
 
-def _item_rows(
-    known: Interactions, options: ExportOptions, *, work: WorkDir, tell: Progress
-) -> tuple[Pretrained, np.ndarray]:
-    """A full table, and what it gives of the items once propagated: float32 [I, d]."""
-    training = stages.training_options(options, pairs=known.pair_count)
-    settings = teacher_options(training, pairs=known.pair_count, epochs=options.epochs)
-    each = LearnedAssignment(identity_assignment(known.user_count + known.item_count))
-    cut = Cut.of(known, settings)
-    model = stages.trained(cut, each, settings, options, by=pretrain, work=work, progress=tell)
-    return model, propagated(model, cut.matrix)[known.user_count :]
+def _table(
+    tables: Mapping[str, ItemTable],
+    degree_bytes: np.ndarray,
+    people: _People,
+    options: ExportOptions,
+    *,
+    tell: Progress,
+) -> TableChoice:
+    """Which rows are coded, what few people touched pooled; people held out choose."""
+    found = choose_table(
+        {name: _sheltered(table, people.known, options) for name, table in tables.items()},
+        degree_bytes,
+        people.choosing.histories,
+        people.choosing.wanted,
+        rules=_rules(options, in_time=people.choosing.in_time),
+        draws=people.choosing.draws,
+    )
+    for name, score in found.scores.items():
+        tell.note(f"items learned by {_ITEM_TRAININGS[name]}: NDCG@{_RANKING} {score:.4f} before coding")
+    return found
+
+
+def _sheltered(table: ItemTable, pairs: Interactions, options: ExportOptions) -> Sheltered:
+    return shelter(table.rows, pairs.matrix(), least=options.min_item_users, seed=options.seed)
+
+
+def _degree_bytes(pairs: Interactions, options: ExportOptions) -> np.ndarray:
+    degrees = np.bincount(pairs.items, minlength=pairs.item_count)
+    return degree_codes(degrees, least=options.min_item_users)
+
+
+def _told(table: TableChoice) -> dict[str, Any]:
+    """How items were learned, for people."""
+    told = {name: round(score, 5) for name, score in table.scores.items()}
+    return {"chosen": table.name, f"validation_ndcg@{_RANKING}": told}
 
 
 def _tried(
@@ -266,6 +309,7 @@ def _tried(
         people.histories,
         people.wanted,
         rules=_rules(options, in_time=people.in_time),
+        draws=people.draws,
         seed=options.seed,
         on_trial=on_trial,
     )
@@ -330,9 +374,10 @@ def _measured(bundle: Path, people: _People, *, tell: Progress) -> dict[str, dic
 
 def _described(
     people: _People,
+    pairs: int,
     options: ExportOptions,
     reading: ReadingOptions | None,
-    trained: Pretrained | None,
+    table: ItemTable,
     chosen: CodingTrial,
     tried: tuple[CodingTrial, ...],
 ) -> dict[str, Any]:
@@ -344,9 +389,9 @@ def _described(
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     return {
         "seed": options.seed,
-        "pairs": people.known.pair_count,
-        "epochs": len(trained.history) if trained else 0,
-        "best_epoch": trained.best_epoch if trained else 0,
+        "pairs": pairs,
+        "epochs": table.epochs,
+        "best_epoch": table.best_epoch,
         "min_item_users": options.min_item_users,
         "coding": str(chosen.coding),
         "codings": dict(scores_of(tried)),
