@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lerg_edge.data.features import FeatureColumn, ItemFeatures
     from lerg_edge.data.interactions import Dataset, IdMap, Interactions, ReadReport
     from lerg_edge.data.readers import BadRow, read_dataset, read_interactions
-    from lerg_edge.data.splits import split_leave_last_out, split_ratio
+    from lerg_edge.data.splits import split_folds, split_leave_last_out, split_ratio, split_time
     from lerg_edge.data.synthetic import demo_dataset, demo_interactions, generate, generate_features
     from lerg_edge.data.titles import ItemTitles
     from lerg_edge.errors import BudgetError, InputError, LergError
@@ -47,8 +47,10 @@ __all__ = [
     "read_interactions",
     "read_model",
     "read_tables",
+    "split_folds",
     "split_leave_last_out",
     "split_ratio",
+    "split_time",
 ]
 
 _MODULES = {
@@ -56,7 +58,7 @@ _MODULES = {
     "lerg_edge.data.features": ("FeatureColumn", "ItemFeatures"),
     "lerg_edge.data.interactions": ("Dataset", "IdMap", "Interactions", "ReadReport"),
     "lerg_edge.data.readers": ("BadRow", "read_dataset", "read_interactions"),
-    "lerg_edge.data.splits": ("split_leave_last_out", "split_ratio"),
+    "lerg_edge.data.splits": ("split_folds", "split_leave_last_out", "split_ratio", "split_time"),
     "lerg_edge.data.synthetic": (
         "demo_dataset",
         "demo_interactions",

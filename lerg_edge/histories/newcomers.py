@@ -41,14 +41,17 @@ class Newcomers:
     in_time: bool
 
 
-def hold_out_users(train: Interactions, *, seed: int, count: int | None = None, draws: int = 1) -> Newcomers:
+def hold_out_users(
+    train: Interactions, *, seed: int, count: int | None = None, draws: int | None = None
+) -> Newcomers:
     """Take some users out of the training pairs, drawn among those who have five pairs at least.
 
     Args:
         seed: the same one draws the same users.
         count: how many; None for a fifth of all, at most 2,000.
         draws: 1 to 5, how many fifths of somebody's items are hidden in turn where no time is known; the
-            more, the less a comparison depends on which. Where times are known there is one last fifth.
+            more, the less a comparison depends on which. None for as many as keep to 2,000 rows. Where times
+            are known there is one last fifth.
     """
     rng = np.random.default_rng([seed, 11])
     counts = np.bincount(train.users, minlength=train.user_count)
@@ -58,7 +61,10 @@ def hold_out_users(train: Interactions, *, seed: int, count: int | None = None, 
     users = np.sort(rng.permutation(eligible)[:number])
     whole = ordered_histories(train, users, rng)
     in_time = train.timestamps is not None
-    draws = 1 if in_time else draws
+    if in_time:
+        draws = 1
+    elif draws is None:
+        draws = max(1, min(_FIFTHS, _MOST // max(number, 1)))
     histories, wanted = [], []
     for person in range(len(users)):
         items = whole.items[whole.starts[person] : whole.starts[person + 1]]

@@ -118,7 +118,8 @@ def test_users_held_out_leave_no_pair_behind() -> None:
 def test_draws_hide_everything_once_where_no_time_is_known() -> None:
     made = generate(80, 60, 1_500, communities=2, seed=0)
     held = hold_out_users(made, seed=1, count=20, draws=5)
-    once = hold_out_users(made, seed=1, count=20)
+    once = hold_out_users(made, seed=1, count=20, draws=1)
+    assert hold_out_users(made, seed=1, count=20).draws == 5
     assert (held.draws, len(held.histories), held.wanted.shape) == (5, 100, (100, 60))
     assert (once.draws, len(once.histories)) == (1, 20)
     np.testing.assert_array_equal(held.users, once.users)

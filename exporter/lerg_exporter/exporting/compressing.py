@@ -267,7 +267,9 @@ def _unknown(cut: Cut, items: np.ndarray, options: ExportOptions, tell: Progress
     if not held.in_time:
         rules = tuple(rule for rule in rules if rule.half_life == given.half_life)
     degrees = np.bincount(held.known.items, minlength=len(items))
-    choice = choose_rule(items, degrees, held.histories, held.wanted, rules=rules, newcomers=1)
+    choice = choose_rule(
+        items, degrees, held.histories, held.wanted, rules=rules, newcomers=1, draws=held.draws
+    )
     tell.note(f"people whom the bundle does not know are served by {choice.rule}")
     return choice
 

@@ -77,7 +77,9 @@ def choose_unknown(
     users, items = known.matrix.shape
     rows = propagated(stages.rounded(found, options), known.matrix)[users:]
     degrees = np.bincount(held.known.items, minlength=items)
-    choice = choose_rule(rows, degrees, held.histories, held.wanted, rules=rules, newcomers=1)
+    choice = choose_rule(
+        rows, degrees, held.histories, held.wanted, rules=rules, newcomers=1, draws=held.draws
+    )
     for rule, score in choice.scores.items():
         progress.note(f"validation NDCG@20 of {choice.people} users held out, by {rule}, is {score:.4f}")
     return choice

@@ -55,7 +55,6 @@ _SHARE = 0.1
 _MOST_PEOPLE = 2_000
 _LEAST_PEOPLE = 100
 _LEAST_PAIRS = 5
-_MOST_DRAWS = 5
 _RANKING = 20
 _ITEM_TRAININGS = {"recommender": "the recommender", "als": "least squares", "both": "both, side by side"}
 
@@ -230,8 +229,7 @@ def _parted(dataset: Dataset, options: ExportOptions) -> _People:
         users = np.sort(rng.permutation(eligible)[:count])
         histories, wanted = ordered_histories(train, users, rng), test.matrix()[users]
         known = train.subset(~np.isin(train.users, users))
-    draws = max(1, min(_MOST_DRAWS, _MOST_PEOPLE // max(count, 1)))
-    choosing = hold_out_users(known, seed=options.seed, count=count, draws=draws)
+    choosing = hold_out_users(known, seed=options.seed, count=count)
     if not choosing.known.pair_count:
         raise InputError("nobody is left to learn from once people are held out; give more users")
     return _People(choosing.known, known, choosing, users, histories, wanted)
