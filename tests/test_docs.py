@@ -106,7 +106,9 @@ def test_commands_have_the_options_that_pages_give_them() -> None:
     checked = 0
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for program, name, rest in re.findall(r"\b(lerg-edge|lerg-export) ([a-z]+)\b([^\n`]*)", text):
+        for program, name, rest in re.findall(
+            r"\b(lerg-edge|lerg-export) ([a-z]+(?:-[a-z]+)*)\b([^\n`]*)", text
+        ):
             command = groups[program].commands.get(name)
             given = re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.split("#")[0])
             if command is None:

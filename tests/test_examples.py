@@ -48,6 +48,15 @@ def test_device_api(tiny_bundle: Path, tmp_path: Path) -> None:
     assert (bundle / "state.bin").read_bytes() != before
 
 
+def test_new_items(tmp_path: Path) -> None:
+    printed = run(sys.executable, EXAMPLES / "new_items.py", tmp_path, folder=tmp_path)
+    found = re.search(r"NDCG@20 of ([0-9.]+); by chance it is ([0-9.]+)", printed)
+    assert found is not None
+    assert float(found[1]) > 2 * float(found[2])
+    assert "added: brand-new, hot" in printed
+    assert re.search(r"brand-new is number \d+ of 802 for user-0001", printed)
+
+
 def test_frames(tiny_bundle: Path, tmp_path: Path) -> None:
     printed = run(sys.executable, EXAMPLES / "frames.py", tiny_bundle, folder=tmp_path)
     assert "2 liked, 1 rated low" in printed

@@ -4,6 +4,11 @@ The row of an item with the vector x is b + W' x, with W' = (Xc' Yc)' (Xc' Xc + 
 have features, their vectors and rows less the means, and b what makes the mean row come out at the mean
 vector. Lambda is, for a category, as many items as must share a value before it counts half.
 
+A regression's rows are shorter than those that it is fitted to, the more so the less features say, and an
+item with a short row is hardly ever among the first of a whole catalogue. The map is multiplied by what makes
+its rows as long as the items' in the quadratic mean, so that a new item stands beside the others as an
+average one does. Among themselves that changes no ranking.
+
 Lambda is chosen by hiding items: a fifth of them at a time is left out of the regression and of what users
 have touched, and for each user the hidden items are ranked by their mapped rows. Whether the map says
 anything at all is asked of the same rankings with the rows of hidden items exchanged at random.
@@ -42,6 +47,7 @@ class FeatureMap:
         encoding: of features as vectors.
         weights: int8 [F, d], and scales, float32 [F]: what a place adds to a row is weight * scale.
         offset: float32 [d], the row of an item of which nothing is known.
+        gain: what the regression has been multiplied by.
         penalty: lambda.
     """
 
@@ -50,6 +56,7 @@ class FeatureMap:
     scales: np.ndarray
     offset: np.ndarray
     penalty: float
+    gain: float
 
     def rows(self, features: ItemFeatures, items: np.ndarray) -> np.ndarray:
         """Rows of some items, float32 [n, d]."""
@@ -124,7 +131,11 @@ def choose_map(
     chance = (float(np.mean(exchanged)), float(np.std(exchanged, ddof=1)))
     sure = scores[best] > chance[0] + _SURE * chance[1]
     trial = MapTrial(scores, chance, len(items), best if sure else None)
-    return (_quantised(encoding, *whole.solved(best), penalty=best) if sure else None), trial
+    if not sure:
+        return None, trial
+    weights, offset = whole.solved(best)
+    gain = _gain(encoding.matrix(features, items) @ weights + offset, rows[items])
+    return _quantised(encoding, gain * weights, gain * offset, penalty=best, gain=gain), trial
 
 
 def hidden_folds(items: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -240,8 +251,16 @@ def _mean_ndcg(
     return float(every.mean()) if len(every) else 0.0
 
 
-def _quantised(encoding: Encoding, weights: np.ndarray, offset: np.ndarray, *, penalty: float) -> FeatureMap:
+def _gain(mapped: np.ndarray, rows: np.ndarray) -> float:
+    """What makes mapped rows as long as rows in the quadratic mean; 1 where one of both is zero."""
+    lengths = [float(np.square(each, dtype=np.float64).sum()) for each in (mapped, rows)]
+    return float(np.sqrt(lengths[1] / lengths[0])) if min(lengths) > 0 else 1.0
+
+
+def _quantised(
+    encoding: Encoding, weights: np.ndarray, offset: np.ndarray, *, penalty: float, gain: float
+) -> FeatureMap:
     scales = (np.abs(weights).max(axis=1) / 127.0).astype(np.float32)
     scales[scales == 0] = 1.0
     whole = np.clip(np.rint(weights / scales[:, None].astype(np.float64)), -127, 127).astype(np.int8)
-    return FeatureMap(encoding, whole, scales, offset.astype(np.float32), penalty)
+    return FeatureMap(encoding, whole, scales, offset.astype(np.float32), penalty, gain)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from lerg_runtime.errors import LergRuntimeError
 from lerg_runtime.interactions_file import InteractionsFile
 from lerg_runtime.learning._asked import memory_plan
 from lerg_runtime.pairs._by_user import ItemsByUser
+from lerg_runtime.pairs._items import Given
+from lerg_runtime.pairs._resolved import OnUnknown
 from lerg_runtime.planning._phases import MemoryPlan
+from lerg_runtime.serving._adding import add_item, added_items, remove_item
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._embeddings import item_embeddings, user_embeddings
 from lerg_runtime.serving._naming import title_of, titles_of
@@ -100,8 +103,61 @@ class BundleHandle:
 
     @property
     def item_ids(self) -> IdMap:
-        """Raw item ids in index order."""
+        """Raw item ids in index order; those of items that were added here are the last."""
         return self._any.item_ids
+
+    @property
+    def added_items(self) -> list[RawId]:
+        """Raw ids of the items that were added here, in that order."""
+        return added_items(self._any)
+
+    def add_item(
+        self,
+        item: RawId,
+        *,
+        features: Mapping[str, Any] | None = None,
+        users: Given | None = None,
+        boost: float = 1.0,
+        on_unknown: OnUnknown = "raise",
+    ) -> None:
+        """Recommend an item that the bundle was not made with, from now on and with all others.
+
+        Its row comes from one of two things, and stays as it is until the item is added again: fine-tuning
+        moves the rows of the others alone. `save` keeps it in `state.bin`, which holds 1,000 such items at
+        most. An added item is recommended, scored and compared; for histories, fine-tuning, measuring and
+        explanations it takes an export.
+
+        Args:
+            item: its raw id, an integer where the bundle's items have integers. One that was added before is
+                added anew.
+            features: what is known of it, by the names in `manifest.features`: of a category a text (whose
+                values `|` separates) or a list of texts, a number, or the numbers of a vector. What is left
+                out counts nothing. For bundles that were exported with item features.
+            users: raw ids of who has touched it. The row is one hop of the propagation rule from theirs, the
+                sum of h_u / sqrt(deg_u), brought to the length that items' rows have in the quadratic mean;
+                and they have seen the item. For shared bundles.
+            boost: what the row is multiplied by, above 0 and up to 100, and with it its scores: more than 1
+                shows the item to more people, less to fewer.
+            on_unknown: `skip` leaves out features, values and users that the bundle does not know.
+
+        Raises:
+            UnknownIdError: a user is unknown.
+            InputError: the id is the bundle's own or no id, neither or both of features and users are given,
+                the bundle has no map of features or is personal, or a feature is none of its kind.
+            BudgetError: it does not fit the memory budget; all is as before.
+        """
+        add_item(self._any, item, features=features, users=users, boost=boost, on_unknown=on_unknown)
+
+    def remove_item(self, item: RawId) -> None:
+        """Take an item out that was added here.
+
+        What was saved before keeps it until `save` writes the state again.
+
+        Raises:
+            UnknownIdError: none of this id was added here.
+            InputError: it is the bundle's own.
+        """
+        remove_item(self._any, item)
 
     def user_embeddings(self) -> np.ndarray:
         """The row that each user is ranked by now, float32 [U, d] in the order of `user_ids`.
@@ -112,7 +168,7 @@ class BundleHandle:
         return user_embeddings(self._open)
 
     def item_embeddings(self) -> np.ndarray:
-        """The row of each item now, float32 [I, d] in the order of `item_ids`; pruned ones by placeholder."""
+        """The row of each item now, float32 [n, d] in the order of `item_ids`; pruned ones by placeholder."""
         return item_embeddings(self._any)
 
     @property
@@ -205,7 +261,7 @@ class BundleHandle:
         bundle = self._open
         found = ItemsByUser(
             file,
-            bundle.entities.item_ids,
+            bundle.item_ids,
             bundle.entities.user_ids,
             asked=frozenset(asked),
             skip_unknown=skip_unknown,

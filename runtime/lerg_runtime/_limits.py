@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 __all__ = [
+    "MAX_ADDED_ITEMS",
     "MAX_CANDIDATES",
     "MAX_CHECKSUMS_BYTES",
     "MAX_CODES",
     "MAX_DIM",
     "MAX_ENTITIES",
+    "MAX_FEATURES",
+    "MAX_FEATURE_BYTES",
+    "MAX_FEATURE_COLUMNS",
     "MAX_FILE_BYTES",
+    "MAX_FIRST_USERS",
     "MAX_HISTORY",
     "MAX_ID_BYTES",
     "MAX_LAYERS",
@@ -30,6 +35,11 @@ MAX_DIM = 4096
 MAX_LAYERS = 64
 MAX_ID_BYTES = 4096  # one id, UTF-8
 MAX_TITLE_BYTES = 1024  # one title, UTF-8
+MAX_ADDED_ITEMS = 1000  # on one device
+MAX_FIRST_USERS = 2**16  # of all items added on one device
+MAX_FEATURES = 2048  # places of an item's encoded features
+MAX_FEATURE_COLUMNS = 64
+MAX_FEATURE_BYTES = 256  # a column's name or a category's value, UTF-8
 MAX_CANDIDATES = 1024  # items drawn for one negative
 MAX_FILE_BYTES = 2**31 - 1  # one file; a program is read whole
 MAX_PROGRAM_BYTES = 2**40  # any one memory figure of a program

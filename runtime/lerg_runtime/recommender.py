@@ -250,7 +250,7 @@ class Recommender(BundleHandle):
         return _person.kept(self._personal)
 
     def erase(self) -> None:
-        """Forget the whole history, here and on the disk: the state is written anew without it, at once.
+        """Forget the history and all added items, here and on the disk: the state is written anew, at once.
 
         Other files of the bundle never hold any of it. What a disk keeps of bytes that no file has any more
         is the disk's own matter.
@@ -362,7 +362,7 @@ class Recommender(BundleHandle):
             InputError: no interaction is left to measure.
             BudgetError: the pairs, or the figures of users, do not fit the memory budget.
         """
-        ks = ranking_lengths(k, usual=20, most=len(self.item_ids), of="items")
+        ks = ranking_lengths(k, usual=20, most=self.manifest.model.items, of="items")
         pairs = self._open.resolved(test, on_unknown)
         return _evaluate.evaluate(self._open, pairs, ks=ks, per_user=per_user, on_progress=on_progress)
 
@@ -386,7 +386,7 @@ class Recommender(BundleHandle):
             BudgetError: a program does not fit the memory budget.
             LergRuntimeError: it is being fine-tuned or profiled.
         """
-        k = ranking_length(k, usual=20, most=len(self.item_ids), of="items")
+        k = ranking_length(k, usual=20, most=self.manifest.model.items, of="items")
         if not (math.isfinite(seconds) and seconds > 0):
             raise InputError(f"seconds is {seconds}; it must be above 0")
         return _profile.profile(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,15 +63,10 @@ def test_kinds_are_told_or_inferred(tmp_path: Path) -> None:
     assert values["mixed"].texts == (("3",), ("x", "y"), ())
 
 
-def test_tables_in_memory() -> None:
-    frame = pd.DataFrame(
-        {
-            "item": [2, 1, 9],
-            "genres": [["Crime"], ["Animation", "Comedy"], []],
-            "text": [[1.0, 2.0], None, None],
-        }
-    )
-    found = read_features(frame, IDS)
+@pytest.mark.parametrize("make", [dict, pd.DataFrame])
+def test_tables_in_memory(make: Callable[..., Any]) -> None:
+    genres, texts = [["Crime"], ["Animation", "Comedy"], []], [[1.0, 2.0], None, None]
+    found = read_features(make({"item": [2, 1, 9], "genres": genres, "text": texts}), IDS)
     assert found.columns[0].texts == (("Animation", "Comedy"), ("Crime",), ())
     np.testing.assert_array_equal(found.columns[1].numbers, [[np.nan] * 2, [1.0, 2.0], [np.nan] * 2])
 

@@ -80,6 +80,11 @@ def test_the_regression_is_that_of_a_dense_solution() -> None:
     )[0]
     offset = rows[items].mean(axis=0) - vectors.mean(axis=0) @ weights
     kept = found.weights * found.scales[:, None]
+    mapped = vectors @ weights + offset
+    gain = np.sqrt((rows[items].astype(np.float64) ** 2).sum() / (mapped**2).sum())
+    assert found.gain == pytest.approx(gain, rel=1e-4)
+    assert gain > 1
+    weights, offset = gain * weights, gain * offset
     np.testing.assert_allclose(found.offset, offset, rtol=1e-4, atol=1e-6)
     assert (np.abs(kept - weights) <= 0.51 * found.scales[:, None] + 1e-6).all()
     np.testing.assert_allclose(

@@ -31,7 +31,13 @@ def test_info(shell: Shell, tiny_bundle: Path) -> None:
     assert told["model"]["users"] == 30
     assert told["bundle_bytes"] == sum(path.stat().st_size for path in tiny_bundle.iterdir())
     assert told["files"]["model.pte"] == (tiny_bundle / "model.pte").stat().st_size
-    assert told["state"] == {"saves": 0, "local_interactions": 0, "local_disliked": 0, "remainder_bytes": 0}
+    assert told["state"] == {
+        "saves": 0,
+        "local_interactions": 0,
+        "local_disliked": 0,
+        "remainder_bytes": 0,
+        "added_items": 0,
+    }
     phases = {"open", "encode", "recommend", "finetune"}
     assert set(told["memory"]) == {"peak_bytes", "uncounted_bytes", "uncounted_most_bytes", *phases}
     for name in ("open", "encode", "recommend", "finetune"):
@@ -160,6 +166,7 @@ def test_finetune_in_place_and_into_a_new_bundle(
         "local_interactions": 2,
         "local_disliked": 0,
         "remainder_bytes": 96,
+        "added_items": 0,
     }
 
 

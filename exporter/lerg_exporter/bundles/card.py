@@ -155,6 +155,14 @@ def _disclosure(found: Mapping[str, Any]) -> list[str]:
             f"{state['local_interactions']:,} interactions of the device are kept in `state.bin`.",
             "It is as confidential as the file of interactions that it was made from.",
         ]
+    if "features" in found:
+        names = ", ".join(str(column["name"]) for column in found["features"]["columns"])
+        lines.append(f"What was known of items ({names}): the values of categories, and a row for each.")
+    if state["added_items"]:
+        lines.append(
+            f"{state['added_items']:,} items that the device has added are kept in `state.bin`, and which "
+            "users touched them first."
+        )
     return [_bullets(lines), "The page `docs/privacy.md` of lerg-edge says what that means."]
 
 

@@ -59,6 +59,7 @@ class DataSizes:
         users, items, pairs: of the training set.
         stored: sizes in memory of ids and interactions.
         entity_file_bytes, interaction_file_bytes: of ids and interactions in the bundle, compressed.
+        feature_bytes: most that a map of the items' features takes in it.
         user_degrees, item_degrees: int64, in descending order, summed up from the start.
     """
 
@@ -70,6 +71,7 @@ class DataSizes:
     interaction_file_bytes: int
     user_degrees: np.ndarray
     item_degrees: np.ndarray
+    feature_bytes: int = 0
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class DataSizes:
         seen_only: Mapping[str, Interactions] | None = None,
         *,
         titles: ItemTitles | None = None,
+        feature_bytes: int = 0,
     ) -> DataSizes:
         """The sizes of a training set, of what counts as seen beside it, and of the items' titles."""
         ids = (train.user_ids.values, train.item_ids.values)
@@ -107,6 +110,7 @@ class DataSizes:
             interaction_file_bytes=len(array_bytes(codes, as_they_are=codes)),
             user_degrees=_sorted_sums(train.users, train.user_count),
             item_degrees=_sorted_sums(train.items, train.item_count),
+            feature_bytes=feature_bytes,
         )
 
     def most_edges(self, users: int, items: int) -> int:
@@ -179,6 +183,7 @@ def bundle_bytes(
         "placeholders": placeholders + indices,
         "ids": data.entity_file_bytes + (shape.users + shape.items) // 8,
         "interactions": data.interaction_file_bytes,
+        **({"map of item features": data.feature_bytes} if data.feature_bytes else {}),
         "programs": _PROGRAM_OVERHEAD,
         "manifest and checks": _OTHER_FILES,
     }

@@ -13,7 +13,7 @@ from lerg_runtime.planning import MemoryPlan, Workload, plan_memory, plan_person
 __all__ = ["inspect_bundle"]
 
 _COPIED = ("lowering", "propagation", "model", "metrics", "macs", "training", "finetune")
-_FOR_PEOPLE = ("data", "titles", "intervals")
+_FOR_PEOPLE = ("data", "titles", "features", "intervals")
 
 
 def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
             "generation": state.generation,
             "local_interactions": len(state.users),
             "history": len(state.history),
+            "added_items": 0 if state.added is None else len(state.added),
         },
         "programs": document["methods"],
         **{name: document[name] for name in _COPIED if name in document},
@@ -63,10 +64,10 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
 def _plan(folder: BundleFolder, state: State) -> MemoryPlan:
     """What the bundle as it is now takes on a device."""
     if folder.is_personal:
-        return plan_personal(folder.personal, sizes=folder.item_sizes())
+        return plan_personal(folder.personal, sizes=folder.item_sizes(state))
     return plan_memory(
         folder.manifest,
-        folder.stored_sizes(),
+        folder.stored_sizes(state),
         local=len(state.users),
         disliked=len(state.disliked_users),
         remainder=len(state.remainder) > 0,

@@ -20,7 +20,7 @@ from lerg_exporter.bundles.write import one_thread, program_entry
 from lerg_exporter.programs.choice import LOWERINGS, personal_methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.quiet_imports import quiet_imports
-from lerg_runtime.bundle import PersonalManifest, pack, write_personal_bundle
+from lerg_runtime.bundle import FeatureMap, PersonalManifest, pack, write_personal_bundle
 
 if TYPE_CHECKING:
     from lerg_exporter.programs.trace import Program
@@ -89,6 +89,7 @@ def write_personal(
     item_ids: IdMap,
     entities: int,
     item_titles: Sequence[str | None] | None = None,
+    item_features: FeatureMap | None = None,
     data: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -102,6 +103,7 @@ def write_personal(
         item_ids: of the I items, in index order.
         entities: users and items that a full table would have rows for, to compare sizes with.
         item_titles: by index; None for a bundle without titles.
+        item_features: the map from features of items to rows; None for a bundle without.
         data, training: what was read and how the model was made, for people; nothing of any one user.
         metrics: by stage.
         overwrite: replace a bundle that is there.
@@ -147,6 +149,7 @@ def write_personal(
         step=items.step,
         golden=draft.golden,
         item_titles=item_titles,
+        item_features=item_features,
         overwrite=overwrite,
     )
 

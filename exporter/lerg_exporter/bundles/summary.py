@@ -148,6 +148,13 @@ def data_sentences(data: Mapping[str, Any]) -> list[str]:
             f"{data['titles']['items']:,} items have a title; the file has {data['titles']['unknown']:,} of "
             "items that are not in the data."
         )
+    if "features" in data:
+        told = data["features"]
+        columns = ", ".join(f"{name} ({kind})" for name, kind in told["columns"].items())
+        said.append(
+            f"{told['items']:,} items have features: {columns}; the file has {told['unknown']:,} items that "
+            "are not in the data."
+        )
     if data["trained_on"] == "everything":
         measured = "" if split["kind"] == "none" else "; the accuracy is of the model before that"
         said.append(f"The model that ships was trained again on everything{measured}.")

@@ -23,7 +23,7 @@ from lerg_exporter.bundles.stock_android import check_android
 from lerg_exporter.programs.choice import LOWERINGS, methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.quiet_imports import quiet_imports
-from lerg_runtime.bundle import Manifest, State, pack, unpack, write_bundle
+from lerg_runtime.bundle import FeatureMap, Manifest, State, pack, unpack, write_bundle
 
 if TYPE_CHECKING:
     from lerg_exporter.programs.trace import MethodPlan, Program
@@ -95,6 +95,7 @@ def write(
     interactions: Interactions,
     seen_only: Mapping[str, Interactions] | None = None,
     item_titles: Sequence[str | None] | None = None,
+    item_features: FeatureMap | None = None,
     data: Mapping[str, Any] | None = None,
     state: State | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
@@ -114,6 +115,7 @@ def write(
         interactions: what was trained on, and what fine-tuning replays.
         seen_only: by `held_out` and `disliked`, what users have seen beside it.
         item_titles: by index; None for a bundle without titles.
+        item_features: the map from features of items to rows; None for a bundle without.
         data: what was read and how it was split, for people.
         state: weights to ship in place of the draft's own.
         metrics: by stage.
@@ -168,6 +170,7 @@ def write(
         step=step,
         golden=draft.golden,
         item_titles=item_titles,
+        item_features=item_features,
         cuts=_cuts(draft) if packed else None,
         parameters=_parameters(draft, codebook, step),
         overwrite=overwrite,

@@ -190,7 +190,7 @@ def _read_pairs(source: str | None, reading: ReadingOptions, *, seed: int, tell:
     """The interactions, without a test set unless one is given or asked for: rows are trained already."""
     from lerg_exporter.exporting.table_data import pairs_to_measure_on, split_of_given
 
-    arguments = {**values_of(reading), "item_titles": None}
+    arguments = {**values_of(reading), "item_titles": None, "item_features": None}
     if source is not None:
         arguments["split"] = split_of_given(source, reading)
         return read_data(source, arguments, seed=seed, tell=tell)

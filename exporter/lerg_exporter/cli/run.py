@@ -113,7 +113,7 @@ def run(
     lerg-export run interactions.csv -o bundle --memory-budget 64MiB
     lerg-export run ratings.dat -o bundle --rating-threshold 4 --retention 0.5 --work-dir work
     lerg-export run interactions.csv -o bundle --save-test test.csv --refit
-    lerg-export run ratings.dat -o bundle --item-titles movies.dat
+    lerg-export run ratings.dat -o bundle --item-titles movies.dat --item-features movies.dat
     lerg-export run interactions.csv -o bundle --set selector=degree --set batch=1024
     lerg-export run interactions.csv --print-config > settings.toml
     lerg-export run interactions.csv -o bundle --config settings.toml --bits 4
@@ -129,7 +129,8 @@ def run(
         missing = "DATA" if data is None else "-o"
         raise InputError(f"{missing} is missing; write lerg-export run DATA -o BUNDLE")
     check_target(output, overwrite=force)
-    sources = (data, settings.reading.test, settings.reading.item_titles)
+    reading = settings.reading
+    sources = (data, reading.test, reading.item_titles, reading.item_features)
     if report_folder is not None:
         check_report_place(report_folder, bundle=output, sources=(*sources, save_test), overwrite=force)
     if save_test is not None:

@@ -40,7 +40,9 @@ _LADDER = (
 )
 
 
-def over_budget(bundle: Path, options: ExportOptions, *, found: str, remedy: str) -> BudgetError | None:
+def over_budget(
+    bundle: Path, options: ExportOptions, *, found: str, remedy: str, more_bytes: int = 0
+) -> BudgetError | None:
     """What says that a bundle takes more than its budgets allow, by its own plan; None if it does not.
 
     Args:
@@ -48,11 +50,12 @@ def over_budget(bundle: Path, options: ExportOptions, *, found: str, remedy: str
         options: with the budgets.
         found: what is said of the bytes it takes, such as `the bundle came out at`.
         remedy: the setting that makes it smaller.
+        more_bytes: that will be stored beside what is there.
     """
     with Recommender.open(bundle) as recommender:
         needed = {
             "memory": recommender.plan().peak_bytes,
-            "storage": sum(path.stat().st_size for path in bundle.iterdir()),
+            "storage": sum(path.stat().st_size for path in bundle.iterdir()) + more_bytes,
         }
     for name, budget in (("memory", options.memory_budget), ("storage", options.storage_budget)):
         if budget is not None and needed[name] > budget:

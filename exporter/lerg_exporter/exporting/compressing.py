@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lerg_edge.data.interactions import Dataset, Interactions
-from lerg_edge.data.readers import read_titles
+from lerg_edge.data.readers import read_features, read_titles
 from lerg_edge.histories.choosing import RuleChoice, choose_rule
 from lerg_edge.histories.newcomers import hold_out_users
 from lerg_edge.histories.rule import HistoryRule
@@ -30,6 +30,7 @@ from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import over_budget
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import seen_beside
+from lerg_exporter.exporting.item_features import most_feature_bytes
 from lerg_exporter.exporting.newcomers import LEAST_NEWCOMERS
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.personal import GivenItems, PersonalReport, export_personal
@@ -183,6 +184,9 @@ def _in_order(tables: GivenTables, dataset: Dataset | None, reading: ReadingOpti
     if reading is not None and reading.item_titles is not None:
         titles = read_titles(reading.item_titles, found.dataset.train.item_ids)
         found = replace(found, dataset=replace(found.dataset, titles=titles))
+    if reading is not None and reading.item_features is not None:
+        features = read_features(reading.item_features, found.dataset.train.item_ids)
+        found = replace(found, dataset=replace(found.dataset, features=features))
     order = order_entities(found.dataset.train.matrix())
     return found.reordered(order.users, order.items)
 
@@ -206,8 +210,11 @@ def _shared(job: _Job, output: Path, *, overwrite: bool) -> CompressReport:
         raise fault
     tell.stage("evaluating")
     metrics, intervals = _metrics(job, run, draft, chosen, cut, first)
+    mapped = run.mapped(draft, job.scratch / "mapped", tuned=None, tell=tell)
     tell.stage("writing")
-    manifest = run.write(draft, output, metrics=metrics, intervals=intervals, overwrite=overwrite)
+    manifest = run.write(
+        draft, output, mapped=mapped, metrics=metrics, intervals=intervals, overwrite=overwrite
+    )
     return CompressReport(output, manifest, chosen, tried, job.found.left_out)
 
 
@@ -215,7 +222,12 @@ def _tried(job: _Job, cut: Cut, *, layers: int) -> tuple[TableTrial, ...]:
     """The ways that settings and budgets leave open; the usual one alone where nobody can be asked."""
     found, dataset = job.found, job.found.dataset
     rows = np.concatenate(fitted(found.users, found.items, dim=job.options.dim, layers=layers))
-    sizes = DataSizes.of(dataset.train, seen_beside(dataset), titles=dataset.titles)
+    sizes = DataSizes.of(
+        dataset.train,
+        seen_beside(dataset),
+        titles=dataset.titles,
+        feature_bytes=most_feature_bytes(dataset, dim=job.options.dim),
+    )
     ways = planned(codings_of(job.options, job.stated), cut, sizes)
     if not len(cut.split.users):
         ways = ways[:1]

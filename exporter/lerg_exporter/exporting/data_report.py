@@ -62,6 +62,13 @@ def described_data(dataset: Dataset, *, refitted: bool = False) -> dict[str, Any
         }
     if dataset.titles is not None:
         described["titles"] = {"items": dataset.titles.titled, "unknown": dataset.titles.unknown}
+    if dataset.features is not None:
+        features = dataset.features
+        described["features"] = {
+            "items": int(features.known.sum()),
+            "unknown": features.unknown,
+            "columns": {column.name: column.kind for column in features.columns},
+        }
     described["split"]["train_pairs"] = dataset.train.pair_count
     if refitted and dataset.test is not None:
         described["metrics_of"] = "the model that was trained on the training pairs of the split alone"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_
 from lerg_exporter.exporting.budget import over_budget
 from lerg_exporter.exporting.config import values_of
 from lerg_exporter.exporting.data_report import described_data
+from lerg_exporter.exporting.item_features import MappedFeatures, map_features
 from lerg_exporter.exporting.item_tables import ItemTable, item_tables
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Progress, Silent
@@ -192,7 +193,16 @@ def export_personal(
                 max_history=options.max_history,
             )
             _write(draft, place, dataset, training=described)
-            fault = over_budget(place, options, found="the smallest personal bundle needs", remedy="dim")
+            mapped = map_features(replace(dataset, train=people.known), place, seed=options.seed, tell=tell)
+            if mapped is not None:
+                described["features"] = mapped.described
+            fault = over_budget(
+                place,
+                options,
+                found="the smallest personal bundle needs",
+                remedy="dim",
+                more_bytes=0 if mapped is None else mapped.stored_bytes,
+            )
             if fault is None:
                 break
             # The smallest that is good enough does not fit: the best of those that are smaller still.
@@ -206,7 +216,13 @@ def export_personal(
             metrics = {"given": given.metrics(people.measured), "compressed": metrics["held_out_people"]}
         tell.stage("writing")
         written = _write(
-            draft, Path(output), dataset, training=described, metrics=metrics, overwrite=overwrite
+            draft,
+            Path(output),
+            dataset,
+            training=described,
+            metrics=metrics,
+            mapped=mapped,
+            overwrite=overwrite,
         )
     return PersonalReport(Path(output), written, chosen, tried)
 
@@ -328,6 +344,7 @@ def _write(
     *,
     training: dict[str, Any],
     metrics: dict[str, dict[str, float]] | None = None,
+    mapped: MappedFeatures | None = None,
     overwrite: bool = False,
 ) -> PersonalManifest:
     return write_personal(
@@ -335,6 +352,7 @@ def _write(
         place,
         item_ids=dataset.train.item_ids,
         item_titles=None if dataset.titles is None else dataset.titles.texts,
+        item_features=None if mapped is None else mapped.found,
         entities=dataset.train.user_count + dataset.train.item_count,
         data=described_data(dataset),
         metrics=metrics,
@@ -381,7 +399,7 @@ def _described(
 ) -> dict[str, Any]:
     """How the model was made, for people; it names nobody and no pair."""
     settings = {**({} if reading is None else values_of(reading)), **values_of(options)}
-    for file in ("test", "item_titles"):
+    for file in ("test", "item_titles", "item_features"):
         settings.pop(file, None)
     settings["recommender"] = without_folder(options.recommender)
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

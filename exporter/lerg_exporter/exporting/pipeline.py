@@ -26,6 +26,7 @@ from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import Plan, choose_plan, over_budget, pretraining_codes
 from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import seen_beside
+from lerg_exporter.exporting.item_features import most_feature_bytes
 from lerg_exporter.exporting.later import choose_learning
 from lerg_exporter.exporting.learning import given_learning
 from lerg_exporter.exporting.newcomers import choose_unknown
@@ -185,9 +186,16 @@ def export(
                 scratch=Path(scratch),
                 progress=tell,
             )
+        mapped = run.mapped(draft, Path(scratch) / "mapped", tuned=tuned, tell=tell)
         tell.stage("writing")
         manifest = run.write(
-            draft, output, tuned=tuned, metrics=metrics, intervals=intervals, overwrite=overwrite
+            draft,
+            output,
+            tuned=tuned,
+            mapped=mapped,
+            metrics=metrics,
+            intervals=intervals,
+            overwrite=overwrite,
         )
     return ExportReport(
         Path(output),
@@ -211,7 +219,13 @@ def check_export(dataset: Dataset, options: ExportOptions) -> Plan:
     stages.training_options(options, pairs=dataset.train.pair_count)
     training_device(options.device)
     shipped = dataset.whole() if refits(dataset, options) else dataset
-    plan = choose_plan(options, DataSizes.of(shipped.train, seen_beside(shipped), titles=shipped.titles))
+    sizes = DataSizes.of(
+        shipped.train,
+        seen_beside(shipped),
+        titles=shipped.titles,
+        feature_bytes=most_feature_bytes(shipped, dim=options.dim),
+    )
+    plan = choose_plan(options, sizes)
     check_selection(dataset.train, options, plan=plan)
     return plan
 

@@ -93,6 +93,16 @@ class ReadingOptions:
         "title (CSV, TSV, RecBole's .item), or MovieLens' u.item or movies.dat.",
         unset="the bundle has no titles",
     )
+    item_features: str | None = setting(
+        None,
+        group="Data",
+        option=True,
+        metavar="FILE",
+        help="What is known of the items, for those that nobody has touched: a table with a header (CSV, "
+        "TSV, RecBole's .item) of categories, numbers or vectors, or movies.dat. A map from it to rows is "
+        "kept in the bundle where it helps, and a device adds items by it.",
+        unset="the bundle has no map of features",
+    )
     skip_bad_rows: bool = setting(
         False, group="Data", option=True, help="Skip rows that cannot be read, and count them."
     )

@@ -63,12 +63,12 @@ def config_of_bundle(
 ) -> Mapping[str, Any]:
     """What a bundle's manifest holds of its settings: those of :func:`resolved`, without folders.
 
-    Neither the files of test pairs and titles are named nor the folder of a selector, assignment or
+    Neither the files of test pairs, titles and features are named nor the folder of a selector, assignment or
     recommender of one's own.
     """
     read = {} if reading is None else values_of(reading)
     stated = {**read, **values_of(resolved(options, plan=plan, dataset=dataset))}
-    for file in ("test", "item_titles"):
+    for file in ("test", "item_titles", "item_features"):
         stated.pop(file, None)
     stated |= {name: without_folder(stated[name]) for name in ("selector", "assignment", "recommender")}
     lists = {name: list(value) for name, value in stated.items() if isinstance(value, tuple)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +14,12 @@ from lerg_edge.data.interactions import Dataset, Interactions
 from lerg_edge.own import without_folder
 from lerg_edge.training.options import Pretrained
 from lerg_exporter.bundles.write import Draft, write
-from lerg_exporter.exporting.budget import Plan
+from lerg_exporter.exporting.budget import Plan, over_budget
 from lerg_exporter.exporting.data_report import described_data, seen_beside
+from lerg_exporter.exporting.item_features import MappedFeatures, map_features
 from lerg_exporter.exporting.learning import Learning
 from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.progress import Progress
 from lerg_exporter.exporting.serving import Ways
 from lerg_exporter.exporting.tuning import Tuned
 from lerg_exporter.programs.limits import ProgramLimits
@@ -77,6 +80,7 @@ class ExportRun:
         interactions: Interactions | None = None,
         pruned_users: str | None = None,
         tuned: Tuned | None = None,
+        mapped: MappedFeatures | None = None,
         metrics: Mapping[str, Mapping[str, float]] | None = None,
         intervals: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         overwrite: bool = False,
@@ -87,6 +91,7 @@ class ExportRun:
             interactions: None for the training pairs; others stand for a part of them, and then nothing of
                 what was held out counts as seen.
             pruned_users: None for the way that was chosen.
+            mapped: what became of the items' features.
 
         Raises:
             lerg_runtime.errors.InputError: something is in the way.
@@ -101,11 +106,12 @@ class ExportRun:
             interactions=whole.train if interactions is None else interactions,
             seen_only=seen_only,
             item_titles=None if whole.titles is None else whole.titles.texts,
+            item_features=None if mapped is None else mapped.found,
             data=described_data(self.dataset, refitted=self.refitted),
             state=None if tuned is None else tuned.state(),
             metrics=metrics,
             intervals=intervals,
-            training=self._training(tuned),
+            training=self._training(tuned, mapped),
             finetune={
                 "learning_rate": self.options.finetune_learning_rate,
                 "sgd_learning_rate": _SGD_LEARNING_RATE,
@@ -121,11 +127,36 @@ class ExportRun:
             overwrite=overwrite,
         )
 
+    def mapped(
+        self, draft: Draft, folder: Path, *, tuned: Tuned | None, tell: Progress
+    ) -> MappedFeatures | None:
+        """The map of the items' features that goes with a draft; None where the data has no features.
+
+        Args:
+            folder: where a bundle is written on the way.
+
+        Raises:
+            lerg_edge.errors.InputError: the features cannot be encoded.
+            lerg_edge.errors.BudgetError: the bundle and the map are larger than the storage budget.
+        """
+        if self.dataset.features is None:
+            return None
+        self.write(draft, folder, tuned=tuned)
+        whole = self.dataset.whole() if self.refitted else self.dataset
+        found = map_features(whole, folder, seed=self.options.seed, tell=tell)
+        more = 0 if found is None else found.stored_bytes
+        fault = over_budget(
+            folder, self.options, found="the bundle came out at", remedy="retention", more_bytes=more
+        )
+        if fault is not None:
+            raise fault
+        return found
+
     def _candidates(self, tuned: Tuned | None) -> int:
         """Items drawn for a negative: what validation chose, else what was asked for."""
         return tuned.negative_candidates if tuned else self.options.finetune_candidates or 1
 
-    def _training(self, tuned: Tuned | None) -> dict[str, Any]:
+    def _training(self, tuned: Tuned | None, mapped: MappedFeatures | None) -> dict[str, Any]:
         options = self.options
         train = self.dataset.whole().train if self.refitted else self.dataset.train
         described: dict[str, Any] = {
@@ -143,6 +174,8 @@ class ExportRun:
             **self.summary,
             "config": dict(self.config),
         }
+        if mapped is not None:
+            described["features"] = mapped.described
         if tuned is not None:
             described["finetune"] = {
                 "epochs": len(tuned.losses),

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -239,11 +239,19 @@ def _table_in_memory(source: Any) -> tuple[list[str], _Rows]:
     where, names = called(source), names_of(source)
     if names is None:
         raise InputError(f"{where} holds no item features; give a file or a table with a column item")
-    columns = [column_of(source, name, source=where).to_list() for name in names]
+    columns = [_listed(source, name, where) for name in names]
     if len({len(column) for column in columns}) > 1:
         raise InputError(f"{where} has columns of several lengths; give one value per row each")
     rows = zip(*columns, strict=True)
     return [str(name) for name in names], ((at, [_shown(v) for v in row]) for at, row in enumerate(rows, 1))
+
+
+def _listed(source: Any, name: Any, where: str) -> list[Any]:
+    """The values of a column; a list may hold lists, which are several values or a vector."""
+    column = source[name] if isinstance(source, Mapping) else None
+    if isinstance(column, (list, tuple)):
+        return list(column)
+    return column_of(source, name, source=where).to_list()
 
 
 def _shown(value: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from lerg_runtime.bundle._added import AddedItems
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
+from lerg_runtime.bundle._features import FeatureColumn, FeatureMap
 from lerg_runtime.bundle._files import new_folder
 from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds, ids_from_values
@@ -22,8 +24,11 @@ from lerg_runtime.bundle._writer import check_replaceable, copy_bundle, write_bu
 __all__ = [
     "FORMAT",
     "VERSION",
+    "AddedItems",
     "BundleFolder",
     "Entities",
+    "FeatureColumn",
+    "FeatureMap",
     "FineTuneDefaults",
     "History",
     "HistoryRule",

@@ -8,7 +8,7 @@ import numpy as np
 
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader
 from lerg_runtime.bundle._id_arrays import read_ids
-from lerg_runtime.bundle._ids import IntegerIds, TextIds
+from lerg_runtime.bundle._ids import IdMap, IntegerIds, TextIds
 from lerg_runtime.bundle._shape import ModelShape
 from lerg_runtime.bundle._titles import Titles, read_titles
 from lerg_runtime.errors import BundleError
@@ -33,7 +33,7 @@ class Entities:
     """
 
     user_ids: IntegerIds | TextIds
-    item_ids: IntegerIds | TextIds
+    item_ids: IdMap
     user_slots: np.ndarray
     item_slots: np.ndarray
     titles: Titles | None = None

@@ -37,11 +37,14 @@ class PersonalItems:
 
 
 class ItemSizes(NamedTuple):
-    """Bytes in memory of the id map; the most that is in memory besides while an array is read; of titles."""
+    """Bytes in memory of the id map; the most that is in memory besides while an array is read; of titles; of
+    items that were added here.
+    """
 
     id_bytes: int
     reading_bytes: int
     title_bytes: tuple[int, ...] = ()
+    added_bytes: int = 0
 
 
 def degrees_of(codes: np.ndarray) -> np.ndarray:

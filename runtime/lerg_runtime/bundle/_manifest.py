@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
+from lerg_runtime.bundle._features import FEATURES_FILE, FeatureColumn, parse_features
 from lerg_runtime.bundle._fields import Fields, parse_json
 from lerg_runtime.bundle._programs import (
     PACKED_FILE,
@@ -117,6 +118,7 @@ class Manifest:
         columns: names that the export's file gave to users, items and ratings, where it had a header.
         document: the whole JSON object, with what is only for people: metrics, storage, training, versions.
         titled_items: items that have a title; 0 where the bundle has no titles.
+        features: of items, that a map makes rows of; none where the bundle has no such map.
     """
 
     model: ModelShape
@@ -128,6 +130,7 @@ class Manifest:
     ways: ServingWays = _PLAIN
     columns: ColumnNames = _NO_NAMES
     titled_items: int = 0
+    features: tuple[FeatureColumn, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "manifest.json") -> Manifest:
@@ -155,6 +158,8 @@ class Manifest:
         names = tuple(sorted(DATA_FILES[lowering]))
         if lowering == "native" and PACKED_FILE in files.values and PROGRAM_FILE not in files.values:
             names = tuple(sorted(PACKED_FILE if name == PROGRAM_FILE else name for name in names))
+        features = parse_features(fields)
+        names = tuple(sorted((*names, FEATURES_FILE))) if features else names
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         check_told(fields)
@@ -170,6 +175,7 @@ class Manifest:
             ways=ServingWays.parse(fields.inner("serving")) if "serving" in fields else _PLAIN,
             columns=_columns(fields),
             titled_items=titled_items(fields, shape.items),
+            features=features,
         )
 
     def program(self, method: str) -> ProgramSpec:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerg_runtime._limits import MAX_FILE_BYTES
+from lerg_runtime.bundle._features import FEATURES_FILE, FeatureColumn, parse_features
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._manifest import (
     DATA_FILES,
@@ -39,6 +40,7 @@ class PersonalManifest:
         executorch: release series that the programs need, such as `1.5`.
         document: the whole JSON object, with what is only for people.
         titled_items: items that have a title; 0 where the bundle has no titles.
+        features: of items, that a map makes rows of; none where the bundle has no such map.
     """
 
     model: PersonalShape
@@ -47,6 +49,7 @@ class PersonalManifest:
     executorch: str
     document: Mapping[str, Any]
     titled_items: int = 0
+    features: tuple[FeatureColumn, ...] = ()
 
     @classmethod
     def of_fields(cls, fields: Fields, *, where: str) -> PersonalManifest:
@@ -57,17 +60,19 @@ class PersonalManifest:
         """
         lowering = fields.text("lowering", among=tuple(DATA_FILES))
         shape = PersonalShape.parse(fields.inner("model"), fields.inner("serving"))
-        files = fields.inner("files")
-        if tuple(sorted(files.values)) != _FILES:
-            raise BundleError(f"{files.where} must name {', '.join(_FILES)} and nothing else")
+        files, features = fields.inner("files"), parse_features(fields)
+        names = tuple(sorted((*_FILES, FEATURES_FILE))) if features else _FILES
+        if tuple(sorted(files.values)) != names:
+            raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         check_told(fields)
         return cls(
             model=shape,
             programs=parse_programs(fields, personal_signatures(shape, lowering)),
-            files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in _FILES},
+            files={name: files.integer(name, least=1, most=MAX_FILE_BYTES) for name in names},
             executorch=release_series(fields.inner("requires")),
             document=fields.values,
             titled_items=titled_items(fields, shape.items),
+            features=features,
         )
 
     def program(self, method: str) -> ProgramSpec:

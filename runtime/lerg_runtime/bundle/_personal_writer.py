@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime.bundle._arrays import array_bytes
+from lerg_runtime.bundle._features import FeatureMap
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._manifest import FORMAT, VERSION
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest
 from lerg_runtime.bundle._programs import PROGRAM_FILE
 from lerg_runtime.bundle._reader import GOLDEN_FILE
 from lerg_runtime.bundle._state import State
-from lerg_runtime.bundle._writer import check_replaceable, id_arrays, put_titles, smallest, write_files
+from lerg_runtime.bundle._writer import (
+    check_replaceable,
+    id_arrays,
+    put_features,
+    put_titles,
+    smallest,
+    write_files,
+)
 
 __all__ = ["write_personal_bundle"]
 
@@ -35,6 +43,7 @@ def write_personal_bundle(
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
     item_titles: Sequence[str | None] | None = None,
+    item_features: FeatureMap | None = None,
     overwrite: bool = False,
 ) -> PersonalManifest:
     """Write a new personal bundle and read it back; its history is empty.
@@ -52,6 +61,7 @@ def write_personal_bundle(
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
         item_titles: by index, None or empty for an item without one; None for a bundle without titles.
+        item_features: the map from features of items to rows; None for a bundle without.
         overwrite: replace a bundle that is there.
 
     Raises:
@@ -74,6 +84,7 @@ def write_personal_bundle(
         ),
         GOLDEN_FILE: array_bytes(golden),
         PROGRAM_FILE: program,
+        **put_features(document, item_features),
     }
     nobody = np.empty(0, dtype=np.int32)
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), nobody, nobody)

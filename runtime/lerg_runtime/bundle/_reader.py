@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lerg_runtime._limits import MAX_CHECKSUMS_BYTES, MAX_MANIFEST_BYTES
+from lerg_runtime.bundle._added import memory_bytes
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader
 from lerg_runtime.bundle._boundary import (
     FileStamp,
@@ -24,6 +25,7 @@ from lerg_runtime.bundle._boundary import (
 from lerg_runtime.bundle._checksums import file_digest, parse_checksums
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, InteractionRows, code_sizes, decode_interactions
 from lerg_runtime.bundle._entities import Entities, read_entities
+from lerg_runtime.bundle._features import FEATURES_FILE, FeatureMap, read_features
 from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes
 from lerg_runtime.bundle._items import ItemSizes, PersonalItems, item_sizes, read_items
 from lerg_runtime.bundle._manifest import Manifest
@@ -66,6 +68,7 @@ class StoredSizes:
         reading_bytes: most that is in memory besides while an array is read.
         held_out, disliked: pairs that count as seen and that nothing is learned from.
         title_bytes: of each array of titles in memory; empty without titles.
+        added_bytes: of items that the state holds because they were added here.
     """
 
     user_id_bytes: int
@@ -76,6 +79,7 @@ class StoredSizes:
     held_out: int = 0
     disliked: int = 0
     title_bytes: tuple[int, ...] = ()
+    added_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,8 @@ class BundleFolder:
         else:
             self.read_entities()
             self.read_seen_only(self.read_interactions())
+        if self.contents.features:
+            self.read_features()
         self.read_state()
 
     def file_sizes(self) -> dict[str, int]:
@@ -237,8 +243,11 @@ class BundleFolder:
         """Path of the programs' file, for messages."""
         return str(self.path / (PACKED_FILE if PACKED_FILE in self.contents.files else PROGRAM_FILE))
 
-    def stored_sizes(self) -> StoredSizes:
+    def stored_sizes(self, state: State | None = None) -> StoredSizes:
         """Sizes that a memory plan needs, without reading an array.
+
+        Args:
+            state: the bundle's, with the items that were added here; None counts none.
 
         Raises:
             BundleError: an array file is not what the manifest says.
@@ -265,6 +274,7 @@ class BundleFolder:
             program.program_bytes,
             max(*of_ids, reading_titles, *(taken for _, taken in codes.values()), program.reading_bytes),
             title_bytes=of_titles,
+            added_bytes=memory_bytes(None if state is None else state.added),
             **{name: codes[f"{name}_pairs"][0] for name in SEEN_ONLY if f"{name}_pairs" in codes},
         )
 
@@ -303,10 +313,29 @@ class BundleFolder:
             titled = self.personal.titled_items
             return read_items(arrays, self.personal.model, titled=titled, allocate=allocate)
 
-    def item_sizes(self) -> ItemSizes:
-        """What the items of a personal bundle take, without reading an array."""
+    def read_features(self, *, allocate: Allocate = np.empty) -> FeatureMap:
+        """The map from features of items to rows.
+
+        Raises:
+            InputError: the bundle has none.
+            BundleError: an array is absent or does not fit.
+        """
+        if not self.contents.features:
+            raise InputError(
+                f"{self.path} has no map of item features; export it with --item-features, or add the item "
+                "with its first users"
+            )
+        with self._arrays(FEATURES_FILE) as arrays:
+            return read_features(
+                arrays, self.contents.features, dim=self.contents.model.dim, allocate=allocate
+            )
+
+    def item_sizes(self, state: State | None = None) -> ItemSizes:
+        """What the items of a personal bundle take, without reading an array; those of a state included."""
+        added = memory_bytes(None if state is None else state.added)
         with self._arrays(ITEMS_FILE) as arrays:
-            return item_sizes(arrays, self.personal.model, titled=self.personal.titled_items)
+            found = item_sizes(arrays, self.personal.model, titled=self.personal.titled_items)
+        return found._replace(added_bytes=added)
 
     def read_interactions(self, *, allocate: Allocate = np.empty) -> InteractionRows:
         """The interactions that the model was trained on, by user.

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
+from lerg_runtime.bundle._added import AddedItems, added_bytes, added_count, largest_added, read_added
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader, Piece, array_pieces
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
 from lerg_runtime.bundle._files import locked, replace_file
@@ -101,6 +102,7 @@ class State:
         remainder: int8 [c, d], what rounding left of each element in 256ths of its step, between -1/2 and 1/2
             of one; [0, d] as exported and where the codebook is of floats.
         history: of a personal bundle, the items that its person has touched.
+        added: items that were added here; None without any.
     """
 
     codebook: np.ndarray
@@ -112,6 +114,7 @@ class State:
     disliked_items: np.ndarray = field(default_factory=_nothing)
     remainder: np.ndarray = field(default_factory=_no_remainder)
     history: History = field(default_factory=History)
+    added: AddedItems | None = None
 
     @property
     def pairs(self) -> int:
@@ -156,6 +159,8 @@ def state_pieces(state: State, *, digest: bytes) -> list[Piece]:
             "disliked_users": state.disliked_users.astype(np.int32, copy=False),
         }
     arrays |= state.history.arrays()
+    if state.added is not None:
+        arrays |= state.added.arrays()
     # As they are: reading a coded array takes memory that the plan of an open bundle does not have.
     content = array_pieces(arrays, as_they_are=arrays)
     found = hashlib.sha256()
@@ -173,6 +178,7 @@ class StoredState:
         disliked: pairs in it that were rated low here.
         remainder: whether it has what rounding left of the codebook.
         generation: how often it has been saved.
+        added: items that were added here; added_bytes: what they take, also while they are read.
 
     Raises:
         BundleError: see `open_state`.
@@ -206,6 +212,8 @@ class StoredState:
                 f"{where} has a remainder of a codebook that nothing rounds; restore it from a copy"
             )
         self.disliked = low[0]
+        self.added = added_count(reader, where=where)
+        self.added_bytes = added_bytes(reader, self.added, shape.dim)
         self.generation = int(reader.read("generation", dtypes=("int64",), shape=()))
         if self.generation < 0:
             raise BundleError(f"{where}: the number of saves is negative")
@@ -245,6 +253,14 @@ class StoredState:
                 else _no_remainder(),
                 history=read_history(
                     self._reader, most=self._shape.max_history, items=shape.items, where=self._where
+                ),
+                added=read_added(
+                    self._reader,
+                    self.added,
+                    dim=shape.dim,
+                    users=shape.users,
+                    where=self._where,
+                    allocate=allocate,
                 ),
             )
             _check(state, shape, self._where)
@@ -366,7 +382,7 @@ def largest_state(shape: StateShape) -> int:
     codebook = rows * columns * np.dtype(shape.packed_dtype).itemsize
     remainder = shape.codebook_rows * shape.dim
     largest = codebook + remainder + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
-    largest += 12 * shape.max_history
+    largest += 12 * shape.max_history + largest_added(shape.dim)
     return largest + largest // 512 + _OVERHEAD_BYTES
 
 

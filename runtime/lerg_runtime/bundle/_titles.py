@@ -17,14 +17,14 @@ from lerg_runtime._limits import MAX_TITLE_BYTES
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader, smallest_unsigned
 from lerg_runtime.errors import BundleError
 
-__all__ = ["Titles", "read_titles", "title_arrays", "title_bytes", "title_reading_bytes"]
+__all__ = ["NOT_SHOWN", "Titles", "read_titles", "title_arrays", "title_bytes", "title_reading_bytes"]
 
 _LENGTHS, _TEXT = "item_title_lengths", "item_title_text"
 _UNSIGNED = ("uint8", "uint16")
 _CHECKED_AT_ONCE = 1 << 12
 
 # Control characters, separators of lines and paragraphs, and what turns the direction of the text around it.
-_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,5 +141,5 @@ def _check_title(text: bytes, index: int) -> None:
         shown = text.decode()
     except UnicodeDecodeError:
         raise BundleError(f"the title of item {index} is not UTF-8; export the bundle again") from None
-    if _NOT_SHOWN.search(shown):
+    if NOT_SHOWN.search(shown):
         raise BundleError(f"the title of item {index} holds a control character; export the bundle again")

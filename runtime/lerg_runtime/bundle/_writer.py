@@ -6,7 +6,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lerg_runtime.bundle._arrays import array_bytes, smallest_unsigned
 from lerg_runtime.bundle._boundary import open_regular, reading
 from lerg_runtime.bundle._checksums import render_checksums
 from lerg_runtime.bundle._csr import InteractionRows, encode_interactions
+from lerg_runtime.bundle._features import FEATURES_FILE, FeatureMap, feature_file
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._files import is_leftover, new_folder, write_synced
 from lerg_runtime.bundle._id_arrays import id_arrays
@@ -43,13 +44,14 @@ __all__ = [
     "check_replaceable",
     "copy_bundle",
     "id_arrays",
+    "put_features",
     "put_titles",
     "smallest",
     "write_bundle",
     "write_files",
 ]
 
-_ARRAY_FILES = (ENTITIES_FILE, GOLDEN_FILE, INTERACTIONS_FILE, ITEMS_FILE)
+_ARRAY_FILES = (ENTITIES_FILE, FEATURES_FILE, GOLDEN_FILE, INTERACTIONS_FILE, ITEMS_FILE)
 _NAMES = {
     CHECKSUMS_FILE,
     MANIFEST_FILE,
@@ -80,6 +82,7 @@ def write_bundle(
     step: np.ndarray,
     golden: Mapping[str, np.ndarray],
     item_titles: Sequence[str | None] | None = None,
+    item_features: FeatureMap | None = None,
     parameters: bytes | None = None,
     cuts: Cuts | None = None,
     overwrite: bool = False,
@@ -101,6 +104,7 @@ def write_bundle(
         step: float32 [1] or [c].
         golden: arrays for the bundle's check of its own programs.
         item_titles: by index, None or empty for an item without one; None for a bundle without titles.
+        item_features: the map from features of items to rows; None for a bundle without.
         parameters: the bytes of `model.ptd`, which the portable lowering has.
         cuts: place and bytes of the program's constants by name, by which it is packed; None leaves it as it
             is.
@@ -150,6 +154,7 @@ def write_bundle(
             interactions,
         ),
         **({} if parameters is None else {PARAMETER_FILE: parameters}),
+        **put_features(document, item_features),
     }
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), *_no_pairs())
     return write_files(target, document, contents, fresh, overwrite=overwrite).manifest
@@ -173,6 +178,15 @@ def put_titles(
         return {}
     document["titles"] = {"items": titled}
     return arrays
+
+
+def put_features(document: dict[str, Any], features: FeatureMap | None) -> dict[str, bytes]:
+    """The file of the map from item features, after the manifest has been told of it; none without a map."""
+    document.pop("features", None)
+    if features is None:
+        return {}
+    document["features"] = {"columns": [asdict(column) for column in features.columns]}
+    return {FEATURES_FILE: feature_file(features)}
 
 
 def write_files(

@@ -14,6 +14,7 @@ from lerg_runtime._limits import MAX_CHECKSUMS_BYTES
 from lerg_runtime.bundle._arrays import ArrayReader, array_bytes, array_ranges, text_reading_bytes
 from lerg_runtime.bundle._boundary import open_regular, read_bounded, reading
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, code_sizes, encode_interactions
+from lerg_runtime.bundle._features import feature_file
 from lerg_runtime.bundle._files import named_in_errors, replace_file, write_synced
 from lerg_runtime.bundle._id_arrays import id_arrays, id_reading_bytes
 from lerg_runtime.bundle._packed_program import piece_sizes
@@ -33,6 +34,7 @@ __all__ = [
     "array_ranges",
     "encode_interactions",
     "encode_seen_only",
+    "feature_file",
     "id_arrays",
     "named_in_errors",
     "open_regular",

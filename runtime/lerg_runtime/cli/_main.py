@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from lerg_runtime.cli.add_item import add_item
 from lerg_runtime.cli.evaluate import evaluate
 from lerg_runtime.cli.explain import explain
 from lerg_runtime.cli.finetune import finetune
@@ -40,7 +41,7 @@ def _lerg_edge(context: click.Context) -> None:
         raise click.UsageError(f"name a command: {', '.join(map(str, names))} or {last}")
 
 
-_COMMANDS = (info, recommend, similar, score, explain, observe, finetune, evaluate, profile)
+_COMMANDS = (info, recommend, similar, score, explain, observe, add_item, finetune, evaluate, profile)
 for _command in _COMMANDS:
     _lerg_edge.add_command(_command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from lerg_runtime.engine._resident import Uncounted
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.sizes import format_size
 
-__all__ = ["describe_personal", "print_personal"]
+__all__ = ["describe_personal", "features_shown", "print_personal"]
 
 _TOLD = ("format", "version", "form", "created_with", "requires", "model", "lowering", "serving", "metrics")
 
@@ -20,13 +21,18 @@ _TOLD = ("format", "version", "form", "created_with", "requires", "model", "lowe
 def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str, Any]:
     """The JSON object of `--json`."""
     document, state = folder.personal.document, folder.read_state()
-    plan = plan_personal(folder.personal, sizes=folder.item_sizes())
+    plan = plan_personal(folder.personal, sizes=folder.item_sizes(state))
     files = folder.file_sizes()
     return {
         "bundle": str(folder.path),
         "identity": f"sha256:{folder.digest.hex()}",
         **{name: document[name] for name in _TOLD},
-        "state": {"saves": state.generation, "history": len(state.history)},
+        "features": [asdict(column) for column in folder.personal.features],
+        "state": {
+            "saves": state.generation,
+            "history": len(state.history),
+            "added_items": 0 if state.added is None else len(state.added),
+        },
         "files": files,
         "bundle_bytes": sum(files.values()),
         "storage": document["storage"],
@@ -44,6 +50,11 @@ def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str
             },
         },
     }
+
+
+def features_shown(columns: list[dict[str, Any]]) -> str:
+    """The features that a new item can be added by, for people."""
+    return ", ".join(f"{column['name']} ({column['kind']})" for column in columns) or "none"
 
 
 def print_personal(told: dict[str, Any]) -> None:
@@ -64,6 +75,8 @@ def print_personal(told: dict[str, Any]) -> None:
             ),
             ("history", f"{told['state']['history']} items of at most {model['max_history']}"),
             ("served by", served or "one hop"),
+            ("item features", features_shown(told["features"])),
+            ("items added here", str(told["state"]["added_items"])),
             ("saves", str(told["state"]["saves"])),
         ]
     )

@@ -12,7 +12,7 @@ from lerg_runtime.bundle import BundleFolder, State
 from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.cli._options import json_option
 from lerg_runtime.cli._output import print_json, print_table
-from lerg_runtime.cli._personal_info import describe_personal, print_personal
+from lerg_runtime.cli._personal_info import describe_personal, features_shown, print_personal
 from lerg_runtime.cli.bundles import bundle_argument, trust_option
 from lerg_runtime.engine._resident import Uncounted, measure_uncounted
 from lerg_runtime.engine._threads import choose_threads
@@ -42,7 +42,7 @@ def info(bundle: Path, trust: str | None, as_json: bool) -> None:
         return
     state = folder.read_state()
     workload = Workload.usual(folder.manifest)
-    sizes = folder.stored_sizes()
+    sizes = folder.stored_sizes(state)
     plan = plan_memory(
         folder.manifest,
         sizes,
@@ -76,7 +76,9 @@ def _describe(
             "local_interactions": len(state.users),
             "local_disliked": len(state.disliked_users),
             "remainder_bytes": int(state.remainder.nbytes),
+            "added_items": 0 if state.added is None else len(state.added),
         },
+        "features": [asdict(column) for column in folder.manifest.features],
         "serving": asdict(folder.manifest.ways),
         "metrics": document["metrics"],
         "files": files,
@@ -141,6 +143,8 @@ def _print(description: dict[str, Any]) -> None:
             ("pruned users", f"by their {description['serving']['pruned_users']}"),
             ("retained users", f"by their {description['serving']['retained_users']}"),
             ("unknown people", f"by their history, {_rule(description['serving']['unknown'])}"),
+            ("item features", features_shown(description["features"])),
+            ("items added here", str(description["state"]["added_items"])),
             ("saves", str(description["state"]["saves"])),
             ("remainders of rounding", format_size(description["state"]["remainder_bytes"])),
         ]

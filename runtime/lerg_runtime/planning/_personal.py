@@ -45,6 +45,7 @@ def plan_personal(manifest: PersonalManifest, *, sizes: ItemSizes) -> MemoryPlan
     resident = (
         PlanItem("item ids", sizes.id_bytes + 2 * block_bytes(1)),
         *([PlanItem("titles", block_bytes(*sizes.title_bytes))] if sizes.title_bytes else []),
+        *([PlanItem("added items", sizes.added_bytes)] if sizes.added_bytes else []),
         PlanItem("slots and degrees", block_bytes(4 * shape.items, shape.items)),
         PlanItem("codebook", packed),
         PlanItem("program file", block_bytes(manifest.files[PROGRAM_FILE])),

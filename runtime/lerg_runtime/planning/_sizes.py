@@ -92,6 +92,7 @@ def resident_items(
         PlanItem("user ids", sizes.user_id_bytes + 2 * _ALIGNMENT),
         PlanItem("item ids", sizes.item_id_bytes + 2 * _ALIGNMENT),
         *([PlanItem("titles", block_bytes(*sizes.title_bytes))] if sizes.title_bytes else []),
+        *([PlanItem("added items", sizes.added_bytes)] if sizes.added_bytes else []),
         PlanItem("slots", block_bytes(4 * shape.users, 4 * shape.items)),
         PlanItem("interactions", rows_bytes(manifest, sizes.pairs + local)),
         *(

@@ -40,6 +40,17 @@ class Answer:
         self._raw_ids[rows, ranks] = self._raw(indices)
         self._scores[rows, ranks] = scores
 
+    def merge(self, row: int, indices: np.ndarray, scores: np.ndarray) -> None:
+        """Put more entries into the ranking of a row, which come after those of the same score.
+
+        Args:
+            indices: integer [n]; scores: float32 [n], finite.
+        """
+        together = np.concatenate((self._scores[row], scores))
+        order = np.argsort(-together, kind="stable")[: self._scores.shape[1]]
+        self._raw_ids[row] = np.concatenate((self._raw_ids[row], self._raw(indices)))[order]
+        self._scores[row] = together[order]
+
     def of_all(self) -> Ranking:
         """Both arrays, [rows, k]."""
         return self._raw_ids, self._scores

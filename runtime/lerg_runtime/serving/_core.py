@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lerg_runtime.bundle import IdMap, copy_bundle, save_state
+from lerg_runtime.bundle._added import AddedItems, Catalogue, ExportedIds, check_added, memory_bytes
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
 from lerg_runtime.bundle._reader import BundleFolder, StoredSizes
@@ -64,7 +66,9 @@ class OpenBundle:
         self.threads = threads
         self.saving = threading.Lock()
         self.sizes: StoredSizes = folder.stored_sizes()
+        self._adding = threading.Lock()
         with folder.open_state() as kept:
+            self.sizes = replace(self.sizes, added_bytes=kept.added_bytes)
             self.stamp = kept.stamp
             self.generation = kept.generation
             plan = plan_memory(
@@ -80,7 +84,9 @@ class OpenBundle:
             self.engine = Engine(folder, budget_bytes=budget_bytes)
             empty = self.engine.budget.empty
             state = kept.read(allocate=empty)
+        self._added, state = state.added, replace(state, added=None)
         self.entities: Entities = folder.read_entities(allocate=empty)
+        check_added(self._added, self.entities.item_ids, where=str(folder.path / STATE_FILE))
         stored = folder.read_interactions(allocate=empty)
         self.engine.open_program(self.entities, stored)
         self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
@@ -94,8 +100,29 @@ class OpenBundle:
 
     @property
     def item_ids(self) -> IdMap:
-        """Raw item ids in index order."""
-        return self.entities.item_ids
+        """Raw item ids in index order, those of added items last."""
+        return self.catalogue()[0]
+
+    def catalogue(self) -> tuple[IdMap, AddedItems | None]:
+        """The ids of all items and the added ones among them, which belong together."""
+        ids, added = self.entities.item_ids, self._added
+        return (ids, None) if added is None else (Catalogue(ids, added), added)
+
+    def exported_ids(self, on_unknown: str) -> IdMap:
+        """The ids of the bundle's own items, which refuse an added one unless unknown ones are skipped."""
+        ids, added = self.entities.item_ids, self._added
+        return ids if added is None or on_unknown != "raise" else ExportedIds(ids, added)
+
+    def change_added(self, change: Callable[[AddedItems | None], AddedItems | None]) -> None:
+        """Replace the added items by what a function makes of them; nothing is written before it is saved.
+
+        Raises:
+            BudgetError: they do not fit beside those of before, which stay.
+        """
+        with self._adding:
+            self.desk.check_open()
+            self._added = change(self._added)
+            self.sizes = replace(self.sizes, added_bytes=memory_bytes(self._added))
 
     @property
     def titles(self) -> Titles | None:
@@ -105,7 +132,7 @@ class OpenBundle:
     @property
     def state(self) -> State:
         """Weights and local interactions as the thread that asks sees them."""
-        return replace(self.desk.snapshot().state, generation=self.generation)
+        return replace(self.desk.snapshot().state, generation=self.generation, added=self._added)
 
     @property
     def interactions(self) -> InteractionRows:
@@ -174,7 +201,7 @@ class OpenBundle:
         """Indices of raw pairs, in memory that the budget counts; see `resolve_pairs`."""
         return resolve_pairs(
             pairs,
-            self.entities,
+            replace(self.entities, item_ids=self.exported_ids(on_unknown)),
             on_unknown=on_unknown,
             usual=self.folder.manifest.columns,
             allocate=self.empty,

@@ -21,12 +21,15 @@ def user_embeddings(bundle: OpenBundle) -> np.ndarray:
 
 
 def item_embeddings(bundle: OpenBundle | PersonalBundle) -> np.ndarray:
-    """Float32 [I, d]; see `Recommender.item_embeddings`.
+    """Float32 [I + n, d] with n added items; see `Recommender.item_embeddings`.
 
     Raises:
         BudgetError: tables and a lane do not fit the budget.
     """
     if isinstance(bundle, PersonalBundle):
-        return bundle.rows()
-    with bundle.serving() as serving:
-        return serving.items()
+        rows = bundle.rows()
+    else:
+        with bundle.serving() as serving:
+            rows = serving.items()
+    added = bundle.catalogue()[1]
+    return rows if added is None else np.concatenate((rows, added.rows))

@@ -57,7 +57,7 @@ def in_shared(bundle: OpenBundle, who: Given | None, item: RawId, *, on_unknown:
         InputError: no list of items, or none in the history that counts.
     """
     check_on_unknown(on_unknown)
-    ids, ways = bundle.entities.item_ids, bundle.folder.manifest.ways
+    ids, ways = bundle.exported_ids("raise"), bundle.folder.manifest.ways
     target = index_of(ids, item, kind="item")
     _, is_user = id_list(who, what="items of the history", ordered=ways.unknown.half_life is not None)
     only = Filter(np.array([target]), np.empty(0, np.int64))
@@ -67,7 +67,8 @@ def in_shared(bundle: OpenBundle, who: Given | None, item: RawId, *, on_unknown:
         user, served_by = int(indices[0]), ""
     else:
         in_order = ways.unknown.half_life is not None
-        history = history_items(ids, who, in_order=in_order, on_unknown=on_unknown)
+        known = bundle.exported_ids(on_unknown)
+        history = history_items(known, who, in_order=in_order, on_unknown=on_unknown)
     with bundle.serving() as serving:
         rows = serving.user_rows
         if is_user:
@@ -101,14 +102,15 @@ def in_person(
         InputError: no list of items, or none in the history that counts.
     """
     check_on_unknown(on_unknown)
-    ids = bundle.item_ids
+    ids = bundle.exported_ids("raise")
     target = index_of(ids, item, kind="item")
     if who is None:
         history = bundle.state.history.items.astype(np.int64)
         if not len(history):
             raise InputError("the history is empty, so nothing can be explained by it; observe an item first")
     else:
-        history = history_items(ids, who, in_order=bundle.is_in_order, on_unknown=on_unknown)
+        known = bundle.exported_ids(on_unknown)
+        history = history_items(known, who, in_order=bundle.is_in_order, on_unknown=on_unknown)
     _, scores = bundle.rank(history, k=1, barred=Barred((), np.array([target])))
     score = float(scores[0]) if len(scores) else -np.inf
     return _explanation(ids, target, score, history, bundle.shares(history, target), "history")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ def nearest(
     wanted: np.ndarray,
     wanted_rows: Sequence[np.ndarray] | np.ndarray,
     k: int,
+    more: np.ndarray | None = None,
 ) -> Best:
     """The entries whose rows are nearest to those of `wanted`, each itself left out.
 
@@ -30,7 +31,8 @@ def nearest(
         count: entries.
         at_once: most rows to ask for.
         wanted: integer [q] indices; wanted_rows: their rows, [q, d].
-        k: 1 .. count - 1.
+        k: 1 .. count + n - 1.
+        more: float32 [n, d], rows of further entries, whose indices begin at `count`; None for none.
 
     Returns:
         Indices and cosines [q, k], by descending cosine and then ascending index.
@@ -38,8 +40,7 @@ def nearest(
     best = Best(len(wanted), k)
     tiny = np.finfo(np.float32).tiny
     lengths = [_lengths(row[None])[0] for row in wanted_rows]
-    for first in range(0, count, at_once):
-        rows = rows_of(first, min(first + at_once, count))
+    for first, rows in _parts(rows_of, count, at_once, more):
         others = _lengths(rows)
         for place, (entry, row, length) in enumerate(zip(wanted.tolist(), wanted_rows, lengths, strict=True)):
             cosines = np.einsum("nd,d->n", rows, row, dtype=np.float32)
@@ -48,6 +49,15 @@ def nearest(
                 cosines[entry - first] = -np.inf
             best.offer(place, first, cosines)
     return best
+
+
+def _parts(
+    rows_of: Callable[[int, int], np.ndarray], count: int, at_once: int, more: np.ndarray | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    for first in range(0, count, at_once):
+        yield first, rows_of(first, min(first + at_once, count))
+    if more is not None:
+        yield count, more
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def title_of(bundle: OpenBundle | PersonalBundle, item: RawId) -> str | None:
         UnknownIdError: it is unknown.
     """
     index = index_of(bundle.item_ids, item, kind="item")
-    return None if bundle.titles is None else bundle.titles.take(np.array([index]))[0]
+    return _titles(bundle, np.array([index]))[0]
 
 
 def titles_of(bundle: OpenBundle | PersonalBundle, items: Sequence[RawId] | np.ndarray) -> list[str | None]:
@@ -39,4 +39,13 @@ def titles_of(bundle: OpenBundle | PersonalBundle, items: Sequence[RawId] | np.n
     indices = bundle.item_ids.find_many(wanted)
     if bool((indices < 0).any()):
         raise unknown_id(bundle.item_ids, wanted[int(np.argmax(indices < 0))], kind="item")
-    return [None] * len(indices) if bundle.titles is None else bundle.titles.take(indices)
+    return _titles(bundle, indices)
+
+
+def _titles(bundle: OpenBundle | PersonalBundle, indices: np.ndarray) -> list[str | None]:
+    found: list[str | None] = [None] * len(indices)
+    if bundle.titles is not None:
+        exported = np.flatnonzero(indices < len(bundle.titles))  # an added item has no title
+        for place, title in zip(exported.tolist(), bundle.titles.take(indices[exported]), strict=True):
+            found[place] = title
+    return found

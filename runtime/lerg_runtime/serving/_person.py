@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
 
-from lerg_runtime.bundle._ids import RawId
+from lerg_runtime.bundle._added import AddedItems
+from lerg_runtime.bundle._ids import IdMap, RawId
 from lerg_runtime.errors import InputError
 from lerg_runtime.pairs._items import Filter, Given, ItemFilter, filters_of, history_items, known_items
 from lerg_runtime.pairs._resolved import OnUnknown, OnUnknownUser, check_on_unknown
-from lerg_runtime.serving._answer import Ranking, raw_ids
+from lerg_runtime.serving._added import Extra, own_filters
+from lerg_runtime.serving._answer import Answer, Ranking, raw_ids
 from lerg_runtime.serving._barred import Barred
 from lerg_runtime.serving._personal import PersonalBundle
 
@@ -29,7 +32,7 @@ def observe(bundle: PersonalBundle, items: Given, when: object, *, on_unknown: O
         InputError: the time is none.
     """
     check_on_unknown(on_unknown)
-    indices = known_items(bundle.item_ids, items, what="items", on_unknown=on_unknown)
+    indices = known_items(bundle.exported_ids(on_unknown), items, what="items", on_unknown=on_unknown)
     moment = _seconds(when)
     for index in indices.tolist():
         bundle.set_history(
@@ -40,14 +43,14 @@ def observe(bundle: PersonalBundle, items: Given, when: object, *, on_unknown: O
 
 def forget(bundle: PersonalBundle, items: Given) -> None:
     """Take items out of the history; see `Recommender.forget`. Raises UnknownIdError."""
-    for index in known_items(bundle.item_ids, items, what="items", on_unknown="raise").tolist():
+    for index in known_items(bundle.exported_ids("raise"), items, what="items", on_unknown="raise").tolist():
         bundle.set_history(lambda history, item=index: history.without(item))  # type: ignore[misc]
 
 
 def kept(bundle: PersonalBundle) -> list[tuple[RawId, int]]:
     """Raw item ids and seconds since 1970, the oldest first."""
     history = bundle.state.history
-    raw = bundle.item_ids.take(history.items.astype(np.int64)).tolist() if len(history) else []
+    raw = bundle.items.ids.take(history.items.astype(np.int64)).tolist() if len(history) else []
     return list(zip(raw, history.times.tolist(), strict=True))
 
 
@@ -73,8 +76,9 @@ def for_person(
             "the history is empty, so there is nothing to recommend by; observe an item first, give one to "
             "recommend_from_history, or pass on_unknown='popular'"
         )
-    only = filters_of(bundle.item_ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
-    return _answer(bundle, history, only, k=k, include_seen=include_seen)
+    catalogue = bundle.catalogue()
+    filters = filters_of(catalogue[0], None, items=items, exclude=exclude, on_unknown=on_unknown)
+    return _answer(bundle, history, filters, *catalogue, k=k, include_seen=include_seen)
 
 
 def for_history(
@@ -94,22 +98,40 @@ def for_history(
         InputError: no list of items, or none in the history that counts.
     """
     check_on_unknown(on_unknown, popular=True)
-    ids = bundle.item_ids
+    ids = bundle.exported_ids(on_unknown)
     known = history_items(ids, history, in_order=bundle.is_in_order, on_unknown=on_unknown)
-    only = filters_of(ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
-    return _answer(bundle, known, only, k=k, include_seen=include_seen)
+    catalogue = bundle.catalogue()
+    filters = filters_of(catalogue[0], None, items=items, exclude=exclude, on_unknown=on_unknown)
+    return _answer(bundle, known, filters, *catalogue, k=k, include_seen=include_seen)
 
 
 def _answer(
-    bundle: PersonalBundle, history: np.ndarray, only: Filter, *, k: int, include_seen: bool
+    bundle: PersonalBundle,
+    history: np.ndarray,
+    filters: Callable[[int], Filter],
+    ids: IdMap,
+    added: AddedItems | None,
+    *,
+    k: int,
+    include_seen: bool,
 ) -> Ranking:
+    count = bundle.item_count
+    only, most = own_filters(filters, count)(0), min(k, count)
     if len(history):
         seen = () if include_seen else (history,)
-        indices, scores = bundle.rank(history, k=k, barred=Barred(seen, *only))
+        indices, scores = bundle.rank(history, k=most, barred=Barred(seen, *only))
     else:
-        indices, scores = bundle.most_popular(only, k=k)
+        indices, scores = bundle.most_popular(only, k=most)
         indices, scores = indices[indices >= 0], scores[indices >= 0]
-    return raw_ids(bundle.item_ids, indices), scores
+    if added is None:
+        return raw_ids(ids, indices), scores
+    answer, extra = Answer(ids, 1, k), Extra(added, count)
+    answer.put(np.zeros(1, np.intp), slice(0, len(indices)), indices[None], scores[None])
+    if len(history):
+        extra.merge(answer, 0, bundle.row(history), filters(0))
+    else:
+        extra.merge_popular(answer, 0, filters(0))
+    return answer.of_one()
 
 
 def _seconds(when: object) -> int:

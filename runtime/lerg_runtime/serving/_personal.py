@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from lerg_runtime.bundle import IdMap, copy_bundle, save_state
+from lerg_runtime.bundle._added import AddedItems, Catalogue, ExportedIds, check_added, memory_bytes
 from lerg_runtime.bundle._history import History
 from lerg_runtime.bundle._items import PersonalItems, degrees_of
 from lerg_runtime.bundle._reader import BundleFolder
-from lerg_runtime.bundle._state import State
+from lerg_runtime.bundle._state import STATE_FILE, State
 from lerg_runtime.bundle._titles import Titles
 from lerg_runtime.engine._engine import Engine, LoadedMethod
 from lerg_runtime.errors import BundleError, LergRuntimeError
@@ -59,20 +60,48 @@ class PersonalBundle:
         self._lock = threading.RLock()
         self._closed = False
         self._sizes = folder.item_sizes()
-        for phase in self.plan().phases:
-            check_phase(phase, budget_bytes, doing="opening this bundle")
-        self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
-        empty = self.engine.budget.empty
         with folder.open_state() as kept:
+            self._sizes = self._sizes._replace(added_bytes=kept.added_bytes)
+            for phase in self.plan().phases:
+                check_phase(phase, budget_bytes, doing="opening this bundle")
+            self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
+            empty = self.engine.budget.empty
             self._stamp = kept.stamp
             self._state = kept.read(allocate=empty)
         self.items: PersonalItems = folder.read_items(allocate=empty)
+        check_added(self._state.added, self.items.ids, where=str(folder.path / STATE_FILE))
         self._tables: _Tables | None = None
 
     @property
     def item_ids(self) -> IdMap:
-        """Raw item ids in index order."""
-        return self.items.ids
+        """Raw item ids in index order, those of added items last."""
+        return self.catalogue()[0]
+
+    def catalogue(self) -> tuple[IdMap, AddedItems | None]:
+        """The ids of all items and the added ones among them, which belong together."""
+        ids, added = self.items.ids, self._state.added
+        return (ids, None) if added is None else (Catalogue(ids, added), added)
+
+    def exported_ids(self, on_unknown: str) -> IdMap:
+        """The ids of the bundle's own items, which refuse an added one unless unknown ones are skipped."""
+        ids, added = self.items.ids, self._state.added
+        return ids if added is None or on_unknown != "raise" else ExportedIds(ids, added)
+
+    def change_added(self, change: Callable[[AddedItems | None], AddedItems | None]) -> None:
+        """Replace the added items by what a function makes of them; nothing is written before it is saved.
+
+        Raises:
+            BudgetError: they do not fit beside those of before, which stay.
+        """
+        with self._lock:
+            self._check_open()
+            self._state = replace(self._state, added=change(self._state.added))
+            self._sizes = self._sizes._replace(added_bytes=memory_bytes(self._state.added))
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """An array that the budget counts. Raises BudgetError where it does not fit beside what is in use."""
+        array: np.ndarray = self.engine.budget.empty(shape, dtype)
+        return array
 
     @property
     def titles(self) -> Titles | None:
@@ -135,10 +164,21 @@ class PersonalBundle:
             history = history[-self.max_history :]
             return self._opened().rank(history, self._weights(history), k=k, barred=barred)
 
-    def similar(self, items: np.ndarray, k: int) -> Best:
-        """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`."""
+    def row(self, history: np.ndarray) -> np.ndarray:
+        """What `rank` ranks by for a history: a score is its product with an item's row. Float32 [d]."""
         with self._lock:
-            return self._opened().similar(items, k=k)
+            history = history[-self.max_history :]
+            return self._opened().row(history, self._weights(history))
+
+    def similar(self, items: np.ndarray, k: int, added: np.ndarray | None = None) -> Best:
+        """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`.
+
+        Args:
+            items: item indices, those of added items from I on.
+            added: float32 [n, d], rows of items that were added here; None for none.
+        """
+        with self._lock:
+            return self._opened().similar(items, k=k, added=added)
 
     def rows(self) -> np.ndarray:
         """The row of each item, float32 [I, d]; the caller's own."""
@@ -185,7 +225,7 @@ class PersonalBundle:
                 copy_bundle(self.folder, path, saved)
 
     def erase(self) -> None:
-        """Forget the whole history, here and in every file of the bundle's folder.
+        """Forget the whole history and all added items, here and in every file of the bundle's folder.
 
         Raises:
             OSError: the state cannot be written; the history stays.
@@ -193,13 +233,14 @@ class PersonalBundle:
         with self._lock:
             self._check_open()
             before = self._state
-            self._state = replace(before, history=History())
+            self._state = replace(before, history=History(), added=None)
             try:
                 self.save(None)  # which removes what crashed saves have left beside the file, too
             except BaseException:
                 if self._state.generation == before.generation:
                     self._state = before
                 raise
+            self._sizes = self._sizes._replace(added_bytes=0)
 
     def close(self) -> None:
         """Give all memory back."""
@@ -282,15 +323,29 @@ class _Tables:
             self._barred[0, items[-1]] = True
         return np.concatenate(items), np.concatenate(scores)
 
-    def similar(self, items: np.ndarray, *, k: int) -> Best:
+    def row(self, history: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """See `PersonalBundle.row`."""
+        total = np.zeros(self._table.shape[1], dtype=np.float32)
+        for start in range(0, len(history), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            total += np.einsum("nd,n->d", self._table[self._slots[history[part]]], weights[part])
+        found: np.ndarray = np.einsum("de,e->d", self._metric, total, dtype=np.float32)
+        return found
+
+    def similar(self, items: np.ndarray, *, k: int, added: np.ndarray | None) -> Best:
         """See `PersonalBundle.similar`."""
+        count = len(self._slots)
         return nearest(
             lambda first, last: self._table[self._slots[first:last]],
-            count=len(self._slots),
+            count=count,
             at_once=_ROWS_AT_ONCE,
             wanted=items,
-            wanted_rows=[self._table[slot] for slot in self._slots[items].tolist()],
+            wanted_rows=[
+                self._table[self._slots[item]] if item < count else added[item - count]  # type: ignore[index]
+                for item in items.tolist()
+            ],
             k=k,
+            more=added,
         )
 
     def rows(self) -> np.ndarray:

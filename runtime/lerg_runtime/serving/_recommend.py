@@ -11,6 +11,7 @@ from lerg_runtime.pairs._given import id_list
 from lerg_runtime.pairs._items import Filter, Given, ItemFilter, filters_of, history_items
 from lerg_runtime.pairs._resolved import OnUnknownUser, check_on_unknown, unknown_id
 from lerg_runtime.serving import _person
+from lerg_runtime.serving._added import Extra, own_filters
 from lerg_runtime.serving._answer import Answer, Ranking
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._personal import PersonalBundle
@@ -43,10 +44,10 @@ def for_users(
         advice="use recommend_from_history for somebody whom the bundle does not know, or pass "
         "on_unknown='popular' or 'skip'",
     )
-    filters = None
+    filters, (ids, added) = None, bundle.catalogue()
     if items is not None or exclude is not None:
         filters = filters_of(
-            entities.item_ids,
+            ids,
             wanted,
             user_ids=entities.user_ids,
             items=items,
@@ -55,16 +56,27 @@ def for_users(
         )
     known = np.flatnonzero(found >= 0)
     others = np.flatnonzero(found < 0) if on_unknown == "popular" else known[:0]
-    answer = Answer(entities.item_ids, len(wanted), k)
+    answer = Answer(ids, len(wanted), k)
     if not len(known) and not len(others):
         return answer.of_one() if single else answer.of_all()
-    of_known = None if filters is None else lambda place: filters(int(known[place]))
+    count = len(entities.item_ids)
+    extra, most = None if added is None else Extra(added, count), min(k, count)
+    own = None if filters is None else own_filters(filters, count)
+    of_known = None if own is None else lambda place: own(int(known[place]))
     with bundle.serving() as serving:
-        for piece in serving.rank(found[known], k=k, include_seen=include_seen, filters=of_known):
+        for piece in serving.rank(found[known], k=most, include_seen=include_seen, filters=of_known):
             answer.put(known[piece.users], piece.ranks, piece.items, piece.scores)
-        for places, only in _by_filter(others, filters):
-            indices, scores = serving.most_popular(only, k=k)
-            answer.put(places, slice(0, k), indices[None], scores[None])
+            if extra is None or not piece.last:
+                continue
+            for place, row in zip(known[piece.users].tolist(), piece.rows, strict=True):
+                user = None if include_seen else int(found[place])
+                extra.merge(answer, place, row, None if filters is None else filters(place), unseen_by=user)
+        for places, only in _by_filter(others, own):
+            indices, scores = serving.most_popular(only, k=most)
+            answer.put(places, slice(0, most), indices[None], scores[None])
+        if extra is not None:
+            for place in others.tolist():
+                extra.merge_popular(answer, place, None if filters is None else filters(place))
     return answer.of_one() if single else answer.of_all()
 
 
@@ -95,19 +107,25 @@ def for_history(
             on_unknown=on_unknown,
         )
     check_on_unknown(on_unknown, popular=True)
-    ids = bundle.entities.item_ids
+    ids, added = bundle.catalogue()
     in_order = bundle.folder.manifest.ways.unknown.half_life is not None
-    known = history_items(ids, history, in_order=in_order, on_unknown=on_unknown)
-    only = filters_of(ids, None, items=items, exclude=exclude, on_unknown=on_unknown)(0)
-    answer = Answer(ids, 1, k)
+    known = history_items(bundle.exported_ids(on_unknown), history, in_order=in_order, on_unknown=on_unknown)
+    filters = filters_of(ids, None, items=items, exclude=exclude, on_unknown=on_unknown)
+    count = len(bundle.entities.item_ids)
+    extra, only = None if added is None else Extra(added, count), own_filters(filters, count)(0)
+    answer, most = Answer(ids, 1, k), min(k, count)
     row = np.zeros(1, np.intp)
     with bundle.serving() as serving:
         if len(known):
-            for piece in serving.rank_history(known, k=k, include_seen=include_seen, only=only):
+            for piece in serving.rank_history(known, k=most, include_seen=include_seen, only=only):
                 answer.put(row, piece.ranks, piece.items, piece.scores)
+                if extra is not None and piece.last:
+                    extra.merge(answer, 0, piece.rows[0], filters(0))
         else:
-            indices, scores = serving.most_popular(only, k=k)
-            answer.put(row, slice(0, k), indices[None], scores[None])
+            indices, scores = serving.most_popular(only, k=most)
+            answer.put(row, slice(0, most), indices[None], scores[None])
+            if extra is not None:
+                extra.merge_popular(answer, 0, filters(0))
     return answer.of_one()
 
 

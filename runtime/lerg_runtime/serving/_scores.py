@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lerg_runtime.bundle._added import AddedItems
 from lerg_runtime.bundle._ids import IdMap
 from lerg_runtime.errors import InputError
 from lerg_runtime.pairs._given import id_list
@@ -31,20 +32,23 @@ def of_users(
         InputError: a set or a table of ids.
     """
     check_on_unknown(on_unknown)
-    asked = _Asked(bundle.entities.item_ids, items, on_unknown=on_unknown)
+    asked = _Asked(*bundle.catalogue(), items, on_unknown=on_unknown)
     advice = "use score_from_history for somebody whom the bundle does not know, or pass on_unknown='skip'"
     _, indices, single = user_indices(bundle, users, on_unknown=on_unknown, advice=advice)
     known = np.flatnonzero(indices >= 0)
     scores = asked.nothing(len(indices))
-    if len(known) and len(asked.distinct):
+    if len(known) and asked.any:
         with bundle.serving() as serving:
             for piece in serving.rank(
                 indices[known],
-                k=len(asked.distinct),
+                k=max(1, len(asked.distinct)),
                 include_seen=True,
                 filters=lambda place: asked.filter,
             ):
                 asked.put(scores, known[piece.users], piece.items, piece.scores)
+                if piece.last:
+                    for place, row in zip(known[piece.users].tolist(), piece.rows, strict=True):
+                        asked.put_added(scores, place, row)
     return asked.answer(scores, single=single)
 
 
@@ -58,16 +62,19 @@ def of_history(
         InputError: no list of items, or none in the history that counts.
     """
     check_on_unknown(on_unknown)
-    asked = _Asked(bundle.item_ids, items, on_unknown=on_unknown)
-    known = history_items(bundle.item_ids, history, in_order=_in_order(bundle), on_unknown=on_unknown)
+    asked = _Asked(*bundle.catalogue(), items, on_unknown=on_unknown)
+    ids = bundle.exported_ids(on_unknown)
+    known = history_items(ids, history, in_order=_in_order(bundle), on_unknown=on_unknown)
     if isinstance(bundle, PersonalBundle):
         return _by_history(bundle, known, asked)
     scores, row = asked.nothing(1), np.zeros(1, np.intp)
-    if len(asked.distinct):
+    if asked.any:
         with bundle.serving() as serving:
-            k = len(asked.distinct)
+            k = max(1, len(asked.distinct))
             for piece in serving.rank_history(known, k=k, include_seen=True, only=asked.filter):
                 asked.put(scores, row, piece.items, piece.scores)
+                if piece.last:
+                    asked.put_added(scores, 0, piece.rows[0])
     return asked.answer(scores, single=True)
 
 
@@ -82,7 +89,7 @@ def of_person(bundle: PersonalBundle, items: Given, *, on_unknown: OnUnknown) ->
     history = bundle.state.history.items
     if not len(history):
         raise InputError("the history is empty, so nothing has a score; observe an item first")
-    return _by_history(bundle, history, _Asked(bundle.item_ids, items, on_unknown=on_unknown))
+    return _by_history(bundle, history, _Asked(*bundle.catalogue(), items, on_unknown=on_unknown))
 
 
 def _by_history(bundle: PersonalBundle, history: np.ndarray, asked: _Asked) -> np.ndarray | float:
@@ -90,6 +97,8 @@ def _by_history(bundle: PersonalBundle, history: np.ndarray, asked: _Asked) -> n
     if len(asked.distinct):
         found, points = bundle.rank(history, k=len(asked.distinct), barred=Barred((), asked.distinct))
         asked.put(scores, np.zeros(1, np.intp), found[None], points[None])
+    if len(asked.added):
+        asked.put_added(scores, 0, bundle.row(history))
     return asked.answer(scores, single=True)
 
 
@@ -103,11 +112,12 @@ class _Asked:
     """The items that scores are asked of, and where each score goes.
 
     Attributes:
-        distinct: int64 [m], the known items, ascending.
-        filter: lets them come and no other.
+        distinct: int64 [m], the known items of the bundle, ascending.
+        added: int64 [a], places among the added items of those that are asked.
+        filter: lets `distinct` come and no other.
     """
 
-    def __init__(self, ids: IdMap, items: Given, *, on_unknown: OnUnknown) -> None:
+    def __init__(self, ids: IdMap, added: AddedItems | None, items: Given, *, on_unknown: OnUnknown) -> None:
         wanted, self._single = id_list(items, what="items")
         found = np.asarray(ids.find_many(wanted) if len(wanted) else [], np.int64)
         if on_unknown == "raise" and bool((found < 0).any()):
@@ -119,8 +129,11 @@ class _Asked:
             )
         self._count = len(found)
         known = np.flatnonzero(found >= 0)
-        self.distinct, first, which = np.unique(found[known], return_index=True, return_inverse=True)
-        self._first = known[first]  # the column of each distinct item
+        distinct, first, which = np.unique(found[known], return_index=True, return_inverse=True)
+        self._first = known[first]  # the column of each distinct item, those of added ones last
+        exported = int(np.searchsorted(distinct, len(ids) - (0 if added is None else len(added))))
+        self.distinct, self.added = distinct[:exported], distinct[exported:] - len(ids)
+        self._rows = None if added is None else added.rows[self.added]
         self._repeats = (known, self._first[which]) if len(known) > len(first) else None
         self.filter = Filter(self.distinct, self.distinct[:0])
 
@@ -133,6 +146,17 @@ class _Asked:
         there = items >= 0
         columns = self._first[np.searchsorted(self.distinct, items[there])]
         scores[np.broadcast_to(rows[:, None], items.shape)[there], columns] = points[there]
+
+    @property
+    def any(self) -> bool:
+        """Whether a known item is asked at all."""
+        return len(self.distinct) + len(self.added) > 0
+
+    def put_added(self, scores: np.ndarray, place: int, row: np.ndarray) -> None:
+        """Write the scores of added items for the row at a place."""
+        if self._rows is not None:
+            columns = self._first[len(self.distinct) :]
+            scores[place, columns] = np.einsum("nd,d->n", self._rows, row, dtype=np.float32)
 
     def answer(self, scores: np.ndarray, *, single: bool) -> np.ndarray | float:
         """What a caller gets: a dimension less where one user stood alone, and where one item did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -27,12 +28,14 @@ def similar_items(
         UnknownIdError: an item is unknown.
         InputError: the items are a set or a table.
     """
+    ids, added = bundle.catalogue()
+    more = None if added is None else added.rows
     if isinstance(bundle, PersonalBundle):
-        return _similar(bundle.item_ids, items, bundle.similar, k=k, kind="item", on_unknown=on_unknown)
+        find = partial(bundle.similar, added=more)
+        return _similar(ids, items, find, k=k, kind="item", on_unknown=on_unknown)
     with bundle.serving() as serving:
-        return _similar(
-            bundle.item_ids, items, serving.similar_items, k=k, kind="item", on_unknown=on_unknown
-        )
+        find = partial(serving.similar_items, added=more)
+        return _similar(ids, items, find, k=k, kind="item", on_unknown=on_unknown)
 
 
 def similar_users(bundle: OpenBundle, users: Given, *, k: int, on_unknown: OnUnknown) -> Ranking:

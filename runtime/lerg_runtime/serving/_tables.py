@@ -37,12 +37,16 @@ class Piece:
         ranks: which places of their rankings.
         items: int64 [users, ranks] item indices, -1 where there are no more.
         scores: float32 [users, ranks], -inf where there are no more.
+        rows: float32 [users, d], what the users are ranked by.
+        last: whether no more places of these users come.
     """
 
     users: slice
     ranks: slice
     items: np.ndarray
     scores: np.ndarray
+    rows: np.ndarray
+    last: bool
 
 
 class Serving:
@@ -162,7 +166,9 @@ class Serving:
             with self.lanes.lane() as lane:
                 self.user_rows.of_users(batch, lane.rows[: len(batch)], gathered=lane.gathered)
                 for ranks, items, scores in self._rank(lane, len(batch), k=k, barred=barred):
-                    yield Piece(slice(start, start + len(batch)), ranks, items, scores)
+                    users_there = slice(start, start + len(batch))
+                    rows = lane.rows[: len(batch)]
+                    yield Piece(users_there, ranks, items, scores, rows, last=ranks.stop == k)
 
     def rank_history(
         self, history: np.ndarray, *, k: int, include_seen: bool = False, only: Filter | None = None
@@ -182,7 +188,7 @@ class Serving:
             self.user_rows.of_history(history, lane.rows[0], gathered=lane.gathered)
             barred = [self._barred(() if include_seen else (history,), only)]
             for ranks, items, scores in self._rank(lane, 1, k=k, barred=barred):
-                yield Piece(slice(0, 1), ranks, items, scores)
+                yield Piece(slice(0, 1), ranks, items, scores, lane.rows[:1], last=ranks.stop == k)
 
     def most_popular(self, only: Filter | None, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The items that most users have touched; see `most_popular`.
@@ -199,22 +205,30 @@ class Serving:
             only=only or Filter(None, degrees[:0]),
         )
 
-    def similar_items(self, items: np.ndarray, k: int) -> Best:
+    def similar_items(self, items: np.ndarray, k: int, added: np.ndarray | None = None) -> Best:
         """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`.
 
         Args:
-            items: integer [q] item indices.
-            k: 1 .. I - 1.
+            items: integer [q] item indices, those of added items from I on.
+            k: 1 .. I + n - 1.
+            added: float32 [n, d], rows of items that were added here; None for none.
         """
+        count = len(self._entities.item_slots)
         with self.lanes.lane() as lane:
             return nearest(
                 lambda first, last: self.user_rows.item_rows(first, last, lane.gathered),
-                count=len(self._entities.item_slots),
+                count=count,
                 at_once=len(lane.gathered),
                 wanted=items,
                 # Views. The scales of an int8 table leave a cosine as it is.
-                wanted_rows=[self.item_arrays[0][slot] for slot in self._entities.item_slots[items].tolist()],
+                wanted_rows=[
+                    self.item_arrays[0][self._entities.item_slots[item]]
+                    if item < count
+                    else added[item - count]  # type: ignore[index]
+                    for item in items.tolist()
+                ],
                 k=k,
+                more=added,
             )
 
     def similar_users(self, users: np.ndarray, k: int) -> Best:
@@ -241,6 +255,38 @@ class Serving:
                 part = np.arange(start, min(start + _LIKE_AT_ONCE, count))
                 self.user_rows.of_users(part, found[start : start + len(part)], gathered=lane.gathered)
         return found
+
+    def row_of_users(self, users: np.ndarray) -> np.ndarray:
+        """The row of an item that these users alone have touched, by one hop, float32 [d]; as long as the
+        items' rows are in the quadratic mean.
+
+        Args:
+            users: integer [n] user indices, n >= 1.
+        """
+        total = np.zeros(self.user_table.shape[1], dtype=np.float64)
+        degrees = np.maximum(np.diff(self.interactions.indptr), 1)[users]
+        weights = 1.0 / np.sqrt(degrees.astype(np.float64) * len(users))
+        with self.lanes.lane() as lane:
+            for start in range(0, len(users), len(lane.rows)):
+                part = users[start : start + len(lane.rows)]
+                rows = lane.rows[: len(part)]
+                self.user_rows.of_users(part, rows, gathered=lane.gathered, compared=False)
+                total += np.einsum("nd,n->d", rows, weights[start : start + len(part)])
+            wanted = self._item_length(lane)
+        own = float(np.sqrt(total @ total))
+        return (total * (wanted / own if own > 0 else 1.0)).astype(np.float32)
+
+    def _item_length(self, lane: Lane) -> float:
+        """Length of the items' rows in the quadratic mean."""
+        count, total = len(self._entities.item_slots), 0.0
+        for first in range(0, count, len(lane.gathered)):
+            last = min(first + len(lane.gathered), count)
+            rows = self.user_rows.item_rows(first, last, lane.gathered)
+            squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
+            for scales in self.item_arrays[1:]:
+                squares *= scales[self._entities.item_slots[first:last]].reshape(-1).astype(np.float64) ** 2
+            total += float(squares.sum())
+        return float(np.sqrt(total / count))
 
     def items(self) -> np.ndarray:
         """The row of each item, scales of an int8 table multiplied in, float32 [I, d]; the caller's own."""

@@ -68,13 +68,16 @@ class UserRows:
             touched = interactions.items[start : start + _PAIRS_AT_ONCE]
             self.degrees += np.bincount(touched, minlength=shape.items).astype(np.int32)
 
-    def of_users(self, users: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
+    def of_users(
+        self, users: np.ndarray, out: np.ndarray, *, gathered: np.ndarray, compared: bool = True
+    ) -> None:
         """The rows of users of the bundle.
 
         Args:
             users: integer [B] user indices.
             out: float32 [B, d] to write to.
             gathered: where rows of items stand while they are added up.
+            compared: multiply rows from histories by their metric, as scores ask.
         """
         slots = self._entities.user_slots[users]
         np.take(self._user_table, slots, axis=0, out=out, mode="clip")
@@ -88,7 +91,7 @@ class UserRows:
         rows, starts, counts = (of_row[counts > 0] for of_row in (rows, starts, counts))
         for part in _together(counts, most=len(gathered)):
             self._sum_up(rows[part], starts[part], counts[part], out, gathered)
-        for row in rows.tolist():
+        for row in rows.tolist() if compared else ():
             self._compare(out[row], self._ways.known)
 
     def of_history(self, items: np.ndarray, out: np.ndarray, *, gathered: np.ndarray) -> None:
