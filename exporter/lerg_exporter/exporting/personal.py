@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from lerg_edge.data.interactions import Dataset, Interactions
-from lerg_edge.errors import BudgetError, InputError
-from lerg_edge.histories.newcomers import Newcomers, hold_out_users, ordered_histories
-from lerg_edge.histories.rule import Histories, HistoryRule
+from lerg_edge.errors import BudgetError
+from lerg_edge.histories.newcomers import Newcomers
+from lerg_edge.histories.rule import HistoryRule
 from lerg_edge.metrics import ranking_metrics
 from lerg_edge.own import without_folder
 from lerg_edge.personal.choosing import (
@@ -41,6 +40,7 @@ from lerg_exporter.exporting.data_report import described_data
 from lerg_exporter.exporting.item_features import MappedFeatures, map_features
 from lerg_exporter.exporting.item_tables import ItemTable, item_tables
 from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.exporting.people import People, parted
 from lerg_exporter.exporting.progress import Progress, Silent
 from lerg_exporter.exporting.reading import ReadingOptions
 from lerg_exporter.exporting.serving import rules_of
@@ -52,10 +52,6 @@ from lerg_runtime.bundle import PersonalManifest
 
 __all__ = ["GivenItems", "PersonalReport", "export_personal"]
 
-_SHARE = 0.1
-_MOST_PEOPLE = 2_000
-_LEAST_PEOPLE = 100
-_LEAST_PAIRS = 5
 _RANKING = 20
 _ITEM_TRAININGS = {"recommender": "the recommender", "als": "least squares", "both": "both, side by side"}
 
@@ -92,27 +88,6 @@ class GivenItems:
     described: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _People:
-    """Who learns, who chooses and who measures; nobody is in two of them.
-
-    Attributes:
-        known: pairs that are learned from before anything is chosen.
-        learning: these and all pairs of the people who choose, which the bundle is learned from.
-        choosing: people that codings and rules are tried on.
-        measured: int64 [B], whom the bundle is measured on.
-        histories, wanted: of the people that the bundle is measured on, all training pairs and the test
-            pairs; nobody where there are no test pairs.
-    """
-
-    known: Interactions
-    learning: Interactions
-    choosing: Newcomers
-    measured: np.ndarray
-    histories: Histories
-    wanted: sparse.csr_matrix
-
-
 def export_personal(
     dataset: Dataset,
     output: str | os.PathLike[str],
@@ -143,7 +118,7 @@ def export_personal(
     """
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
-    people = _parted(dataset, options)
+    people = parted(dataset, options)
     with (
         fixed_threads(options.threads),
         tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
@@ -227,40 +202,10 @@ def export_personal(
     return PersonalReport(Path(output), written, chosen, tried)
 
 
-def _parted(dataset: Dataset, options: ExportOptions) -> _People:
-    """Draw who measures and who chooses.
-
-    Raises:
-        InputError: nobody is left to learn from.
-    """
-    train, test = dataset.train, dataset.test
-    nobody, users = Histories.of([]), np.empty(0, np.int64)
-    histories, wanted = nobody, sparse.csr_matrix((0, train.item_count), dtype=np.float32)
-    known, count = train, _people_count(train)
-    if test is not None:
-        counts = np.bincount(train.users, minlength=train.user_count)
-        tested = np.bincount(test.users, minlength=train.user_count) > 0
-        eligible = np.flatnonzero((counts >= _LEAST_PAIRS) & tested)
-        rng = np.random.default_rng([options.seed, 12])
-        users = np.sort(rng.permutation(eligible)[:count])
-        histories, wanted = ordered_histories(train, users, rng), test.matrix()[users]
-        known = train.subset(~np.isin(train.users, users))
-    choosing = hold_out_users(known, seed=options.seed, count=count)
-    if not choosing.known.pair_count:
-        raise InputError("nobody is left to learn from once people are held out; give more users")
-    return _People(choosing.known, known, choosing, users, histories, wanted)
-
-
-def _people_count(train: Interactions) -> int:
-    """A tenth of all, but enough to tell something by where there are four times as many."""
-    users = len(np.unique(train.users))
-    return min(_MOST_PEOPLE, max(round(_SHARE * users), min(_LEAST_PEOPLE, users // 4)))
-
-
 def _table(
     tables: Mapping[str, ItemTable],
     degree_bytes: np.ndarray,
-    people: _People,
+    people: People,
     options: ExportOptions,
     *,
     tell: Progress,
@@ -361,7 +306,7 @@ def _write(
     )
 
 
-def _measured(bundle: Path, people: _People, *, tell: Progress) -> dict[str, dict[str, float]]:
+def _measured(bundle: Path, people: People, *, tell: Progress) -> dict[str, dict[str, float]]:
     """Recall and NDCG of people held out, each served from all their training items, as a device would."""
     count = len(people.histories)
     if not count:
@@ -389,7 +334,7 @@ def _measured(bundle: Path, people: _People, *, tell: Progress) -> dict[str, dic
 
 
 def _described(
-    people: _People,
+    people: People,
     pairs: int,
     options: ExportOptions,
     reading: ReadingOptions | None,
