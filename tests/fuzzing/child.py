@@ -42,6 +42,7 @@ def use(folder: str, budget: int) -> None:
     from lerg_runtime.golden import check_golden
 
     with Recommender.open(folder, memory_budget=budget) as rec:
+        add_items(rec)
         if rec.is_personal:
             use_as_one_person(rec)
         else:
@@ -52,8 +53,20 @@ def use(folder: str, budget: int) -> None:
     check_golden(folder)
 
 
+def add_items(rec: Any) -> None:
+    """Add an item by features, where there is a map of them, and rank those that are there already."""
+    columns = rec._any.folder.contents.features
+    if columns:
+        numbers = {"category": "Drama", "number": 0.5}
+        given = {column.name: numbers.get(column.kind, [0.5] * column.size) for column in columns}
+        rec.add_item(987_654, features=given, on_unknown="skip")
+    for item in rec.added_items:
+        rec.similar_items(item, k=1)
+
+
 def use_as_one_person(rec: Any) -> None:
-    items, k = first_ids(rec.item_ids, 3), min(4, len(rec.item_ids))
+    exported = len(rec.item_ids) - len(rec.added_items)
+    items, k = first_ids(rec.item_ids, min(3, exported)), min(4, len(rec.item_ids))
     rec.observe(items)
     rec.recommend(k=k)
     rec.recommend(k=k, items=items, exclude=items[:1], include_seen=True)
@@ -65,7 +78,8 @@ def use_as_one_person(rec: Any) -> None:
 
 
 def use_as_users(rec: Any) -> None:
-    users, items = first_ids(rec.user_ids, 5), first_ids(rec.item_ids, 3)
+    exported = len(rec.item_ids) - len(rec.added_items)
+    users, items = first_ids(rec.user_ids, 5), first_ids(rec.item_ids, min(3, exported))
     k = min(4, len(rec.item_ids))
     rec.recommend(users[0], k=k)
     rec.recommend(users, k=k, include_seen=True)

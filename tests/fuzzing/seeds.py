@@ -28,12 +28,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "native-blocks-8": {"blocks": 2},
     "native-half-8": {"limits": {"layer_storage": "float16"}},
     "native-int8-items": {"limits": {"item_table": "int8"}},
+    "native-features-8": {"featured": True},
     "native-folded-8": {"entries": 3, "pruned_users": "history"},
     "native-folded-int8-items": {"entries": 3, "limits": {"item_table": "int8"}},
     "portable-graph-8": {"lowering": "portable"},
     "portable-graph-16": {"lowering": "portable", "bits": 16},
     "portable-folded-4": {"lowering": "portable", "entries": 3, "bits": 4},
     "personal-product-8": {"person": "product"},
+    "personal-features-8": {"person": "rows", "featured": True},
     "personal-portable-rows-4": {"person": "rows", "lowering": "portable", "bits": 4},
 }
 
@@ -115,9 +117,10 @@ def make(
     pruned_users: str = "placeholder",
     limits: dict[str, Any] | None = None,
     person: str = "",
+    featured: bool = False,
 ) -> None:
     if person:
-        make_personal(folder, kind=person, bits=bits, lowering=lowering)
+        make_personal(folder, kind=person, bits=bits, lowering=lowering, featured=featured)
         return
     from lerg_exporter.bundles.write import draft_bundle, write
     from lerg_exporter.programs.limits import ProgramLimits
@@ -138,10 +141,39 @@ def make(
         finetune={"learning_rate": 0.02, "batch": 8, "sgd_learning_rate": 0.1},
         serving={"pruned_users": pruned_users},
         packed=False,
+        item_features=item_features() if featured else None,
+    )
+    if featured:
+        from lerg_runtime import Recommender
+
+        with Recommender.open(folder) as recommender:
+            recommender.add_item(7, features={"genre": "Drama", "year": 1990})
+            recommender.add_item(3, users=["user01", "user04"])
+            recommender.save()
+
+
+def item_features() -> Any:
+    """A map of a category, a number and a vector."""
+    from lerg_runtime.bundle import FeatureColumn, FeatureMap
+
+    random = np.random.default_rng(5)
+    columns = (
+        FeatureColumn("genre", "category", 2),
+        FeatureColumn("year", "number", 1),
+        FeatureColumn("text", "vector", 2),
+    )
+    return FeatureMap(
+        columns,
+        (("Crime", "Drama"),),
+        means=np.array([1990, 0, 0], np.float32),
+        deviations=np.array([10, 1, 1], np.float32),
+        weights=random.integers(-127, 128, size=(5, DIM)).astype(np.int8),
+        scales=np.full(5, 0.002, np.float32),
+        offset=random.normal(scale=0.1, size=DIM).astype(np.float32),
     )
 
 
-def make_personal(folder: Path, *, kind: str, bits: int, lowering: str) -> None:
+def make_personal(folder: Path, *, kind: str, bits: int, lowering: str, featured: bool) -> None:
     """A personal bundle of ten items, four of which share two rows, with three items in its history."""
     from lerg_edge.data.interactions import IdMap
     from lerg_edge.histories.rule import HistoryRule
@@ -159,8 +191,16 @@ def make_personal(folder: Path, *, kind: str, bits: int, lowering: str) -> None:
     model = PersonalModel(items, slots, np.array([2, 2]), degrees, HistoryRule(ridge=3.0, half_life=5.0))
     draft = draft_personal(model, ProgramLimits(max_k=5), lowering=lowering, max_history=4)
     ids = [f"item{number}" for number in range(ITEMS)]
-    write_personal(draft, folder, item_ids=IdMap.from_values(ids), entities=20)
+    write_personal(
+        draft,
+        folder,
+        item_ids=IdMap.from_values(ids),
+        entities=20,
+        item_features=item_features() if featured else None,
+    )
     with Recommender.open(folder) as recommender:
+        if featured:
+            recommender.add_item("new", features={"genre": "Drama"})
         recommender.observe(ids[:3], when=1_000)
         recommender.save()
 

@@ -229,3 +229,19 @@ def ranked_exactly(folder: Path) -> None:
         assert together[0][row][: len(alone[0])].tolist() == alone[0].tolist()
         assert together[1][row][: len(alone[1])].tobytes() == alone[1].tobytes()
         assert np.asarray(rec.score(user, alone[0].tolist())).tobytes() == alone[1].tobytes()
+
+
+def test_added_items_stand_among_raised_ones(tmp_path: Path, model: TinyModel, fake_native: None) -> None:
+    folder = raising(write_tiny(tmp_path / "bundle", model), WEIGHT)
+    touched(folder)
+    with Recommender.open(folder) as rec:
+        plain, points = rec.recommend(USERS, k=40, include_seen=True)
+        rec.add_item("new", users=[USERS[0]])
+        new = rec.score(USERS, "new")
+        assert isinstance(new, np.ndarray)
+        ids, found = rec.recommend(USERS, k=41, include_seen=True)
+        for user in range(len(USERS)):
+            together = np.append(points[user], new[user])
+            order = np.argsort(-together, kind="stable")
+            assert ids[user].tolist() == [[*plain[user], "new"][at] for at in order]
+            assert np.allclose(found[user], together[order], rtol=1e-6)
