@@ -345,7 +345,7 @@ class Recommender(BundleHandle):
         on_unknown: OnUnknown = "raise",
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Metrics:
-        """Metrics of rankings of the whole catalogue, seen items left out, at one k or at several at once.
+        """Metrics of rankings of all items of the bundle, seen ones left out, at one k or at several at once.
 
         Pairs that the bundle has learned from or that were rated low are counted and not measured; what the
         export held out is a candidate where `test` has it.

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lerg_edge.data.interactions import Dataset
+from lerg_edge.data.synthetic import generate_features
 from lerg_edge.errors import BudgetError, InputError
 from lerg_edge.metrics import evaluate_embeddings
 from lerg_edge.propagation.graph import normalised_bipartite
@@ -27,6 +28,7 @@ from lerg_exporter import (
 )
 from lerg_exporter.bundles.card import model_card
 from lerg_exporter.cli._main import run_command
+from lerg_exporter.exporting.reading import ReadingOptions
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
 
@@ -379,3 +381,18 @@ def test_help_waits_for_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert "--interactions" in done.stdout
     assert "lerg-export compress --users U.npy --items I.npy" in done.stdout
+
+
+def test_features_of_items_are_mapped_to_given_rows(
+    data: Dataset, given: GivenTables, tmp_path: Path
+) -> None:
+    features = generate_features(120, communities=6, seed=5).columns[0]
+    rows = [f"{raw},{'|'.join(features.texts[item])}" for item, raw in enumerate(data.train.item_ids)]
+    (tmp_path / "items.csv").write_text("item,genres\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    reading = ReadingOptions(item_features=str(tmp_path / "items.csv"))
+    made = compress(given, tmp_path / "bundle", SMALL, dataset=data, reading=reading)
+    assert made.manifest.document["training"]["features"]["penalty"] is not None
+    assert "item_features" not in made.manifest.document["training"]["config"]
+    with Recommender.open(tmp_path / "bundle") as recommender:
+        recommender.add_item("new", features={"genres": list(features.texts[0]) or ["genre-01"]})
+        assert "new" in recommender.recommend("user-0003", k=121)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,38 @@ def test_an_added_item_scores_by_its_row(shared: RealBundle, tmp_path: Path) -> 
         rows = rec.item_embeddings().astype(np.float64)
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         assert np.allclose(cosines, np.sort(unit[:-1] @ unit[-1])[::-1][:5], atol=0.01)
+
+
+def test_items_are_added_while_others_ask(shared: RealBundle, tmp_path: Path) -> None:
+    """Each answer has the items of one moment, with the scores that they always have."""
+    bundle = Path(shutil.copytree(shared.folder, tmp_path / "bundle"))
+    with Recommender.open(bundle, threads=3) as rec:
+        user, base = rec.user_ids[3], len(rec.item_ids)
+        plain = dict(zip(*(each.tolist() for each in rec.recommend(user, k=base)), strict=True))
+        done, wrong = threading.Event(), list[object]()
+
+        def ask() -> None:
+            while not done.is_set():
+                ids, scores = rec.recommend(user, k=base)
+                new = [item for item in ids.tolist() if item not in plain]
+                known = zip(ids.tolist(), scores.tolist(), strict=True)
+                if any(plain.get(item, score) != score for item, score in known) or not (
+                    set(new) <= set(range(10_000, 10_040)) and (np.diff(scores) <= 0).all()
+                ):
+                    wrong.append((ids, scores))
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(40):
+            rec.add_item(10_000 + number, features={"genres": "Drama", "year": 1950 + number})
+            if number % 3 == 0:
+                rec.remove_item(10_000 + number)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert len(rec.added_items) == 26
 
 
 @pytest.fixture(scope="module", params=["native", "portable"])

@@ -34,6 +34,7 @@ from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest,
 from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._seen_only import SEEN_ONLY, SeenOnly, check_disjoint
 from lerg_runtime.bundle._state import STATE_FILE, State, StoredState, open_state
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.bundle._titles import title_bytes, title_reading_bytes
 from lerg_runtime.bundle._trust import Trust, check_trust
 from lerg_runtime.errors import BundleError, InputError
@@ -45,7 +46,6 @@ __all__ = [
     "INTERACTIONS_FILE",
     "MANIFEST_FILE",
     "BundleFolder",
-    "StoredSizes",
 ]
 
 CHECKSUMS_FILE = "SHA256SUMS"
@@ -55,31 +55,6 @@ INTERACTIONS_FILE = "interactions.arrays"
 GOLDEN_FILE = "golden.arrays"
 
 _MAX_GOLDEN_BYTES = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSizes:
-    """Sizes that are not in the manifest, from array headers alone.
-
-    Attributes:
-        user_id_bytes, item_id_bytes: of the id maps in memory.
-        pairs: interactions of the bundle.
-        program_bytes: of the program.
-        reading_bytes: most that is in memory besides while an array is read.
-        held_out, disliked: pairs that count as seen and that nothing is learned from.
-        title_bytes: of each array of titles in memory; empty without titles.
-        added_bytes: of items that the state holds because they were added here.
-    """
-
-    user_id_bytes: int
-    item_id_bytes: int
-    pairs: int
-    program_bytes: int
-    reading_bytes: int
-    held_out: int = 0
-    disliked: int = 0
-    title_bytes: tuple[int, ...] = ()
-    added_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from lerg_runtime._limits import MAX_LOCAL_INTERACTIONS
 from lerg_runtime.bundle._added import AddedItems, added_bytes, added_count, largest_added, read_added
 from lerg_runtime.bundle._arrays import Allocate, ArrayReader, Piece, array_pieces
 from lerg_runtime.bundle._boundary import open_regular, reading, stamp_of
+from lerg_runtime.bundle._file_from import FileFrom
 from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._history import History, read_history
 from lerg_runtime.bundle._packing import FLOAT_BITS
@@ -283,7 +284,7 @@ def open_state(folder: Path, shape: StateShape, *, digest: bytes) -> Iterator[St
                 raise BundleError(f"{path} has {size} bytes; at most {limit} are allowed")
             before = stamp_of(handle)
             stamp = _checked_stamp(stream, path)
-            reader = ArrayReader(io.BufferedReader(_Content(stream, _DIGEST_BYTES)), str(path))
+            reader = ArrayReader(io.BufferedReader(FileFrom(stream, _DIGEST_BYTES)), str(path))
             stored = StoredState(reader, shape, digest=digest, stamp=stamp, where=str(path))
         yield stored
         if stamp_of(handle) != before:
@@ -298,32 +299,6 @@ def _checked_stamp(stream: io.FileIO, path: Path) -> bytes:
     if found.digest() != stamp:
         raise BundleError(f"{path} does not match its own SHA-256; restore it from a copy of the bundle")
     return stamp
-
-
-class _Content(io.RawIOBase):
-    """A file from some position on, as a file of its own."""
-
-    def __init__(self, stream: io.FileIO, start: int) -> None:
-        super().__init__()
-        self._stream, self._start = stream, start
-        stream.seek(start)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        return self._stream.readinto(buffer)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_SET:
-            offset += self._start
-        return self._stream.seek(offset, whence) - self._start
-
-    def tell(self) -> int:
-        return self._stream.tell() - self._start
 
 
 def state_stamp(folder: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lerg_runtime.bundle import BundleFolder, State
-from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.cli._options import json_option
 from lerg_runtime.cli._output import print_json, print_table
 from lerg_runtime.cli._personal_info import describe_personal, features_shown, print_personal

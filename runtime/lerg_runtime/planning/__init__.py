@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lerg_runtime.bundle._programs import STRUCTURE_BYTES
-from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._plan import plan_memory

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lerg_runtime.bundle._manifest import Manifest
-from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.errors import BudgetError
 from lerg_runtime.planning._phases import Phase, Workload
 from lerg_runtime.planning._plan import plan_memory

@@ -7,7 +7,7 @@ and the native libraries are not among them.
 from __future__ import annotations
 
 from lerg_runtime.bundle._manifest import Manifest
-from lerg_runtime.bundle._reader import StoredSizes
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._sizes import (
     block_bytes,

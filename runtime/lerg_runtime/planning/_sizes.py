@@ -9,8 +9,8 @@ import numpy as np
 from lerg_runtime.bundle._csr import index_dtype
 from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._packing import FLOAT_BITS
-from lerg_runtime.bundle._reader import StoredSizes
 from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.planning._phases import PlanItem, Workload
 
 __all__ = [

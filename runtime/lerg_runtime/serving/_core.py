@@ -16,9 +16,10 @@ from lerg_runtime.bundle import IdMap, copy_bundle, save_state
 from lerg_runtime.bundle._added import AddedItems, Catalogue, ExportedIds, check_added, memory_bytes
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
-from lerg_runtime.bundle._reader import BundleFolder, StoredSizes
+from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State
+from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.bundle._titles import Titles
 from lerg_runtime.engine._engine import Engine
 from lerg_runtime.errors import BudgetError, BundleError
