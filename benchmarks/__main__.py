@@ -20,6 +20,7 @@ SUITES = (
     "pairs",
     "retrieval",
     "filters",
+    "personal",
     "folded",
     "portable",
     "threads",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lerg_edge.codes.assignment import Assignment
 from lerg_edge.folding.matrix import FoldedRows
@@ -35,7 +34,7 @@ class _Rows(torch.nn.Module):
 
 
 class _Product(torch.nn.Module):
-    """Blocks of codebook rows."""
+    """Blocks of codebook rows: what a graph without users and edges has for items after no layer."""
 
     codes: Tensor
 
@@ -48,10 +47,14 @@ class _Product(torch.nn.Module):
 
     def forward(self, packed: Tensor, step: Tensor) -> Tensor:
         codebook = torch.ops.lerg.dequantise(packed, step, self.bits)
-        count, width = self.codes.shape
-        places = self.codes.to(torch.int32) * width + torch.arange(width, dtype=torch.int32)
-        blocks = functional.embedding(places, codebook.reshape(-1, codebook.shape[1] // width).contiguous())
-        return blocks.reshape(count, codebook.shape[1])
+        nobody = torch.zeros(0, self.codes.shape[1], dtype=self.codes.dtype)
+        indptr, indices = torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32)
+        placeholders = torch.zeros(0, codebook.shape[1])
+        graph = (nobody, self.codes, indptr, indices)
+        rows: Tensor = torch.ops.lerg.propagate_table(
+            codebook, *graph, placeholders, _ITEMS, 0, 1.0, blocks=True
+        )
+        return rows
 
 
 class _Folded(torch.nn.Module):
