@@ -182,9 +182,11 @@ with Recommender.open(bundle) as rec:
     pairs = [(user, items[row][rank]) for row, user in enumerate(users) for rank in (2, 5, 9)]
     report = rec.finetune(pairs, epochs=2, seed=5)
     later, later_scores = rec.recommend(users, k=10)
-    say(ids=[part.tolist() for part in (items, old, later, shop, near)], codebook=rec.state.codebook.tolist(),
-        metrics=[metrics.recall, metrics.ndcg],
-        numbers=[*np.concatenate([scores, later_scores]).ravel().tolist(), *old_scores.tolist(),
+    rec.add_item(10_000_019, users=users[:3])
+    new, new_scores = rec.recommend(users, k=10)
+    say(ids=[part.tolist() for part in (items, old, later, shop, near, new)],
+        codebook=rec.state.codebook.tolist(), metrics=[metrics.recall, metrics.ndcg],
+        numbers=[*np.concatenate([scores, later_scores, new_scores]).ravel().tolist(), *old_scores.tolist(),
                  *shop_scores[shop_scores > -np.inf].tolist(), *cosines.ravel().tolist(), *sorted(why.shares),
                  *map(float, report.losses), *np.ravel(rec.state.step).tolist()])
 """
