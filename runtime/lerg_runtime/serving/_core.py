@@ -93,11 +93,7 @@ class OpenBundle:
         self.seen_only: SeenOnly = folder.read_seen_only(stored, allocate=empty)
         interactions = self._with_local(state, stored)
         del stored
-        self.desk = Desk(
-            Snapshot(state, interactions, self.rated_low(state)),
-            make_serving=self._make_serving,
-            make_lanes=self._usual_lanes,
-        )
+        self.desk = Desk(Snapshot(state, interactions, self.rated_low(state)), maker=self)
 
     @property
     def item_ids(self) -> IdMap:
@@ -300,7 +296,8 @@ class OpenBundle:
         resident = sum(item.size_bytes for item in plan.resident)
         return max(plan.phase(name).total_bytes for name in ("encode", "recommend")) - resident
 
-    def _make_serving(self, snapshot: Snapshot, lanes: Lanes) -> Serving:
+    def make_serving(self, snapshot: Snapshot, lanes: Lanes) -> Serving:
+        """Tables of a snapshot; for the desk."""
         return Serving(
             self.engine,
             self.folder.manifest.model,
@@ -311,7 +308,8 @@ class OpenBundle:
             lanes=lanes,
         )
 
-    def _usual_lanes(self) -> Lanes:
+    def make_lanes(self) -> Lanes:
+        """Lanes for a time when nobody learns; for the desk."""
         # Made when nobody has any: what is in use is resident, or pairs that are measured or learned from.
         beside = int(self.engine.budget.used)
         return self._lanes(self.share(beside_bytes=beside) or Share(users_at_once=1, lanes=1))

@@ -10,9 +10,11 @@ nothing but a lane, which is never held while a caller's code runs.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from lerg_runtime.errors import BudgetError, LergRuntimeError
 from lerg_runtime.serving._lanes import Lanes
@@ -42,24 +44,27 @@ class _Lease:
     depth: int = 1
 
 
+class Maker(Protocol):
+    """What makes tables and lanes."""
+
+    def make_serving(self, snapshot: Snapshot, lanes: Lanes) -> Serving:
+        """Tables of a snapshot over lanes; raises BudgetError where they do not fit."""
+
+    def make_lanes(self) -> Lanes:
+        """The lanes of a time when nobody learns."""
+
+
 class Desk:
     """Hands out snapshots, leases on their tables, and the one turn at learning.
 
     Args:
         snapshot: to begin with.
-        make_serving: tables of a snapshot over lanes; raises BudgetError where they do not fit.
-        make_lanes: the lanes of a time when nobody learns.
+        maker: whose desk it is. It is not kept: a circle would leave a closed bundle, and all its memory, to
+            the garbage collector.
     """
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        *,
-        make_serving: Callable[[Snapshot, Lanes], Serving],
-        make_lanes: Callable[[], Lanes],
-    ) -> None:
-        self._make_serving = make_serving
-        self._make_lanes = make_lanes
+    def __init__(self, snapshot: Snapshot, *, maker: Maker) -> None:
+        self._maker: Maker = weakref.proxy(maker)
         self._changed = threading.Condition()  # over all that follows
         self._now = snapshot
         self._draft: Snapshot | None = None
@@ -220,7 +225,7 @@ class Desk:
             self._making = True
             self._held.append(held := _Held(snapshot))
             if self._lanes is None:
-                self._lanes = self._make_lanes()
+                self._lanes = self._maker.make_lanes()
             lanes = self._lanes
         try:
             serving = self._make(held, lanes)
@@ -240,7 +245,7 @@ class Desk:
         """The tables of a snapshot, once others have left enough memory for them."""
         while True:
             try:
-                return self._make_serving(held.snapshot, lanes)
+                return self._maker.make_serving(held.snapshot, lanes)
             except BudgetError:
                 with self._changed:
                     if self._drop_idle(all_lanes=True):
