@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.errors import InputError
 from lerg_runtime.learning import _finetune
 from lerg_runtime.learning._asked import finetune_options
+from lerg_runtime.learning._personal import finetune_personal, personal_options
 from lerg_runtime.learning._training import FineTuneReport, OnEpoch, OnProgress
 from lerg_runtime.pairs._items import Given, ItemFilter
 from lerg_runtime.pairs._resolved import OnUnknown, OnUnknownUser, Pairs, check_on_unknown
@@ -286,7 +288,9 @@ class Recommender(BundleHandle):
 
         Args:
             interactions: (user, item) raw ids, or an `InteractionsFile`, whose pairs below its threshold are
-                no positives any more; None trains on all that the bundle has, as the workstation does.
+                no positives any more; None trains on all that the bundle has, as the workstation does. A
+                personal bundle takes None: it learns from the history that it keeps, each item told from
+                others by the rest.
             epochs: 1 or more.
             optimiser: `adam` or `sgd`.
             learning_rate, momentum, batch: None for the bundle's defaults. Adam's rate falls linearly to
@@ -312,19 +316,23 @@ class Recommender(BundleHandle):
             LergRuntimeError: it is being fine-tuned or profiled already, the loss is no number any more, or
                 learning has done harm; weights and interactions are as before.
         """
+        asked: dict[str, Any] = {
+            "epochs": epochs,
+            "optimiser": optimiser,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "batch": batch,
+            "seed": seed,
+            "force": force,
+        }
+        elsewhere: dict[str, Any] = {"replay": replay, "negative_candidates": negative_candidates}
+        if self.is_personal:
+            options = personal_options(
+                self._personal, **asked, idle={"interactions": interactions, **elsewhere}
+            )
+            return finetune_personal(self._personal, options, on_progress=on_progress, on_epoch=on_epoch)
         bundle = self._open
-        options = finetune_options(
-            self.manifest,
-            epochs=epochs,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            batch=batch,
-            replay=replay,
-            negative_candidates=negative_candidates,
-            seed=seed,
-            force=force,
-        )
+        options = finetune_options(self.manifest, **asked, **elsewhere)
         check_on_unknown(on_unknown)
         with bundle.desk.turn("fine-tuned"):
             # The pairs have no name here, so that they are freed where they are not needed any more.

@@ -253,3 +253,17 @@ def test_its_card_says_that_nobody_is_in_it(report: PersonalReport) -> None:
     assert f"| people held out of training | {metrics['ndcg@20']:.4f} |" in card
     assert "| memory to recommend |" in card
     assert "fine-tune" not in card.partition("## What it discloses")[0].partition("## What it takes")[2]
+
+
+def test_a_bundle_that_learns_says_so_and_holds_nothing_more(tmp_path: Path) -> None:
+    report = export_personal(dataset(), tmp_path / "bundle", replace(OPTIONS, finetune=True))
+    assert {spec.method for spec in report.manifest.programs} == {"encode", "finetune", "recommend"}
+    assert report.manifest.finetune is not None
+    verify_bundle(report.path)
+    for raw in dataset().train.user_ids.values:
+        assert not any(str(raw).encode() in data for data in everything(report.path).values())
+    with Recommender.open(report.path) as recommender:
+        recommender.observe(recommender.item_ids.take(np.arange(4)).tolist())
+        assert recommender.finetune(epochs=1).steps == 1
+    with pytest.raises(InputError, match="finetune has no effect without personal"):
+        ExportOptions(finetune=True)

@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "portable-folded-4": {"lowering": "portable", "entries": 3, "bits": 4},
     "personal-product-8": {"person": "product"},
     "personal-features-8": {"person": "rows", "featured": True},
+    "personal-learning-product-8": {"person": "product", "learns": True},
     "personal-portable-rows-4": {"person": "rows", "lowering": "portable", "bits": 4},
 }
 
@@ -118,9 +119,10 @@ def make(
     limits: dict[str, Any] | None = None,
     person: str = "",
     featured: bool = False,
+    learns: bool = False,
 ) -> None:
     if person:
-        make_personal(folder, kind=person, bits=bits, lowering=lowering, featured=featured)
+        make_personal(folder, kind=person, bits=bits, lowering=lowering, featured=featured, learns=learns)
         return
     from lerg_exporter.bundles.write import draft_bundle, write
     from lerg_exporter.programs.limits import ProgramLimits
@@ -173,7 +175,9 @@ def item_features() -> Any:
     )
 
 
-def make_personal(folder: Path, *, kind: str, bits: int, lowering: str, featured: bool) -> None:
+def make_personal(
+    folder: Path, *, kind: str, bits: int, lowering: str, featured: bool, learns: bool = False
+) -> None:
     """A personal bundle of ten items, four of which share two rows, with three items in its history."""
     from lerg_edge.data.interactions import IdMap
     from lerg_edge.histories.rule import HistoryRule
@@ -189,7 +193,7 @@ def make_personal(folder: Path, *, kind: str, bits: int, lowering: str, featured
     slots = np.array([0, 1, 6, 2, 7, 3, 6, 4, 7, 5], np.int32)
     degrees = random.integers(0, 60, ITEMS).astype(np.uint8)
     model = PersonalModel(items, slots, np.array([2, 2]), degrees, HistoryRule(ridge=3.0, half_life=5.0))
-    draft = draft_personal(model, ProgramLimits(max_k=5), lowering=lowering, max_history=4)
+    draft = draft_personal(model, ProgramLimits(max_k=5), lowering=lowering, max_history=4, learns=learns)
     ids = [f"item{number}" for number in range(ITEMS)]
     write_personal(
         draft,
@@ -202,6 +206,8 @@ def make_personal(folder: Path, *, kind: str, bits: int, lowering: str, featured
         if featured:
             recommender.add_item("new", features={"genre": "Drama"})
         recommender.observe(ids[:3], when=1_000)
+        if learns:
+            recommender.finetune(epochs=1, force=True)
         recommender.save()
 
 

@@ -77,10 +77,13 @@ def write_person(
     ridge: float | None = 3.0,
     half_life: float | None = 10.0,
     item_titles: list[str | None] | None = None,
+    learns: bool = False,
 ) -> PersonBundle:
     """A personal bundle of `person_model`."""
     model = person_model(CODINGS[coding], ridge=ridge, half_life=half_life)
-    draft = draft_personal(model, ProgramLimits(max_k=MAX_K), lowering=lowering, max_history=MAX_HISTORY)
+    draft = draft_personal(
+        model, ProgramLimits(max_k=MAX_K), lowering=lowering, max_history=MAX_HISTORY, learns=learns
+    )
     ids = [f"item-{number:02d}" for number in range(ITEMS)]
     write_personal(draft, folder, item_ids=IdMap.from_values(ids), item_titles=item_titles, entities=200)
     return PersonBundle(folder, model, ids)

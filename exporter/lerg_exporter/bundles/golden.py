@@ -70,7 +70,21 @@ def personal_examples(methods: Mapping[str, Method], *, bits: int, seed: int) ->
     }
     _record(golden, "recommend", "in", values)
     _answer(golden, method)
+    if "finetune" in methods:
+        _personal_finetune(golden, methods["finetune"], slots=slots, bits=bits, rng=rng)
     return golden
+
+
+def _personal_finetune(
+    golden: dict[str, np.ndarray], method: Method, *, slots: int, bits: int, rng: np.random.Generator
+) -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in method.inputs.items()}
+    drawn = {name: rng.integers(0, slots, shapes[name][0]) for name in ("positives", "negatives", "history")}
+    _record(golden, "finetune", "in", drawn)
+    for name in ("weights", "metric"):
+        values = (rng.standard_normal(_PERIOD) / 4).astype(np.float32)
+        _store(golden, f"finetune.in.{name}", values, shapes[name])
+    _gradients(golden, method, bits=bits, rng=rng)
 
 
 def _encode(golden: dict[str, np.ndarray], method: Method, *, bits: int, rng: np.random.Generator) -> None:
@@ -92,6 +106,10 @@ def _finetune(
     batch = min(_BATCH, len(method.inputs["users"]))
     drawn = [rng.integers(0, count, batch) for count in (slots[0], slots[1], slots[1])]
     _record(golden, "finetune", "in", dict(zip(method.inputs, drawn, strict=True)))
+    _gradients(golden, method, bits=bits, rng=rng)
+
+
+def _gradients(golden: dict[str, np.ndarray], method: Method, *, bits: int, rng: np.random.Generator) -> None:
     shapes = {name: parameter.shape for name, parameter in method.module.named_parameters()}
     latent = rng.standard_normal(_PERIOD).astype(np.float32) / 8
     for name, values in (("codebook", latent), ("step", _steps(bits, rng))):

@@ -64,7 +64,8 @@ def inspect_bundle(path: str | os.PathLike[str], *, trust: Trust | None = None) 
 def _plan(folder: BundleFolder, state: State) -> MemoryPlan:
     """What the bundle as it is now takes on a device."""
     if folder.is_personal:
-        return plan_personal(folder.personal, sizes=folder.item_sizes(state))
+        learned = len(state.exported_step) > 0
+        return plan_personal(folder.personal, sizes=folder.item_sizes(state), learned=learned)
     return plan_memory(
         folder.manifest,
         folder.stored_sizes(state),

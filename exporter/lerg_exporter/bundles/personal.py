@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lerg_edge.codes.quantiser import dequantise
 from lerg_edge.data.interactions import IdMap
 from lerg_edge.personal.model import PersonalModel
 from lerg_edge.storage import REFERENCE_DIM
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["PersonalDraft", "draft_personal", "write_personal"]
 
 _GOLDEN_SEED = 20
+_BATCH = 128  # items that are learned from at a time: with weights of a thousand others each, half a megabyte
+_LEARNING_RATE = 3e-4  # of 1e-4 to 1e-2 the largest that did no harm on generated interests
 _FLOAT_BYTES = 4
 _CODE_CONSTANTS = ("codes", "weights", "scales", "scale_table")
 
@@ -40,6 +43,7 @@ class PersonalDraft:
         model: items and the rule.
         lowering: how the programs compute.
         max_history, max_k: largest inputs of `recommend`.
+        max_batch: of `finetune`; 0 without it.
         program: as traced.
         footprints: what each method takes beside its arenas.
         golden: arrays of golden examples.
@@ -49,15 +53,24 @@ class PersonalDraft:
     lowering: str
     max_history: int
     max_k: int
+    max_batch: int
     program: Program
     footprints: Mapping[str, Footprint]
     golden: Mapping[str, np.ndarray]
 
 
 def draft_personal(
-    model: PersonalModel, limits: ProgramLimits, *, lowering: str = "native", max_history: int
+    model: PersonalModel,
+    limits: ProgramLimits,
+    *,
+    lowering: str = "native",
+    max_history: int,
+    learns: bool = False,
 ) -> PersonalDraft:
     """Trace the programs of a personal model, answer their golden examples, and measure what they take.
+
+    Args:
+        learns: with the program `finetune`.
 
     Raises:
         InputError: the lowering is not available, or the model has no item.
@@ -65,7 +78,10 @@ def draft_personal(
     """
     with quiet_imports():
         from lerg_exporter.programs.trace import trace
-    methods = personal_methods_of(model, limits, lowering=lowering, max_history=max_history)
+    max_batch = _BATCH if learns else 0
+    methods = personal_methods_of(
+        model, limits, lowering=lowering, max_history=max_history, max_batch=max_batch
+    )
     with one_thread():
         golden = personal_examples(methods, bits=model.items.bits, seed=_GOLDEN_SEED)
     program = trace(methods)
@@ -76,6 +92,7 @@ def draft_personal(
         lowering,
         max_history,
         min(limits.max_k, model.item_count),
+        max_batch,
         program,
         footprints(program, slots=(0, model.items.item_count)),
         golden,
@@ -133,7 +150,9 @@ def write_personal(
                 "placeholders": len(model.counts),
                 "max_history": draft.max_history,
                 "max_k": draft.max_k,
+                **({"max_batch": draft.max_batch} if draft.max_batch else {}),
             },
+            **({"finetune": {"learning_rate": _LEARNING_RATE}} if draft.max_batch else {}),
             "methods": [program_entry(plan, draft.footprints[plan.method]) for plan in draft.program.plans],
             "storage": _storage(draft, entities=entities),
             "metrics": {name: dict(values) for name, values in (metrics or {}).items()},
@@ -150,8 +169,20 @@ def write_personal(
         golden=draft.golden,
         item_titles=item_titles,
         item_features=item_features,
+        parameters=_parameters(draft),
         overwrite=overwrite,
     )
+
+
+def _parameters(draft: PersonalDraft) -> bytes | None:
+    """`model.ptd`, for stock ExecuTorch: the weights for a runtime that does not read the state."""
+    if not LOWERINGS[draft.lowering].stock or draft.program.parameter_data is None:
+        return None
+    with quiet_imports():
+        from lerg_exporter.programs.trace import with_parameters
+    items = draft.model.items
+    values = dequantise(items.integers(), items.step)
+    return with_parameters(draft.program.parameter_data, {"codebook": values, "step": items.step.reshape(-1)})
 
 
 def _storage(draft: PersonalDraft, *, entities: int) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _without_effect(options: ExportOptions, settings: Mapping[str, Setting]) -> 
 def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) -> Iterator[InputError]:
     """Settings of a shared bundle with a personal one, and the other way round."""
     if not options.personal:
-        for name in ("min_item_users", "max_history", "item_training", "item_coding"):
+        for name in ("finetune", "min_item_users", "max_history", "item_training", "item_coding"):
             if _is_set(options, name, settings):
                 yield InputError.naming(f"{{{name}}} has no effect without {{personal:true}}; leave it out")
         return

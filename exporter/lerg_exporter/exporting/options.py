@@ -243,6 +243,12 @@ class ExportOptions:
         help="Make a bundle that holds items and no user, and serves one person from the history that the "
         "device keeps.",
     )
+    finetune: bool = setting(
+        False,
+        group="One person",
+        option=True,
+        help="Give a personal bundle a program by which it learns from the history that it keeps.",
+    )
     min_item_users: int = setting(
         5,
         group="One person",

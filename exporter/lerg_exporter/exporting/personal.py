@@ -166,6 +166,7 @@ def export_personal(
                 ProgramLimits(max_k=options.max_k),
                 lowering=options.lowering,
                 max_history=options.max_history,
+                learns=options.finetune,
             )
             _write(draft, place, dataset, training=described)
             mapped = map_features(replace(dataset, train=people.known), place, seed=options.seed, tell=tell)

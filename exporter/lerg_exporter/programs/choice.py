@@ -207,9 +207,12 @@ def methods_of(
 
 
 def personal_methods_of(
-    model: PersonalModel, limits: ProgramLimits, *, lowering: str, max_history: int
+    model: PersonalModel, limits: ProgramLimits, *, lowering: str, max_history: int, max_batch: int = 0
 ) -> dict[str, Method]:
-    """The methods `encode` and `recommend` of a model that has items alone.
+    """The methods `encode` and `recommend` of a model that has items alone, and `finetune` if it learns.
+
+    Args:
+        max_batch: most items that are learned from at a time; 0 where it does not learn.
 
     Raises:
         InputError: there is no such lowering, or the model has no item.
@@ -217,7 +220,7 @@ def personal_methods_of(
     if lowering not in LOWERINGS:
         raise InputError.naming("{lowering:{}} is none of {}", lowering, ", ".join(LOWERINGS))
     build: Callable[..., dict[str, Method]] = at(LOWERINGS[lowering].personal)
-    return build(model, limits, max_history=max_history)
+    return build(model, limits, max_history=max_history, max_batch=max_batch)
 
 
 def _combinations() -> Iterator[tuple[str, str, Programs]]:

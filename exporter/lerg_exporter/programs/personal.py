@@ -32,11 +32,101 @@ from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_runtime.bundle import pack
 
-__all__ = ["Encode", "Recommend", "TableModules", "inverse_by_products", "personal_methods"]
+__all__ = [
+    "Encode",
+    "FineTune",
+    "Learning",
+    "Recommend",
+    "TableModules",
+    "inverse_by_products",
+    "personal_methods",
+]
 
 _ROWS_AT_ONCE = 4096
 _MOST_PARTS = 32
 _DIGITS = 1e-7
+
+
+class Learning(NamedTuple):
+    """Operators of one lowering that `FineTune` is made of.
+
+    Attributes:
+        quantise: of (codebook, step, bits), with LSQ's gradients.
+        stored: of codes and how many there may be, as `encode` stores them, and what is to be added to them.
+    """
+
+    quantise: Callable[[Tensor, Tensor, int], Tensor]
+    stored: Callable[[np.ndarray, int], tuple[Tensor, int]]
+
+
+class FineTune(torch.nn.Module):
+    """BPR loss of items of a history, each told from another by the rest; only `codebook` and `step` learn.
+
+    The row of an item's question is what `Recommend` makes of the history by the weights that are given for
+    it, 0 for the item itself. The metric is taken as it is: it has no gradient.
+
+    Args:
+        items: whose rows they are.
+        learning: operators of the lowering.
+
+    Shapes:
+        positives, negatives: int64 [B] slots; history: int64 [n] slots; weights: float32 [B, n];
+        metric: float32 [d, d]; returns (float32 scalar,).
+        codebook: float32 [c, d], latent; step: float32 [1] or [c].
+    """
+
+    codes: Tensor | None
+    weights: Tensor
+    scales: Tensor
+    scale_table: Tensor
+
+    def __init__(self, items: CodedItems, learning: Learning) -> None:
+        super().__init__()
+        self.codebook = torch.nn.Parameter(torch.tensor(items.codebook))
+        self.step = torch.nn.Parameter(torch.tensor(items.step, dtype=torch.float32).reshape(-1))
+        self.bits, self.quantise, self.kind, self._width = (
+            items.bits,
+            learning.quantise,
+            items.kind,
+            items.width,
+        )
+        codes, self._offset = None, 0
+        if items.kind != "rows":
+            codes, self._offset = learning.stored(items.parts.codes, len(items.codebook))
+        self.register_buffer("codes", codes)
+        if isinstance(items.parts, FoldedRows):
+            for name in ("weights", "scales", "scale_table"):
+                self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(items.parts, name))))
+
+    def forward(
+        self, positives: Tensor, negatives: Tensor, history: Tensor, weights: Tensor, metric: Tensor
+    ) -> tuple[Tensor]:
+        quantised = self.quantise(self.codebook, self.step, self.bits)
+        batch, count = weights.shape
+        rows = self._rows(quantised, torch.cat([positives, negatives, history]))
+        positive, negative, touched = rows.split([batch, batch, count])
+        asked = torch.mm(torch.mm(weights, touched), metric)
+        margin = (asked * (negative - positive)).sum(1)
+        return (functional.softplus(margin).mean(),)
+
+    def _rows(self, codebook: Tensor, slots: Tensor) -> Tensor:
+        """Rows of slots [n], float32 [n, d]: gathered, so that the gradient is scattered."""
+        if self.codes is None:
+            return _gathered(codebook, slots)
+        dim = codebook.shape[1]
+        codes = self.codes.index_select(0, slots).to(torch.int64) + self._offset
+        if self.kind == "product":
+            places = codes * self._width + torch.arange(self._width)
+            blocks = _gathered(codebook.reshape(-1, dim // self._width), places.reshape(-1))
+            return blocks.reshape(-1, dim)
+        parts = _gathered(codebook, codes.reshape(-1)).reshape(-1, self._width, dim)
+        factor = self.scale_table.gather(0, self.scales.index_select(0, slots).to(torch.int64))
+        shares = self.weights.index_select(0, slots).to(torch.float32) * factor.unsqueeze(1)
+        return (parts * shares.unsqueeze(2)).sum(1)
+
+
+def _gathered(table: Tensor, rows: Tensor) -> Tensor:
+    return table.gather(0, rows.unsqueeze(1).expand(-1, table.shape[1]))
 
 
 class TableModules(NamedTuple):
@@ -146,8 +236,10 @@ def personal_methods(
     limits: ProgramLimits,
     *,
     max_history: int,
+    learning: Learning,
+    max_batch: int = 0,
 ) -> dict[str, Method]:
-    """`encode` and `recommend`; the history's length and the ranks vary.
+    """`encode` and `recommend`, and `finetune` where it is asked for; lengths of histories and ranks vary.
 
     Args:
         tables: what makes the item table.
@@ -155,11 +247,14 @@ def personal_methods(
         model: whose item rows and rule they are.
         limits: of which `max_k` counts.
         max_history: most items of a history.
+        max_batch: most items that are learned from at a time; 0 for no `finetune`.
+        learning: what that is made of.
 
     Raises:
         InputError: lambda is below 1, there is no item, or no history is allowed.
     """
     items, ridge, count = model.items, model.rule.ridge, model.item_count
+    batch = Dim("batch", min=2, max=max_batch) if max_batch > 2 else None
     if ridge is not None and ridge < 1:
         raise InputError(f"ridge is {ridge}; it must be at least 1, for the metric is made in a fixed time")
     if count < 1 or max_history < 1:
@@ -167,7 +262,7 @@ def personal_methods(
     max_k = min(count, limits.max_k)
     packed = pack(np.zeros(items.codebook.shape, np.int8), bits=items.bits)
     history, ranks = _dimension("history", max_history), _dimension("ranks", max_k)
-    return {
+    methods = {
         "encode": Method(
             module=Encode(tables.of(items), model.counts, ridge=ridge),
             inputs={
@@ -192,6 +287,29 @@ def personal_methods(
             outputs=("items", "scores"),
         ),
     }
+    if not max_batch:
+        return methods
+    few = min(3, max_history)
+    methods["finetune"] = Method(
+        module=FineTune(items, learning),
+        inputs={
+            "positives": torch.zeros(min(5, max_batch), dtype=torch.int64),
+            "negatives": torch.zeros(min(5, max_batch), dtype=torch.int64),
+            "history": torch.zeros(few, dtype=torch.int64),
+            "weights": torch.zeros(min(5, max_batch), few),
+            "metric": torch.zeros(items.dim, items.dim),
+        },
+        dynamic={
+            "positives": {} if batch is None else {0: batch},
+            "negatives": {} if batch is None else {0: batch},
+            "history": history,
+            "weights": ({} if batch is None else {0: batch})
+            | {axis + 1: dim for axis, dim in history.items()},
+        },
+        outputs=("loss",),
+        trains=True,
+    )
+    return methods
 
 
 def _identity(dim: int) -> Tensor:

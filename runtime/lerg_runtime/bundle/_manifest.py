@@ -10,6 +10,7 @@ from typing import Any
 from lerg_runtime._limits import MAX_CANDIDATES, MAX_FILE_BYTES, MAX_PROGRAM_BYTES
 from lerg_runtime.bundle._features import FEATURES_FILE, FeatureColumn, parse_features
 from lerg_runtime.bundle._fields import Fields, parse_json
+from lerg_runtime.bundle._personal_shape import PersonalShape
 from lerg_runtime.bundle._programs import (
     PACKED_FILE,
     PARAMETER_FILE,
@@ -78,7 +79,7 @@ class FineTuneDefaults:
         return round(self.replay * max(new, batch / 4))
 
     @classmethod
-    def parse(cls, fields: Fields, shape: ModelShape) -> FineTuneDefaults:
+    def parse(cls, fields: Fields, shape: ModelShape | PersonalShape) -> FineTuneDefaults:
         def rate(name: str) -> float | None:
             return fields.number(name, least=0.0, above=True) if name in fields else None
 

@@ -11,6 +11,7 @@ from lerg_runtime.bundle._features import FEATURES_FILE, FeatureColumn, parse_fe
 from lerg_runtime.bundle._fields import Fields
 from lerg_runtime.bundle._manifest import (
     DATA_FILES,
+    FineTuneDefaults,
     Manifest,
     check_told,
     manifest_fields,
@@ -18,7 +19,14 @@ from lerg_runtime.bundle._manifest import (
     titled_items,
 )
 from lerg_runtime.bundle._personal_shape import PersonalShape
-from lerg_runtime.bundle._programs import JAVA_LOWERINGS, PROGRAM_FILE, ProgramSpec, Signature, parse_programs
+from lerg_runtime.bundle._programs import (
+    JAVA_LOWERINGS,
+    PARAMETER_FILE,
+    PROGRAM_FILE,
+    ProgramSpec,
+    Signature,
+    parse_programs,
+)
 from lerg_runtime.errors import BundleError
 
 __all__ = ["FORMS", "ITEMS_FILE", "PersonalManifest", "parse_manifest", "personal_signatures"]
@@ -35,12 +43,13 @@ class PersonalManifest:
 
     Attributes:
         model: sizes.
-        programs: `encode` and `recommend`.
+        programs: `encode` and `recommend`, and `finetune` where there is one.
         files: size in bytes of every file but `manifest.json`, `SHA256SUMS` and `state.bin`.
         executorch: release series that the programs need, such as `1.5`.
         document: the whole JSON object, with what is only for people.
         titled_items: items that have a title; 0 where the bundle has no titles.
         features: of items, that a map makes rows of; none where the bundle has no such map.
+        finetune: defaults of fine-tuning; None where there is no program for it.
     """
 
     model: PersonalShape
@@ -50,6 +59,7 @@ class PersonalManifest:
     document: Mapping[str, Any]
     titled_items: int = 0
     features: tuple[FeatureColumn, ...] = ()
+    finetune: FineTuneDefaults | None = None
 
     @classmethod
     def of_fields(cls, fields: Fields, *, where: str) -> PersonalManifest:
@@ -61,7 +71,9 @@ class PersonalManifest:
         lowering = fields.text("lowering", among=tuple(DATA_FILES))
         shape = PersonalShape.parse(fields.inner("model"), fields.inner("serving"))
         files, features = fields.inner("files"), parse_features(fields)
-        names = tuple(sorted((*_FILES, FEATURES_FILE))) if features else _FILES
+        learns = shape.max_batch and lowering in JAVA_LOWERINGS
+        more = (*((FEATURES_FILE,) if features else ()), *((PARAMETER_FILE,) if learns else ()))
+        names = tuple(sorted((*_FILES, *more)))
         if tuple(sorted(files.values)) != names:
             raise BundleError(f"{files.where} must name {', '.join(names)} and nothing else")
         check_told(fields)
@@ -73,6 +85,7 @@ class PersonalManifest:
             document=fields.values,
             titled_items=titled_items(fields, shape.items),
             features=features,
+            finetune=FineTuneDefaults.parse(fields.inner("finetune"), shape) if shape.max_batch else None,
         )
 
     def program(self, method: str) -> ProgramSpec:
@@ -102,7 +115,7 @@ def personal_signatures(shape: PersonalShape, lowering: str) -> dict[str, tuple[
             codes = ("uint8", (shape.codebook_rows, 2 * shape.dim))
     table = ("float32", (shape.slots, shape.dim))
     metric = ("float32", (shape.dim, shape.dim))
-    return {
+    found: dict[str, tuple[Signature, Signature]] = {
         "encode": ((codes, ("float32", (shape.step_count,))), (table, metric)),
         "recommend": (
             (
@@ -117,3 +130,13 @@ def personal_signatures(shape: PersonalShape, lowering: str) -> dict[str, tuple[
             (("int64", (1, shape.max_k)), ("float32", (1, shape.max_k))),
         ),
     }
+    if shape.max_batch:
+        few = ("int64", (shape.max_batch,))
+        history = ("int64", (shape.max_history,))
+        weights = ("float32", (shape.max_batch, shape.max_history))
+        learned = (("float32", (shape.codebook_rows, shape.dim)), ("float32", (shape.step_count,)))
+        found["finetune"] = (
+            (few, few, history, weights, metric),
+            (("float32", ()), *learned, *learned),
+        )
+    return found

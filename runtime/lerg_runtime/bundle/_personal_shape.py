@@ -31,6 +31,7 @@ class PersonalShape:
         max_history: most items of the device's history.
         max_k: most items that one call of `recommend` gives.
         half_life: items after which an older one counts half as much; None where all count alike.
+        max_batch: most items that `finetune` learns from at a time; 0 where there is no such program.
     """
 
     items: int
@@ -45,6 +46,7 @@ class PersonalShape:
     max_history: int
     max_k: int
     half_life: float | None = None
+    max_batch: int = 0
 
     @classmethod
     def parse(cls, fields: Fields, serving: Fields) -> PersonalShape:
@@ -75,6 +77,7 @@ class PersonalShape:
             half_life=None
             if rule.values.get("half_life") is None
             else rule.number("half_life", least=0.0, above=True),
+            max_batch=fields.integer("max_batch", least=2, most=MAX_HISTORY) if "max_batch" in fields else 0,
         )
         if shape.bits not in PACKED_DTYPES or shape.bits == FLOAT_BITS or (shape.bits == 4 and dim % 2):
             raise BundleError(f"{fields.where}.bits must be 4, 8 or 16, and dim even for 4 bits")

@@ -15,7 +15,7 @@ from lerg_runtime.bundle._features import FeatureMap
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.bundle._manifest import FORMAT, VERSION
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE, PersonalManifest
-from lerg_runtime.bundle._programs import PROGRAM_FILE
+from lerg_runtime.bundle._programs import PARAMETER_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import GOLDEN_FILE
 from lerg_runtime.bundle._state import State
 from lerg_runtime.bundle._writer import (
@@ -44,6 +44,7 @@ def write_personal_bundle(
     golden: Mapping[str, np.ndarray],
     item_titles: Sequence[str | None] | None = None,
     item_features: FeatureMap | None = None,
+    parameters: bytes | None = None,
     overwrite: bool = False,
 ) -> PersonalManifest:
     """Write a new personal bundle and read it back; its history is empty.
@@ -62,6 +63,7 @@ def write_personal_bundle(
         golden: arrays for the bundle's check of its own programs.
         item_titles: by index, None or empty for an item without one; None for a bundle without titles.
         item_features: the map from features of items to rows; None for a bundle without.
+        parameters: the bytes of `model.ptd`, which a portable bundle has that learns.
         overwrite: replace a bundle that is there.
 
     Raises:
@@ -85,6 +87,7 @@ def write_personal_bundle(
         GOLDEN_FILE: array_bytes(golden),
         PROGRAM_FILE: program,
         **put_features(document, item_features),
+        **({} if parameters is None else {PARAMETER_FILE: parameters}),
     }
     nobody = np.empty(0, dtype=np.int32)
     fresh = State(codebook, np.asarray(step, dtype=np.float32).reshape(-1), nobody, nobody)

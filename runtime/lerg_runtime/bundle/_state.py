@@ -12,9 +12,8 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from lerg_runtime.bundle._file_from import FileFrom
 from lerg_runtime.bundle._files import locked, replace_file
 from lerg_runtime.bundle._history import History, read_history
 from lerg_runtime.bundle._packing import FLOAT_BITS
+from lerg_runtime.bundle._state_shape import StateShape
 from lerg_runtime.errors import BundleError, InputError
 
 __all__ = [
@@ -45,6 +45,7 @@ STATE_VERSION = 2
 _DIGEST_BYTES = 32
 _CHUNK_BYTES = 1 << 16
 _PAIRS_AT_ONCE = 1 << 13
+_EXPORTED = ("exported_codebook", "exported_step")
 _DISLIKED = ("disliked_users", "disliked_items")
 _OVERHEAD_BYTES = 64 * 1024  # names and sizes of arrays, and what coding may add
 
@@ -57,36 +58,8 @@ def _no_remainder() -> np.ndarray:
     return np.empty((0, 0), dtype=np.int8)
 
 
-class StateShape(Protocol):
-    """The sizes of a model that a state depends on, of a bundle of any form."""
-
-    @property
-    def users(self) -> int: ...
-
-    @property
-    def items(self) -> int: ...
-
-    @property
-    def bits(self) -> int: ...
-
-    @property
-    def codebook_rows(self) -> int: ...
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def step_count(self) -> int: ...
-
-    @property
-    def packed_dtype(self) -> str: ...
-
-    @property
-    def packed_shape(self) -> tuple[int, int]: ...
-
-    @property
-    def max_history(self) -> int:
-        """Most items of the history that is kept here; 0 where users have theirs in the bundle."""
+def _no_step() -> np.ndarray:
+    return np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +77,8 @@ class State:
             of one; [0, d] as exported and where the codebook is of floats.
         history: of a personal bundle, the items that its person has touched.
         added: items that were added here; None without any.
+        exported_codebook, exported_step: of a personal bundle that has learned, the weights as they were
+            exported, which erasing brings back; without elements otherwise.
     """
 
     codebook: np.ndarray
@@ -116,6 +91,8 @@ class State:
     remainder: np.ndarray = field(default_factory=_no_remainder)
     history: History = field(default_factory=History)
     added: AddedItems | None = None
+    exported_codebook: np.ndarray = field(default_factory=_no_remainder)
+    exported_step: np.ndarray = field(default_factory=_no_step)
 
     @property
     def pairs(self) -> int:
@@ -162,6 +139,11 @@ def state_pieces(state: State, *, digest: bytes) -> list[Piece]:
     arrays |= state.history.arrays()
     if state.added is not None:
         arrays |= state.added.arrays()
+    if len(state.exported_step):
+        arrays |= {
+            "exported_codebook": state.exported_codebook,
+            "exported_step": state.exported_step.astype(np.float32, copy=False),
+        }
     # As they are: reading a coded array takes memory that the plan of an open bundle does not have.
     content = array_pieces(arrays, as_they_are=arrays)
     found = hashlib.sha256()
@@ -178,6 +160,7 @@ class StoredState:
         local: local interactions in it.
         disliked: pairs in it that were rated low here.
         remainder: whether it has what rounding left of the codebook.
+        learned: whether a personal bundle has learned, and keeps the weights that were exported.
         generation: how often it has been saved.
         added: items that were added here; added_bytes: what they take, also while they are read.
 
@@ -212,6 +195,13 @@ class StoredState:
             raise BundleError(
                 f"{where} has a remainder of a codebook that nothing rounds; restore it from a copy"
             )
+        kept = [name in reader.names for name in _EXPORTED]
+        if any(kept) and not (all(kept) and shape.max_history):
+            raise BundleError(
+                f"{where} has one of {' and '.join(_EXPORTED)} alone, or keeps no history; restore it from a "
+                "copy"
+            )
+        self.learned = all(kept)
         self.disliked = low[0]
         self.added = added_count(reader, where=where)
         self.added_bytes = added_bytes(reader, self.added, shape.dim)
@@ -264,6 +254,19 @@ class StoredState:
                     allocate=allocate,
                 ),
             )
+            if self.learned:
+                state = replace(
+                    state,
+                    exported_codebook=read(
+                        _EXPORTED[0],
+                        dtypes=(shape.packed_dtype,),
+                        shape=shape.packed_shape,
+                        allocate=allocate,
+                    ),
+                    exported_step=read(
+                        _EXPORTED[1], dtypes=("float32",), shape=(shape.step_count,), allocate=allocate
+                    ),
+                )
             _check(state, shape, self._where)
         return state
 
@@ -358,11 +361,14 @@ def largest_state(shape: StateShape) -> int:
     remainder = shape.codebook_rows * shape.dim
     largest = codebook + remainder + 4 * shape.step_count + 8 * MAX_LOCAL_INTERACTIONS
     largest += 12 * shape.max_history + largest_added(shape.dim)
+    if shape.max_history:
+        largest += codebook + 4 * shape.step_count
     return largest + largest // 512 + _OVERHEAD_BYTES
 
 
 def _check(state: State, shape: StateShape, where: str) -> None:
-    if not bool(np.all(np.isfinite(state.step) & (state.step > 0))):
+    steps = np.concatenate((state.step, state.exported_step))
+    if not bool(np.all(np.isfinite(steps) & (steps > 0))):
         raise BundleError(f"{where}: the step must be finite and above 0")
     if shape.bits == FLOAT_BITS and not (_all_finite(state.codebook) and (state.step == 1).all()):
         raise BundleError(f"{where}: a codebook of 32 bits must be finite and its step 1")

@@ -108,13 +108,13 @@ memory_budget_option = click.option(
 )
 
 
-def input_file(name: str, help_text: str) -> Any:
-    """A required option that names a file of interactions."""
+def input_file(name: str, help_text: str, *, required: bool = True) -> Any:
+    """An option that names a file of interactions."""
     return click.option(
         name,
         "file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        required=True,
+        required=required,
         metavar="FILE",
         help=f"{help_text}: CSV, TSV, lines of `user item item ...`, .inter, u.data, ratings.dat; or gzip.",
     )

@@ -21,7 +21,8 @@ _TOLD = ("format", "version", "form", "created_with", "requires", "model", "lowe
 def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str, Any]:
     """The JSON object of `--json`."""
     document, state = folder.personal.document, folder.read_state()
-    plan = plan_personal(folder.personal, sizes=folder.item_sizes(state))
+    learned = len(state.exported_step) > 0
+    plan = plan_personal(folder.personal, sizes=folder.item_sizes(state), learned=learned)
     files = folder.file_sizes()
     return {
         "bundle": str(folder.path),
@@ -31,6 +32,7 @@ def describe_personal(folder: BundleFolder, *, uncounted: Uncounted) -> dict[str
         "state": {
             "saves": state.generation,
             "history": len(state.history),
+            "learned": learned,
             "added_items": 0 if state.added is None else len(state.added),
         },
         "files": files,
@@ -77,6 +79,7 @@ def print_personal(told: dict[str, Any]) -> None:
             ("served by", served or "one hop"),
             ("item features", features_shown(told["features"])),
             ("items added here", str(told["state"]["added_items"])),
+            ("learned from it", "yes" if told["state"]["learned"] else "no"),
             ("saves", str(told["state"]["saves"])),
         ]
     )

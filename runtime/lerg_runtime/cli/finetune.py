@@ -34,7 +34,9 @@ __all__ = ["finetune"]
 
 @click.command(short_help="Learn from a file of interactions and save.")
 @bundle_argument
-@input_file("--interactions", "What happened here")
+@input_file(
+    "--interactions", "What happened here; not for a personal bundle, which has its history", required=False
+)
 @click.option(
     "--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="Times to go over it."
 )
@@ -72,7 +74,7 @@ __all__ = ["finetune"]
 @json_option
 def finetune(
     bundle: Path,
-    file: Path,
+    file: Path | None,
     epochs: int,
     optimiser: str,
     learning_rate: float | None,
@@ -102,20 +104,23 @@ def finetune(
     \b
     lerg-edge finetune bundle --interactions new.csv --epochs 3
     lerg-edge finetune bundle --interactions new.csv --memory-budget 64MiB --output tuned
+    lerg-edge finetune personal
     """
     if output is not None and output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise click.UsageError(f"--output {output} exists already; name another folder or remove it first")
     _check_target(bundle if output is None else output.absolute().parent)
-    interactions = InteractionsFile(
-        file,
-        rating_threshold=rating_threshold,
-        skip_bad_rows=skip_bad_rows,
-        on_bad_row=note,
-        user_column=user_column,
-        item_column=item_column,
-        rating_column=rating_column,
-        timestamp_column=timestamp_column,
-    )
+    interactions = None
+    if file is not None:
+        interactions = InteractionsFile(
+            file,
+            rating_threshold=rating_threshold,
+            skip_bad_rows=skip_bad_rows,
+            on_bad_row=note,
+            user_column=user_column,
+            item_column=item_column,
+            rating_column=rating_column,
+            timestamp_column=timestamp_column,
+        )
     before = state_stamp(bundle)
 
     def left() -> str:
@@ -128,7 +133,15 @@ def finetune(
         progress("fine-tune") as show,
         unknown_ids(SKIP_UNKNOWN),
     ):
-        tell_of_threshold(rating_threshold, recommender)
+        if interactions is None and not recommender.is_personal:
+            raise click.UsageError("Missing option '--interactions'; name a file of what happened here")
+        if interactions is not None and recommender.is_personal:
+            raise click.UsageError(
+                f"{bundle} is a personal bundle and learns from the history that it keeps; observe what "
+                "happened with lerg-edge observe, and leave --interactions out"
+            )
+        if not recommender.is_personal:
+            tell_of_threshold(rating_threshold, recommender)
 
         def on_progress(event: FineTuneProgress) -> None:
             done = (event.epoch - 1) * event.steps + event.step
@@ -151,17 +164,20 @@ def finetune(
         recommender.save(output)
     saved = bundle if output is None else output
     if as_json:
-        extra = {
-            "losses": report.losses,
-            "bad_rows": interactions.bad_rows_skipped,
-            "below_threshold": interactions.below_threshold,
-            "file": interactions.described(),
-            "saved": str(saved),
-        }
+        extra: dict[str, object] = {"losses": report.losses, "saved": str(saved)}
+        if interactions is not None:
+            extra |= {
+                "bad_rows": interactions.bad_rows_skipped,
+                "below_threshold": interactions.below_threshold,
+                "file": interactions.described(),
+            }
         print_json({**asdict(report), **extra})
-    else:
+    elif interactions is not None:
         click.echo(f"{file}: {interactions.columns}")
         _print(report, saved, interactions)
+    else:
+        click.echo(f"{report.known_interactions} items of the history")
+        _print_learned(report, saved)
 
 
 def _check_target(folder: Path) -> None:
@@ -192,6 +208,10 @@ def _print(report: FineTuneReport, saved: Path, given: InteractionsFile) -> None
         click.echo(
             f"{report.untrainable} join a pruned user and a pruned item: they count as seen and teach nothing"
         )
+    _print_learned(report, saved)
+
+
+def _print_learned(report: FineTuneReport, saved: Path) -> None:
     for epoch in report.epochs:
         click.echo(f"  epoch {epoch.epoch}: loss {epoch.loss:.4f}, {epoch.seconds:.1f} s")
     share = 100 * report.moved / max(1, report.elements)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lerg_runtime.bundle._packing import FLOAT_BITS
-from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._state_shape import StateShape
 
 __all__ = ["add_remainder", "count_moved", "remainder_shape", "take_remainder"]
 
@@ -13,7 +13,7 @@ _PARTS = 256  # of a step
 _ROWS_AT_ONCE = 64
 
 
-def remainder_shape(shape: ModelShape) -> tuple[int, int]:
+def remainder_shape(shape: StateShape) -> tuple[int, int]:
     """Of the int8 array; without elements where nothing is rounded."""
     return (0, shape.dim) if shape.bits == FLOAT_BITS else (shape.codebook_rows, shape.dim)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from lerg_runtime.bundle._shape import ModelShape
+from lerg_runtime.bundle._state_shape import StateShape
 from lerg_runtime.engine._engine import Engine, LoadedMethod, native
 from lerg_runtime.errors import LergRuntimeError
 from lerg_runtime.learning._negatives import Negatives
 from lerg_runtime.learning._optimiser import OptimiserOptions, Updater
 from lerg_runtime.learning._remainders import add_remainder, remainder_shape, take_remainder
-from lerg_runtime.learning._training_set import TrainingSet
 
 __all__ = ["EpochReport", "FineTuneProgress", "FineTuneReport", "OnEpoch", "OnProgress", "train"]
 
@@ -113,6 +113,22 @@ _LEAST_RISE = 0.01
 _DIVERGED = 2.0  # times as large a loss
 
 
+class TrainingData(Protocol):
+    """What epochs go over."""
+
+    @property
+    def held_out(self) -> int:
+        """How much of it epochs leave out."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int, random: Any, negatives: Any) -> Iterator[tuple[np.ndarray, ...]]:
+        """Inputs of the program, batch after batch of an epoch; the first of them has a row a triple."""
+
+    def held_out_triples(self, random: Any, negatives: Any) -> tuple[np.ndarray, ...] | None:
+        """One batch of what epochs leave out; None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
     """What `train` has done: reports, steps, whether it was ended early, and the losses of the check."""
@@ -126,9 +142,9 @@ class TrainingRun:
 
 def train(
     engine: Engine,
-    shape: ModelShape,
-    training_set: TrainingSet,
-    negatives: Negatives,
+    shape: StateShape,
+    training_set: TrainingData,
+    negatives: Negatives | None,
     *,
     codebook: np.ndarray,
     step: np.ndarray,
@@ -148,7 +164,7 @@ def train(
         engine: where programs and memory come from.
         shape: of the model.
         training_set: what to go over; nothing is done if it is empty.
-        negatives: draws the items to tell the positives from.
+        negatives: draws the items to tell the positives from; None where the data does it by itself.
         codebook: packed integers to start from.
         step: float32 [1] or [c] to start from.
         remainder: int8 [c, d], what rounding left of the codebook; [0, d] where nothing was.
@@ -188,7 +204,7 @@ def train(
     for epoch in range(1, epochs + 1 if len(training_set) else 1):
         began = time.monotonic()
         total, triples = 0.0, 0
-        if negatives.uses_tables:
+        if negatives is not None and negatives.uses_tables:
             method = None  # its arenas must be free before those of encode are taken
             _quantise(latent, latent_step, shape.bits, packed, optimiser)
             negatives.refresh(engine, packed, latent_step)

@@ -75,7 +75,7 @@ class TrainingSet:
         self._earlier = self._earlier[:count]
         self.new = self._keep_trainable(new)
         self.replayed = count if replay is None else min(count, replay)
-        self.held_out = hold_out(self.new)
+        self.held_out: int = hold_out(self.new)
         if self.held_out:
             np.random.default_rng([seed, 2]).shuffle(new[: self.new])
         self._fresh, self._left_out = (

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from lerg_runtime.pairs._items import Filter
 from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.planning._phases import MemoryPlan
+from lerg_runtime.planning._sizes import sample_size
 from lerg_runtime.serving._barred import Barred, write_masks
 from lerg_runtime.serving._best import Best
 from lerg_runtime.serving._likeness import nearest
@@ -45,7 +47,7 @@ class PersonalBundle:
         budget_bytes: most memory to take, None for no limit.
 
     Attributes:
-        folder: as given.
+        folder, budget_bytes: as given.
         engine: programs and the allocator.
         items: ids, slots and degrees.
 
@@ -60,13 +62,15 @@ class PersonalBundle:
         self._lock = threading.RLock()
         self._closed = False
         self._sizes = folder.item_sizes()
+        self.budget_bytes = budget_bytes
         with folder.open_state() as kept:
             self._sizes = self._sizes._replace(added_bytes=kept.added_bytes)
-            for phase in self.plan().phases:
-                check_phase(phase, budget_bytes, doing="opening this bundle")
+            self._stamp = kept.stamp
+            plan = plan_personal(folder.personal, sizes=self._sizes, learned=kept.learned)
+            for phase in ("open", "encode", "recommend"):
+                check_phase(plan.phase(phase), budget_bytes, doing="opening this bundle")
             self.engine = Engine(folder, budget_bytes=budget_bytes).open_program()
             empty = self.engine.budget.empty
-            self._stamp = kept.stamp
             self._state = kept.read(allocate=empty)
         self.items: PersonalItems = folder.read_items(allocate=empty)
         check_added(self._state.added, self.items.ids, where=str(folder.path / STATE_FILE))
@@ -128,9 +132,12 @@ class PersonalBundle:
         """One call is worked on at a time."""
         return 1
 
-    def plan(self) -> MemoryPlan:
-        """What opening, encoding and recommending need."""
-        return plan_personal(self.folder.personal, sizes=self._sizes)
+    def plan(self, *, moments: int = 2, batch: int | None = None) -> MemoryPlan:
+        """What opening, encoding, recommending and fine-tuning need; see `plan_personal`."""
+        learned = len(self.state.exported_step) > 0
+        return plan_personal(
+            self.folder.personal, sizes=self._sizes, learned=learned, moments=moments, batch=batch
+        )
 
     @property
     def state(self) -> State:
@@ -162,13 +169,13 @@ class PersonalBundle:
         """
         with self._lock:
             history = history[-self.max_history :]
-            return self._opened().rank(history, self._weights(history), k=k, barred=barred)
+            return self._opened().rank(history, self.weights(history), k=k, barred=barred)
 
     def row(self, history: np.ndarray) -> np.ndarray:
         """What `rank` ranks by for a history: a score is its product with an item's row. Float32 [d]."""
         with self._lock:
             history = history[-self.max_history :]
-            return self._opened().row(history, self._weights(history))
+            return self._opened().row(history, self.weights(history))
 
     def similar(self, items: np.ndarray, k: int, added: np.ndarray | None = None) -> Best:
         """The items nearest to each of these by cosine of their rows, itself left out; see `nearest`.
@@ -197,7 +204,7 @@ class PersonalBundle:
             counted = history[-self.max_history :]
             shares = np.zeros(len(history), dtype=np.float64)
             shares[len(history) - len(counted) :] = self._opened().shares(
-                counted, self._weights(counted), item
+                counted, self.weights(counted), item
             )
             return shares
 
@@ -207,6 +214,62 @@ class PersonalBundle:
         return most_popular(
             lambda first, last: degrees_of(degrees[first:last]), count=len(degrees), k=k, only=only
         )
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The bundle for one thread alone, for as long as the block lasts."""
+        with self._lock:
+            self._check_open()
+            yield
+
+    def comparison(self, history: np.ndarray) -> tuple[np.ndarray, float]:
+        """What fine-tuning compares a history with items by.
+
+        Args:
+            history: integer [n] item indices, the oldest first, n >= 1, each once.
+
+        Returns:
+            The metric float32 [d, d], and the standard deviation of the scores of a sample of items.
+        """
+        with self._lock:
+            return self._opened().comparison(history, self.weights(history))
+
+    def distance(self, history: np.ndarray, late: np.ndarray) -> float:
+        """Mean of log2(1 + rank) of items among all that a history does not have, themselves left out.
+
+        Args:
+            history: integer [n] item indices, the oldest first, n >= 1, each once.
+            late: integer [m] item indices, m >= 1, none of them in it.
+        """
+        with self._lock:
+            return self._opened().distance(history, self.weights(history), late)
+
+    def drop_tables(self) -> None:
+        """Free what answers need; it is made again for the next one."""
+        with self._lock:
+            self._tables = None
+
+    def learned(self, codebook: np.ndarray, step: np.ndarray, remainder: np.ndarray) -> None:
+        """Take new weights; what was exported is kept, for `erase`. Nothing is written before it is saved."""
+        with self._lock:
+            before = self._state
+            exported = before.exported_codebook, before.exported_step
+            if not len(exported[1]):
+                exported = before.codebook, before.step
+            self._state = replace(
+                before,
+                codebook=codebook,
+                step=step,
+                remainder=remainder,
+                exported_codebook=exported[0],
+                exported_step=exported[1],
+            )
+            self._tables = None
+
+    def take_back(self, state: State) -> None:
+        """Go back to a state of before."""
+        with self._lock:
+            self._state, self._tables = state, None
 
     def save(self, path: str | os.PathLike[str] | None) -> None:
         """Store the state; see `Recommender.save`."""
@@ -225,7 +288,7 @@ class PersonalBundle:
                 copy_bundle(self.folder, path, saved)
 
     def erase(self) -> None:
-        """Forget the whole history and all added items, here and in every file of the bundle's folder.
+        """Forget the history, what was learned from it, and all added items, here and in every file there.
 
         Raises:
             OSError: the state cannot be written; the history stays.
@@ -234,6 +297,12 @@ class PersonalBundle:
             self._check_open()
             before = self._state
             self._state = replace(before, history=History(), added=None)
+            if len(before.exported_step):
+                nobody = np.empty(0, np.int32)
+                self._state = State(
+                    before.exported_codebook, before.exported_step, nobody, nobody, before.generation
+                )
+                self._tables = None
             try:
                 self.save(None)  # which removes what crashed saves have left beside the file, too
             except BaseException:
@@ -247,7 +316,8 @@ class PersonalBundle:
         with self._lock:
             self._closed, self._tables = True, None
 
-    def _weights(self, history: np.ndarray) -> np.ndarray:
+    def weights(self, history: np.ndarray) -> np.ndarray:
+        """What each item of a history counts, float32 [n], the oldest first."""
         counts = (degrees_of(self.items.degrees[history]) + 1.0) * len(history)
         weights = 1.0 / np.sqrt(counts)
         if self._shape.half_life is not None:
@@ -347,6 +417,28 @@ class _Tables:
             k=k,
             more=added,
         )
+
+    def comparison(self, history: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """See `PersonalBundle.comparison`."""
+        row = np.einsum("n,nd->d", weights, self._table[self._slots[history]], dtype=np.float64)
+        asked = np.einsum("d,de->e", row, self._metric, dtype=np.float64)
+        count = sample_size(len(self._slots))
+        sample = self._table[self._slots[np.arange(count) * len(self._slots) // count]]
+        return self._metric, float(np.einsum("nd,d->n", sample, asked, dtype=np.float64).std())
+
+    def distance(self, history: np.ndarray, weights: np.ndarray, late: np.ndarray) -> float:
+        """See `PersonalBundle.distance`."""
+        row = np.einsum("n,nd->d", weights, self._table[self._slots[history]], dtype=np.float64)
+        asked = np.einsum("d,de->e", row, self._metric, dtype=np.float64)
+        own = np.einsum("nd,d->n", self._table[self._slots[late]], asked, dtype=np.float64)
+        before = np.zeros(len(late))
+        known = np.concatenate((history, late))
+        for start in range(0, len(self._slots), _ROWS_AT_ONCE):
+            items = np.arange(start, min(start + _ROWS_AT_ONCE, len(self._slots)))
+            others = items[~np.isin(items, known)]
+            scores = np.einsum("nd,d->n", self._table[self._slots[others]], asked, dtype=np.float64)
+            before += (scores[:, None] > own).sum(0)
+        return float(np.log2(2.0 + before).mean())
 
     def rows(self) -> np.ndarray:
         """See `PersonalBundle.rows`."""

@@ -14,7 +14,7 @@ from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
 from lerg_exporter.programs.native import ops as _ops  # noqa: F401  the import defines torch.ops.lerg
 from lerg_exporter.programs.native.recommend import Recommend
-from lerg_exporter.programs.personal import TableModules, personal_methods
+from lerg_exporter.programs.personal import Learning, TableModules, personal_methods
 
 __all__ = ["native_personal_methods"]
 
@@ -47,7 +47,7 @@ class _Product(torch.nn.Module):
 
     def forward(self, packed: Tensor, step: Tensor) -> Tensor:
         codebook = torch.ops.lerg.dequantise(packed, step, self.bits)
-        nobody = torch.zeros(0, self.codes.shape[1], dtype=self.codes.dtype)
+        nobody = torch.zeros(0, self.codes.shape[1], dtype=torch.uint8)
         indptr, indices = torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32)
         placeholders = torch.zeros(0, codebook.shape[1])
         graph = (nobody, self.codes, indptr, indices)
@@ -83,7 +83,22 @@ _TABLES = TableModules(_Rows, _Product, _Folded)
 
 
 def native_personal_methods(
-    model: PersonalModel, limits: ProgramLimits, *, max_history: int
+    model: PersonalModel, limits: ProgramLimits, *, max_history: int, max_batch: int = 0
 ) -> dict[str, Method]:
-    """`encode` and `recommend` of a personal model; see `personal_methods`."""
-    return personal_methods(_TABLES, Recommend(), model, limits, max_history=max_history)
+    """The methods of a personal model; see `personal_methods`."""
+    return personal_methods(
+        _TABLES,
+        Recommend(),
+        model,
+        limits,
+        max_history=max_history,
+        learning=Learning(torch.ops.lerg.fake_quantise, _stored),
+        max_batch=max_batch,
+    )
+
+
+def _stored(codes: np.ndarray, count: int) -> tuple[Tensor, int]:
+    """Codes of a type that stock operators convert, and what is to be added to them: of two bytes int16."""
+    two_bytes = 1 << 8 < count <= 1 << 15
+    made = codes.astype(np.int16 if two_bytes else np.uint8 if count <= 1 << 8 else np.int32)
+    return torch.from_numpy(np.ascontiguousarray(made)), 0

@@ -12,7 +12,7 @@ from lerg_edge.folding.matrix import FoldedRows
 from lerg_edge.personal.model import PersonalModel
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
-from lerg_exporter.programs.personal import TableModules, personal_methods
+from lerg_exporter.programs.personal import Learning, TableModules, personal_methods
 from lerg_exporter.programs.portable.constants import stored_index
 from lerg_exporter.programs.portable.ops import widened
 from lerg_exporter.programs.portable.quantiser import dequantised
@@ -81,14 +81,26 @@ _TABLES = TableModules(_Rows, _Product, _Folded)
 
 
 def portable_personal_methods(
-    model: PersonalModel, limits: ProgramLimits, *, max_history: int
+    model: PersonalModel, limits: ProgramLimits, *, max_history: int, max_batch: int = 0
 ) -> dict[str, Method]:
-    """`encode` and `recommend` of a personal model, with the inputs and outputs of the native ones but for
+    """The methods of a personal model, with the inputs and outputs of the native ones but for
     types that stock Java lacks; see `personal_methods`.
 
     Raises:
         InputError: there are more items than ties can be told apart for.
     """
     check_catalogue(model.item_count)
-    methods = personal_methods(_TABLES, Recommend(), model, limits, max_history=max_history)
+    methods = personal_methods(
+        _TABLES,
+        Recommend(),
+        model,
+        limits,
+        max_history=max_history,
+        learning=Learning(torch.ops.lerg_portable.quantise, _stored),
+        max_batch=max_batch,
+    )
     return stock_methods(methods)
+
+
+def _stored(codes: np.ndarray, count: int) -> tuple[Tensor, int]:
+    return stored_index(codes.astype("int64"), count=count)
