@@ -16,6 +16,7 @@ from lerg_exporter.study._table import Row, Spread, grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = ["draw", "drawable", "title_of"]
@@ -112,8 +113,19 @@ def _panel(axes: Axes, plot: Plot, lines: Lines, names: Sequence[str]) -> None:
         )  # fmt: skip
     if "x" in plot.log and numeric:
         axes.set_xscale("log")
+        _plain_ticks(axes.xaxis)
     if "y" in plot.log:
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Numbers as people write them at 1, 2, 5, 10 and so on: powers of ten would overlap within a decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _label(figure: Figure, axes: Sequence[Axes], plot: Plot, names: Sequence[str]) -> None:
