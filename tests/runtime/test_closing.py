@@ -51,6 +51,13 @@ def test_a_bundle_is_freed_without_the_garbage_collector(
     assert not engines()
 
 
+def test_a_lease_keeps_its_bundle(tiny_bundle: Path, fake_native: None) -> None:
+    with Recommender.open(tiny_bundle)._open.serving() as serving:
+        assert serving.item_degrees.shape == (40,)
+    del serving
+    assert not engines()
+
+
 @pytest.mark.native
 def test_a_personal_bundle_is_freed_without_the_garbage_collector(tmp_path: Path) -> None:
     made = write_person(tmp_path / "bundle")

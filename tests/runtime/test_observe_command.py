@@ -86,7 +86,7 @@ def test_info_tells_the_form_and_a_budget_that_is_enough(
 ) -> None:
     found = told(capsys, "info", bundle)
     assert found["form"] == "personal"
-    assert found["state"] == {"saves": 0, "history": 0, "added_items": 0}
+    assert found["state"] == {"saves": 0, "history": 0, "learned": False, "added_items": 0}
     peak = found["memory"]["peak_bytes"]  # type: ignore[index]
     told(capsys, "observe", bundle, "--item", "item-03")
     told(capsys, "recommend", bundle, "--memory-budget", str(peak))

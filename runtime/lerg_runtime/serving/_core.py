@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +169,15 @@ class OpenBundle:
             allocate=self.engine.budget.empty,
         )
 
-    def serving(self) -> AbstractContextManager[Serving]:
+    @contextmanager
+    def serving(self) -> Iterator[Serving]:
         """Tables of one snapshot and lanes to rank in, which stay as they are while the block lasts.
 
         Raises:
             BudgetError: they do not fit beside what is in memory, or beside the learning that goes on.
         """
-        return self.desk.serving()
+        with self.desk.serving() as serving:
+            yield serving
 
     def close(self) -> None:
         """Refuse new calls; memory is freed when those under way have ended."""
@@ -317,10 +320,7 @@ class OpenBundle:
     def _lanes(self, share: Share) -> Lanes:
         manifest = self.folder.manifest
         raises = manifest.ways.local_counts > 0
-
-        def make() -> Lane:
-            return Lane(self.engine, manifest.model, users=share.users_at_once, raises=raises)
-
+        make = partial(Lane, self.engine, manifest.model, users=share.users_at_once, raises=raises)
         return Lanes(make, most=share.lanes, users=share.users_at_once)
 
     def _with_local(self, state: State, stored: InteractionRows) -> InteractionRows:
