@@ -225,7 +225,7 @@ class ExportOptions:
         least=0,
         most=1e3,
         help="On the device, raise items by how often they were touched there, by this weight; 0 for not.",
-        unset="0, or 0.1, 0.2 or 0.4 where later interactions say so",
+        unset="0, or 0.1, 0.2, 0.4 or 0.8 where later interactions say so",
     )
     newcomers: int | None = setting(
         None,

@@ -53,7 +53,6 @@ from lerg_runtime.bundle import PersonalManifest
 __all__ = ["GivenItems", "PersonalReport", "export_personal"]
 
 _RANKING = 20
-_ITEM_TRAININGS = {"recommender": "the recommender", "als": "least squares", "both": "both, side by side"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +220,7 @@ def _table(
         draws=people.choosing.draws,
     )
     for name, score in found.scores.items():
-        tell.note(f"items learned by {_ITEM_TRAININGS[name]}: NDCG@{_RANKING} {score:.4f} before coding")
+        tell.note(f"item_training {name}: NDCG@{_RANKING} {score:.4f} before coding")
     return found
 
 
