@@ -52,6 +52,7 @@ FLOORS = {
         "golden programs serving",
         "learning",
         "_handle",
+        "_own_history",
         "recommender",
         "cli",
         "__main__",

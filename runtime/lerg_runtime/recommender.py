@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from lerg_runtime._arguments import ranking_length, ranking_lengths, whole
-from lerg_runtime._handle import BundleHandle
+from lerg_runtime._own_history import HistoryHandle
 from lerg_runtime.bundle._ids import RawId
 from lerg_runtime.errors import InputError
 from lerg_runtime.learning import _finetune
@@ -27,7 +26,7 @@ from lerg_runtime.serving._personal import PersonalBundle
 __all__ = ["Recommender"]
 
 
-class Recommender(BundleHandle):
+class Recommender(HistoryHandle):
     """One open bundle. Any number of threads may ask it; one at a time learns.
 
     Each call answers from one state of weights and interactions. As many calls are worked on at a time as
@@ -215,53 +214,6 @@ class Recommender(BundleHandle):
         if isinstance(bundle, PersonalBundle):
             return _explain.in_person(bundle, who, item, on_unknown=on_unknown)
         return _explain.in_shared(bundle, who, item, on_unknown=on_unknown)
-
-    def observe(
-        self,
-        items: Given,
-        *,
-        when: float | datetime | None = None,
-        on_unknown: OnUnknown = "raise",
-    ) -> int:
-        """Take note that items were touched: they count in what is recommended from now on, and as seen.
-
-        For personal bundles. Nothing is trained. The history is in memory until `save`, and in `state.bin`
-        after it. An item that is in it already moves to its new time. It keeps as many items as `manifest`
-        says (`model.max_history`); the oldest go first.
-
-        Args:
-            items: one raw id, or several in the order in which they were touched.
-            when: seconds since 1970, or a datetime, which counts as UTC where it has no zone; None for now.
-                What is observed late finds its place among the others by this.
-            on_unknown: `skip` leaves out items that the bundle does not know.
-
-        Returns:
-            How many items were noted.
-        """
-        return _person.observe(self._personal, items, when, on_unknown=on_unknown)
-
-    def forget(self, items: Given) -> None:
-        """Take items out of the history; those that are not in it are none the less for it.
-
-        What was saved before keeps them until `save` writes the state again.
-        """
-        _person.forget(self._personal, items)
-
-    def history(self) -> list[tuple[RawId, int]]:
-        """Raw ids of the items that are kept, oldest first, and when each was touched: seconds since 1970."""
-        return _person.kept(self._personal)
-
-    def erase(self) -> None:
-        """Forget the history and all added items, here and on the disk: the state is written anew, at once.
-
-        Other files of the bundle never hold any of it. What a disk keeps of bytes that no file has any more
-        is the disk's own matter.
-
-        Raises:
-            OSError: the state cannot be written; the history stays.
-            InputError: somebody else has saved since the bundle was opened, or the bundle is not personal.
-        """
-        self._personal.erase()
 
     def finetune(
         self,

@@ -16,10 +16,11 @@ from lerg_exporter.bundles.card import model_card
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.exporting.item_tables import item_tables
-from lerg_exporter.exporting.options import ITEM_TRAININGS, ExportOptions
+from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.personal import PersonalReport, export_personal
 from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.progress import Silent
+from lerg_exporter.exporting.serving_options import ITEM_TRAININGS
 from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder

@@ -15,7 +15,7 @@ import random
 import struct
 from typing import Any
 
-from fuzzing import mutations
+from fuzzing import addresses, drawing, mutations
 from fuzzing.bundles import MANIFEST, PROGRAM, STATE, Files, consistent, seed, with_manifest
 from fuzzing.flat import Tree, read_program, write_program
 from lerg_runtime.bundle._arrays import read_arrays
@@ -50,11 +50,11 @@ class Seed:
         manifest = json.loads(files[MANIFEST])
         if "program" in recipe:
             tree = self.tree()
-            mutations.apply(tree, recipe["program"])
+            addresses.apply(tree, recipe["program"])
             files[PROGRAM] = write_program(tree, patched(self.segments, recipe.get("constants", [])))
             if recipe.get("plan"):
                 agree(manifest, tree)
-        mutations.apply(manifest, recipe.get("manifest", []))
+        addresses.apply(manifest, recipe.get("manifest", []))
         raw: list[str] = []
         files = with_manifest(files, _take_raw(manifest, raw))
         for name, arrays in recipe.get("arrays", {}).items():
@@ -94,7 +94,7 @@ def agree(manifest: Any, tree: Tree) -> None:
             continue
         entry["arena_bytes"] = [int(size) for size in plan.get("non_const_buffer_sizes", [0])[1:]]
         entry["planned_bytes"] = sum(entry["arena_bytes"]) + entry["scratch_bytes"]
-        called = [mutations.operator_name(plan, call) for _, call in mutations.calls(plan)]
+        called = [addresses.operator_name(plan, call) for _, call in addresses.calls(plan)]
         entry["operators"] = list(dict.fromkeys(called))
 
 
@@ -184,10 +184,10 @@ def _manifest_changes(manifest: Any, rng: random.Random) -> list[Any]:
             at = at[step]
         value = rng.choice((*_STRANGE, "absent"))
         if isinstance(at, int) and not isinstance(at, bool) and rng.random() < 0.6:
-            value = mutations.number(rng, at)
+            value = drawing.number(rng, at)
         if value == "absent" and isinstance(address[-1], int):
             continue
-        mutations.apply(manifest, [[address, value]])
+        addresses.apply(manifest, [[address, value]])
         changes.append([address, value])
     return changes
 

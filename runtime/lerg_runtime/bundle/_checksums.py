@@ -14,7 +14,9 @@ from pathlib import Path
 from lerg_runtime.bundle._boundary import FileStamp, open_regular, reading, stamp_of
 from lerg_runtime.errors import BundleError
 
-__all__ = ["file_digest", "parse_checksums", "render_checksums"]
+__all__ = ["CHECKSUMS_FILE", "file_digest", "parse_checksums", "render_checksums"]
+
+CHECKSUMS_FILE = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})")
 _CHUNK_BYTES = 1 << 18

@@ -17,15 +17,14 @@ from lerg_runtime.bundle._arrays import Allocate, ArrayReader
 from lerg_runtime.bundle._boundary import (
     FileStamp,
     check_folder,
-    open_regular,
     read_bounded,
     reading,
-    stamp_of,
 )
-from lerg_runtime.bundle._checksums import file_digest, parse_checksums
+from lerg_runtime.bundle._checksums import CHECKSUMS_FILE, file_digest, parse_checksums
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, InteractionRows, code_sizes, decode_interactions
 from lerg_runtime.bundle._entities import Entities, read_entities
 from lerg_runtime.bundle._features import FEATURES_FILE, FeatureMap, read_features
+from lerg_runtime.bundle._hashed import altered, hashed_arrays, read_hashed
 from lerg_runtime.bundle._id_arrays import id_bytes, id_reading_bytes
 from lerg_runtime.bundle._items import ItemSizes, PersonalItems, item_sizes, read_items
 from lerg_runtime.bundle._manifest import Manifest
@@ -40,7 +39,6 @@ from lerg_runtime.bundle._trust import Trust, check_trust
 from lerg_runtime.errors import BundleError, InputError
 
 __all__ = [
-    "CHECKSUMS_FILE",
     "ENTITIES_FILE",
     "GOLDEN_FILE",
     "INTERACTIONS_FILE",
@@ -48,7 +46,6 @@ __all__ = [
     "BundleFolder",
 ]
 
-CHECKSUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"
 ENTITIES_FILE = "entities.arrays"
 INTERACTIONS_FILE = "interactions.arrays"
@@ -102,7 +99,7 @@ class BundleFolder:
                 )
             data = read_bounded(folder, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
             if digests[MANIFEST_FILE] != hashlib.sha256(data).hexdigest():
-                raise _altered(folder, MANIFEST_FILE)
+                raise altered(folder, MANIFEST_FILE)
             with reading(folder / MANIFEST_FILE):
                 manifest = parse_manifest(data, where=str(folder / MANIFEST_FILE))
             if set(digests) != {MANIFEST_FILE, *manifest.files}:
@@ -113,7 +110,7 @@ class BundleFolder:
             for name, size in manifest.files.items():
                 found, stamps[name] = file_digest(folder, name, size=size)
                 if found != digests[name]:
-                    raise _altered(folder, name)
+                    raise altered(folder, name)
         return cls(folder, manifest, hashlib.sha256(listing).digest(), digests, stamps)
 
     @property
@@ -185,7 +182,9 @@ class BundleFolder:
             BundleError: it is not what `open` has hashed.
         """
         name = PACKED_FILE if PACKED_FILE in self.contents.files else PROGRAM_FILE
-        data = self._read_hashed(name, allocate)
+        data = read_hashed(
+            self.path, name, size=self.contents.files[name], digest=self.digests[name], allocate=allocate
+        )
         if name == PACKED_FILE:
             entities = entities or self.read_entities(allocate=allocate)
             data = unpack_program(
@@ -198,20 +197,6 @@ class BundleFolder:
                 allocate=allocate,
             )
         data.flags.writeable = False
-        return data
-
-    def _read_hashed(self, name: str, allocate: Allocate) -> np.ndarray:
-        size = self.contents.files[name]
-        handle, found = open_regular(self.path, name)
-        with os.fdopen(handle, "rb", buffering=0) as stream, reading(self.path / name):
-            if found != size:
-                raise _altered(self.path, name)
-            data = allocate((size,), "uint8")
-            rest = data.data
-            while rest and (count := stream.readinto(rest)):
-                rest = rest[count:]
-            if rest or hashlib.sha256(data.data).hexdigest() != self.digests[name]:
-                raise _altered(self.path, name)
         return data
 
     def program_path(self) -> str:
@@ -391,21 +376,5 @@ class BundleFolder:
     @contextmanager
     def _arrays(self, name: str) -> Iterator[ArrayReader]:
         """The arrays of a file, which must be the one that `open` has hashed, and stay so meanwhile."""
-        path = self.path / name
-        handle, size = open_regular(self.path, name)
-        with os.fdopen(handle, "rb") as stream, reading(path):
-            before = stamp_of(handle)
-            if before != self.stamps[name] and file_digest(self.path, name, size=size) != (
-                self.digests[name],
-                before,
-            ):
-                raise _altered(self.path, name)
-            yield ArrayReader(stream, str(path))
-            if stamp_of(handle) != before:
-                raise BundleError(f"{path} changed while it was read; open the bundle again")
-
-
-def _altered(folder: Path, name: str) -> BundleError:
-    return BundleError(
-        f"{folder / name} does not match its SHA-256 in {CHECKSUMS_FILE}; copy the bundle again"
-    )
+        with hashed_arrays(self.path, name, digest=self.digests[name], stamp=self.stamps[name]) as arrays:
+            yield arrays

@@ -14,7 +14,7 @@ import numpy as np
 
 from lerg_runtime.bundle._arrays import array_bytes, smallest_unsigned
 from lerg_runtime.bundle._boundary import open_regular, reading
-from lerg_runtime.bundle._checksums import render_checksums
+from lerg_runtime.bundle._checksums import CHECKSUMS_FILE, render_checksums
 from lerg_runtime.bundle._csr import InteractionRows, encode_interactions
 from lerg_runtime.bundle._features import FEATURES_FILE, FeatureMap, feature_file
 from lerg_runtime.bundle._fields import Fields
@@ -26,7 +26,6 @@ from lerg_runtime.bundle._packed_program import Cuts, pack_program, reader_of, u
 from lerg_runtime.bundle._personal_manifest import ITEMS_FILE
 from lerg_runtime.bundle._programs import PACKED_FILE, PARAMETER_FILE, PROGRAM_FILE
 from lerg_runtime.bundle._reader import (
-    CHECKSUMS_FILE,
     ENTITIES_FILE,
     GOLDEN_FILE,
     INTERACTIONS_FILE,

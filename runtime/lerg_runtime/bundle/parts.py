@@ -13,13 +13,13 @@ import numpy as np
 from lerg_runtime._limits import MAX_CHECKSUMS_BYTES
 from lerg_runtime.bundle._arrays import ArrayReader, array_bytes, array_ranges, text_reading_bytes
 from lerg_runtime.bundle._boundary import open_regular, read_bounded, reading
+from lerg_runtime.bundle._checksums import CHECKSUMS_FILE
 from lerg_runtime.bundle._csr import CODE_HEADER_BYTES, code_sizes, encode_interactions
 from lerg_runtime.bundle._features import feature_file
 from lerg_runtime.bundle._files import named_in_errors, replace_file, write_synced
 from lerg_runtime.bundle._id_arrays import id_arrays, id_reading_bytes
 from lerg_runtime.bundle._packed_program import piece_sizes
 from lerg_runtime.bundle._programs import PACKED_FILE, PROGRAM_FILE
-from lerg_runtime.bundle._reader import CHECKSUMS_FILE
 from lerg_runtime.bundle._seen_only import encode_seen_only
 from lerg_runtime.bundle._titles import title_arrays, title_bytes, title_reading_bytes
 from lerg_runtime.bundle._trust import SIGNATURE_FILE
