@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lerg_runtime._arguments import batch_size, candidates, whole
 from lerg_runtime.bundle._manifest import Manifest
-from lerg_runtime.learning._finetune import FineTuneOptions
 from lerg_runtime.learning._optimiser import OptimiserOptions
+from lerg_runtime.learning._training import FineTuneOptions
 from lerg_runtime.planning._phases import MemoryPlan
 from lerg_runtime.serving._core import OpenBundle
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from lerg_runtime.bundle._state import State
 from lerg_runtime.errors import InputError
 from lerg_runtime.learning._disliking import Disliked, merged_pairs
 from lerg_runtime.learning._negatives import Negatives
-from lerg_runtime.learning._optimiser import OptimiserOptions
 from lerg_runtime.learning._remainders import count_moved
 from lerg_runtime.learning._training import (
     EpochReport,
+    FineTuneOptions,
     FineTuneProgress,
     FineTuneReport,
     OnEpoch,
@@ -30,34 +30,11 @@ from lerg_runtime.planning._fitting import check_phase, finetune_changes
 from lerg_runtime.serving._core import OpenBundle
 from lerg_runtime.serving._snapshot import Snapshot
 
-__all__ = ["FineTuneOptions", "finetune"]
+__all__ = ["finetune"]
 
 _PAIRS_AT_ONCE = 1 << 13
 _LEAST_TO_HOLD_OUT = 100  # fewer new interactions are all learned from
 _HELD_OUT_SHARE = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class FineTuneOptions:
-    """Checked arguments of fine-tuning.
-
-    Attributes:
-        epochs: 1 or more.
-        batch: triples a step.
-        optimiser: what moves the weights.
-        replay: earlier interactions in an epoch; None for the bundle's default, or all where none is new.
-        negative_candidates: items drawn for each negative.
-        seed: the same seed gives the same result.
-        force: keep what was learned even where it does harm.
-    """
-
-    epochs: int
-    batch: int
-    optimiser: OptimiserOptions
-    replay: int | None
-    negative_candidates: int
-    seed: int
-    force: bool = False
 
 
 def finetune(
@@ -169,14 +146,8 @@ def finetune(
         shape,
         training_set,
         negatives,
-        codebook=state.codebook,
-        step=state.step,
-        remainder=state.remainder,
-        epochs=options.epochs,
-        batch=options.batch,
-        optimiser=options.optimiser,
-        seed=options.seed,
-        force=options.force,
+        state,
+        options,
         publish=publish,
         on_progress=step_ended,
         on_epoch=epoch_ended,

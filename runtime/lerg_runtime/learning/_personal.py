@@ -9,11 +9,10 @@ import numpy as np
 
 from lerg_runtime._arguments import whole
 from lerg_runtime.errors import InputError, LergRuntimeError
-from lerg_runtime.learning._finetune import FineTuneOptions
 from lerg_runtime.learning._optimiser import OptimiserOptions
 from lerg_runtime.learning._own_history import LEAST_ITEMS, OwnHistory
 from lerg_runtime.learning._remainders import count_moved
-from lerg_runtime.learning._training import FineTuneReport, OnEpoch, OnProgress, train
+from lerg_runtime.learning._training import FineTuneOptions, FineTuneReport, OnEpoch, OnProgress, train
 from lerg_runtime.planning._fitting import check_phase
 from lerg_runtime.serving._personal import PersonalBundle
 
@@ -121,14 +120,8 @@ def finetune_personal(
             shape,
             data,
             None,
-            codebook=state.codebook,
-            step=state.step,
-            remainder=state.remainder,
-            epochs=options.epochs,
-            batch=options.batch,
-            optimiser=options.optimiser,
-            seed=options.seed,
-            force=options.force,
+            state,
+            options,
             publish=publish,
             on_progress=on_progress,
             on_epoch=on_epoch,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lerg_runtime.bundle._state import State
 from lerg_runtime.bundle._state_shape import StateShape
 from lerg_runtime.engine._engine import Engine, LoadedMethod, native
 from lerg_runtime.errors import LergRuntimeError
@@ -17,7 +18,38 @@ from lerg_runtime.learning._negatives import Negatives
 from lerg_runtime.learning._optimiser import OptimiserOptions, Updater
 from lerg_runtime.learning._remainders import add_remainder, remainder_shape, take_remainder
 
-__all__ = ["EpochReport", "FineTuneProgress", "FineTuneReport", "OnEpoch", "OnProgress", "train"]
+__all__ = [
+    "EpochReport",
+    "FineTuneOptions",
+    "FineTuneProgress",
+    "FineTuneReport",
+    "OnEpoch",
+    "OnProgress",
+    "train",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneOptions:
+    """Checked arguments of fine-tuning.
+
+    Attributes:
+        epochs: 1 or more.
+        batch: triples a step.
+        optimiser: what moves the weights.
+        replay: earlier interactions in an epoch; None for the bundle's default, or all where none is new.
+        negative_candidates: items drawn for each negative.
+        seed: the same seed gives the same result.
+        force: keep what was learned even where it does harm.
+    """
+
+    epochs: int
+    batch: int
+    optimiser: OptimiserOptions
+    replay: int | None
+    negative_candidates: int
+    seed: int
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +177,9 @@ def train(
     shape: StateShape,
     training_set: TrainingData,
     negatives: Negatives | None,
+    state: State,
+    options: FineTuneOptions,
     *,
-    codebook: np.ndarray,
-    step: np.ndarray,
-    remainder: np.ndarray,
-    epochs: int,
-    batch: int,
-    optimiser: OptimiserOptions,
-    seed: int,
-    force: bool,
     publish: Publish,
     on_progress: OnProgress | None,
     on_epoch: OnEpoch | None,
@@ -165,14 +191,8 @@ def train(
         shape: of the model.
         training_set: what to go over; nothing is done if it is empty.
         negatives: draws the items to tell the positives from; None where the data does it by itself.
-        codebook: packed integers to start from.
-        step: float32 [1] or [c] to start from.
-        remainder: int8 [c, d], what rounding left of the codebook; [0, d] where nothing was.
-        epochs: at most this many.
-        batch: triples a step.
-        optimiser: what moves the parameters.
-        seed: the same seed gives the same result.
-        force: keep what was learned even where it does harm.
+        state: the weights to start from, and what rounding left of them.
+        options: what was asked for; `replay` and `negative_candidates` are the data's.
         publish: takes the packed codebook, the step and the remainder after each epoch; all are written again
             later.
         on_progress: called after each step.
@@ -183,24 +203,24 @@ def train(
             that it did not see, or where there are too few the first that it saw, are told apart worse.
         BudgetError: something does not fit the budget.
     """
-    empty = engine.budget.empty
+    empty, optimiser, epochs = engine.budget.empty, options.optimiser, options.epochs
     latent: np.ndarray = empty((shape.codebook_rows, shape.dim), "float32")
     latent_step: np.ndarray = empty((shape.step_count,), "float32")
     packed: np.ndarray = empty(shape.packed_shape, shape.packed_dtype)
     left_over: np.ndarray = empty(remainder_shape(shape), "int8")
-    native().dequantise(codebook, step, shape.bits, latent)
-    add_remainder(latent, remainder, step)
-    latent_step[:] = step
+    native().dequantise(state.codebook, state.step, shape.bits, latent)
+    add_remainder(latent, state.remainder, state.step)
+    latent_step[:] = state.step
     loss: np.ndarray = empty((), "float32")
     gradients = [empty(latent.shape, "float32"), empty(latent_step.shape, "float32")]
     updater = Updater(optimiser, latent, latent_step, allocate=empty)
     method: LoadedMethod | None = None
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(options.seed)
     reports: list[EpochReport] = []
     steps, stopped = 0, False
     check: tuple[np.ndarray, ...] | None = None
     loss_before = loss_after = None
-    steps_per_epoch = math.ceil(len(training_set) / batch)
+    steps_per_epoch = math.ceil(len(training_set) / options.batch)
     for epoch in range(1, epochs + 1 if len(training_set) else 1):
         began = time.monotonic()
         total, triples = 0.0, 0
@@ -211,11 +231,11 @@ def train(
         if method is None:
             method = engine.load("finetune", parameters={"codebook": latent, "step": latent_step})
         if check is None and training_set.held_out:
-            check = training_set.held_out_triples(np.random.default_rng([seed, 1]), negatives)
+            check = training_set.held_out_triples(np.random.default_rng([options.seed, 1]), negatives)
             if check is not None:
                 method.execute(*check, outputs=[loss, *gradients, None, None])
                 loss_before = float(loss[()])
-        for number, inputs in enumerate(training_set.batches(batch, random, negatives), start=1):
+        for number, inputs in enumerate(training_set.batches(options.batch, random, negatives), start=1):
             method.execute(*inputs, outputs=[loss, *gradients, None, None])
             value = float(loss[()])
             if check is None:
@@ -238,7 +258,7 @@ def train(
         publish(packed, latent_step, left_over)
         mean = total / max(1, triples)
         # An untold ranking has a loss of log 2.
-        if loss_before is not None and mean > _DIVERGED * max(loss_before, math.log(2)) and not force:
+        if loss_before is not None and mean > _DIVERGED * max(loss_before, math.log(2)) and not options.force:
             raise _harmful(f"the loss was {loss_before:.4f} and is {mean:.4f} in epoch {epoch}", optimiser)
         seconds = time.monotonic() - began
         reports.append(EpochReport(epoch, epochs, mean, triples, seconds))
@@ -249,7 +269,7 @@ def train(
         method.execute(*check, outputs=[loss, *gradients, None, None])
         loss_after = float(loss[()])
         worse = loss_after > _MOST_RISE * loss_before + _LEAST_RISE
-        if worse and not force:
+        if worse and not options.force:
             which = "interactions that were held out" if training_set.held_out else "what was learned from"
             raise _harmful(f"the loss on {which} was {loss_before:.4f} and is {loss_after:.4f}", optimiser)
     return TrainingRun(tuple(reports), steps, stopped, loss_before, loss_after)
