@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from traced import traced
+from traced import built
 
-from lerg_exporter import build_bundle
 from lerg_exporter.cli._main import _lerg_export
 from lerg_runtime.cli._main import _lerg_edge
 
@@ -140,8 +139,7 @@ def test_reference_has_every_public_name(package: str) -> None:
 @pytest.fixture
 def bundle(tmp_path: Path) -> str:
     """A small bundle whose ids are `user-0000` and so on, and `item-0000`."""
-    made = traced("text ids", lambda folder: build_bundle(folder, text_ids=True))
-    return str(shutil.copytree(made, tmp_path / "bundle"))
+    return str(shutil.copytree(built(text_ids=True), tmp_path / "bundle"))
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-from traced import traced
+from traced import built
 
 from lerg_edge.selection import SelectionProblem, select
-from lerg_exporter import build_bundle
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -25,7 +24,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small bundle of generated interactions with integer ids from 0."""
-    made = traced("plain", build_bundle)
+    made = built()
     return Path(shutil.copytree(made, tmp_path_factory.mktemp("examples") / "bundle"))
 
 

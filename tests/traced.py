@@ -9,11 +9,13 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
+import inspect
 import os
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import lerg_runtime
 
@@ -59,6 +61,15 @@ def traced(kind: str, make: Callable[[Path], object]) -> Path:
             unfinished.rename(folder)
             _forget_older()
     return folder
+
+
+def built(**asked: Any) -> Path:
+    """The bundle of `build_bundle(folder, **asked)`, made once; read it only, and copy it to change it."""
+    from lerg_exporter import build_bundle
+
+    made = inspect.signature(build_bundle).bind("", **asked)
+    made.apply_defaults()  # what is asked for and what holds anyway are one kind
+    return traced(f"exported {made.arguments}", lambda folder: build_bundle(folder, **asked))
 
 
 def _forget_older() -> None:

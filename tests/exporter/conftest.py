@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-from traced import traced
+from traced import built
 
 from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.folding.matrix import FoldedRows
@@ -105,8 +105,5 @@ def make_model() -> ModelFactory:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with test metrics and one epoch of fine-tuning; do not write to it."""
-    from lerg_exporter import build_bundle
-
-    kind = {"text_ids": True, "finetune_epochs": 1, "pruned_users": "auto"}
-    made = traced(f"exported {kind}", lambda folder: build_bundle(folder, **kind))
+    made = built(text_ids=True, finetune_epochs=1, pruned_users="auto")
     return Path(shutil.copytree(made, tmp_path_factory.mktemp("exported") / "bundle"))

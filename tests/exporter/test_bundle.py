@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from traced import built
 
 from lerg_exporter import build_bundle, inspect_bundle, verify_bundle
 from lerg_exporter.bundles.anatomy import bundle_parts
@@ -159,8 +160,8 @@ def test_verify_finds_an_altered_file(exported: Path, tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("bits", [4, 16])
-def test_other_bit_widths_and_integer_ids(bits: int, tmp_path: Path) -> None:
-    folder = build_bundle(tmp_path / "bundle", bits=bits, epochs=1)
+def test_other_bit_widths_and_integer_ids(bits: int) -> None:
+    folder = built(bits=bits, epochs=1)
     assert all(problems == () for problems in check_golden(folder).values())
     with Recommender.open(folder) as recommender:
         items, _ = recommender.recommend(7, k=5)

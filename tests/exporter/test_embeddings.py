@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from traced import traced
+from traced import built
 
-from lerg_exporter import build_bundle, write_embeddings
+from lerg_exporter import write_embeddings
 from lerg_exporter.cli._main import run_command
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.personal import export_personal
@@ -18,10 +18,6 @@ from lerg_exporter.exporting.small_bundle import small_dataset
 from lerg_runtime import InputError, Recommender
 
 pytestmark = pytest.mark.native
-
-
-def text_ids(folder: Path) -> Path:
-    return build_bundle(folder, text_ids=True)
 
 
 def check(rows: Path, bundle: Path, *, tolerance: float) -> None:
@@ -37,7 +33,7 @@ def check(rows: Path, bundle: Path, *, tolerance: float) -> None:
 
 @pytest.mark.parametrize("pruned", ["history", "placeholder"])
 def test_product_of_rows_is_the_score(tmp_path: Path, pruned: str) -> None:
-    made = traced(f"pruned by {pruned}", lambda folder: build_bundle(folder, pruned_users=pruned))
+    made = built(pruned_users=pruned)
     found = write_embeddings(made, tmp_path / "rows")
     assert set(found.files) == {"users.npy", "items.npy", "user_ids.npy", "item_ids.npy"}
     check(tmp_path / "rows", made, tolerance=1e-5)
@@ -45,13 +41,13 @@ def test_product_of_rows_is_the_score(tmp_path: Path, pruned: str) -> None:
 
 def test_of_an_int8_table(tmp_path: Path) -> None:
     """Ranking rounds in its own way there; without the scales no product would be near."""
-    made = traced("int8 items", lambda folder: build_bundle(folder, item_table="int8"))
+    made = built(item_table="int8")
     write_embeddings(made, tmp_path / "rows")
     check(tmp_path / "rows", made, tolerance=0.02)
 
 
 def test_parquet_is_the_same(tmp_path: Path) -> None:
-    made = traced("text ids", text_ids)
+    made = built(text_ids=True)
     write_embeddings(made, tmp_path / "npy")
     write_embeddings(made, tmp_path / "parquet", form="parquet")
     for side, name in (("user", "users"), ("item", "items")):
@@ -74,7 +70,7 @@ def test_personal_bundles_have_items_alone(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = traced("text ids", text_ids)
+    made = built(text_ids=True)
     out = tmp_path / "rows"
     assert run_command(["embeddings", str(made), "-o", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traced import traced
+from traced import built
 
-from lerg_exporter import build_bundle
 from lerg_runtime import Recommender
 from lerg_runtime.errors import BudgetError
 
@@ -44,8 +43,7 @@ def test_what_a_refusal_names_fits(tmp_path: Path) -> None:
     # So large that fine-tuning takes more than opening, and the optimiser more than the rest of it.
     kind: dict[str, Any] = {"users": 700, "items": 500, "interactions": 6000, "dim": 64, "codebook_rows": 800}
     kind |= {"batch": 4096}
-    made = traced(f"exported {kind}", lambda folder: build_bundle(folder, **kind))
-    folder = shutil.copytree(made, tmp_path / "bundle")
+    folder = shutil.copytree(built(**kind), tmp_path / "bundle")
     wanted = {"batch": 4096, "negative_candidates": 4}
     with Recommender.open(folder) as recommender:
         phases = recommender.plan(batch=4096)

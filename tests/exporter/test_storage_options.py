@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from traced import built
 
 from lerg_edge.errors import InputError
 from lerg_edge.pruning.rewired_model import RewiredModel
-from lerg_exporter import build_bundle
 from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.bundles.write import draft_bundle
@@ -26,9 +26,8 @@ pytestmark = pytest.mark.native
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "bundle"
-    return build_bundle(folder, finetune_epochs=1, item_table="int8", layer_storage="float16")
+def small() -> Path:
+    return built(finetune_epochs=1, item_table="int8", layer_storage="float16")
 
 
 def test_an_export_with_both_verifies_and_says_so(small: Path) -> None:

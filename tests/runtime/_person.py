@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from traced import traced
 
 from lerg_edge.data.interactions import IdMap
 from lerg_edge.histories.rule import HistoryRule, ridge_metric
@@ -79,11 +81,16 @@ def write_person(
     item_titles: list[str | None] | None = None,
     learns: bool = False,
 ) -> PersonBundle:
-    """A personal bundle of `person_model`."""
+    """A personal bundle of `person_model`, traced unless a test has already."""
     model = person_model(CODINGS[coding], ridge=ridge, half_life=half_life)
-    draft = draft_personal(
-        model, ProgramLimits(max_k=MAX_K), lowering=lowering, max_history=MAX_HISTORY, learns=learns
-    )
     ids = [f"item-{number:02d}" for number in range(ITEMS)]
-    write_personal(draft, folder, item_ids=IdMap.from_values(ids), item_titles=item_titles, entities=200)
+
+    def make(place: Path) -> None:
+        draft = draft_personal(
+            model, ProgramLimits(max_k=MAX_K), lowering=lowering, max_history=MAX_HISTORY, learns=learns
+        )
+        write_personal(draft, place, item_ids=IdMap.from_values(ids), item_titles=item_titles, entities=200)
+
+    kind = f"person {OWN} {ITEMS} {CODINGS[coding]} {lowering} {ridge} {half_life} {item_titles} {learns}"
+    shutil.copytree(traced(kind, make), folder)
     return PersonBundle(folder, model, ids)
