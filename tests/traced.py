@@ -10,9 +10,11 @@ import fcntl
 import functools
 import hashlib
 import inspect
+import io
 import os
+import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,49 @@ def built(**asked: Any) -> Path:
     made = inspect.signature(build_bundle).bind("", **asked)
     made.apply_defaults()  # what is asked for and what holds anyway are one kind
     return traced(f"exported {made.arguments}", lambda folder: build_bundle(folder, **asked))
+
+
+def remembered(trace: Callable[..., Any]) -> Callable[..., Any]:
+    """`trace` of `lerg_exporter.programs.trace`, going only once through methods that are equal in all."""
+
+    @functools.wraps(trace)
+    def found(methods: Mapping[str, Any], *, embed_parameters: bool = False) -> Any:
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            program = trace(methods, embed_parameters=embed_parameters)
+            (folder / "program.pickle").write_bytes(pickle.dumps(program))
+
+        folder = traced(f"program {content_of((list(methods.items()), embed_parameters))}", make)
+        return pickle.loads((folder / "program.pickle").read_bytes())
+
+    return found
+
+
+def content_of(whole: object) -> str:
+    """A digest of all that an object is made of, the values of its tensors included."""
+    described = io.BytesIO()
+    _Description(described).dump(whole)
+    return hashlib.sha256(described.getvalue()).hexdigest()
+
+
+class _Description(pickle.Pickler):
+    """A pickle that is not read again: without what differs from process to process in equal objects."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        import torch
+
+        if isinstance(thing, torch.Tensor):
+            value = thing.detach()
+            stated = (str(value.dtype), tuple(value.shape), thing.requires_grad, value.numpy().tobytes())
+            return type(thing), stated
+        if isinstance(thing, torch.nn.Module):
+            parts = {
+                name: sorted(part) if isinstance(part, set) else part for name, part in vars(thing).items()
+            }
+            return type(thing), (parts,)
+        if isinstance(thing, torch.export.Dim):
+            return str, (f"{thing.__name__} {thing.min} {thing.max}",)
+        return NotImplemented
 
 
 def _forget_older() -> None:

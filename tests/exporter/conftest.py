@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
-from traced import built
+from traced import built, remembered
 
 from lerg_edge.folding.folded_model import FoldedModel
 from lerg_edge.folding.matrix import FoldedRows
@@ -94,6 +94,24 @@ def random_model(
         stored,
         composition,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _traces_remembered() -> Iterator[None]:
+    """Exports of a model that another export has traced already take its program; see `remembered`."""
+    from lerg_exporter.programs import trace as programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "trace", remembered(programs.trace))
+        yield
+
+
+@pytest.fixture
+def traced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own exports trace their programs, whoever has before."""
+    from lerg_exporter.programs import trace as programs
+
+    monkeypatch.setattr(programs, "trace", programs.trace.__wrapped__)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_same_seed_same_bytes(exported: Path, tmp_path: Path) -> None:
     again = build_bundle(tmp_path / "elsewhere", text_ids=True, finetune_epochs=1, pruned_users="auto")
     assert contents(again) == contents(exported)

@@ -136,6 +136,7 @@ def test_the_test_file_decides_nothing(
     assert metrics["compressed_on_known"]["ndcg@20"] > 0.9 * metrics["given_on_known"]["ndcg@20"]
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_same_bytes_again(report: CompressReport, data: Dataset, given: GivenTables, tmp_path: Path) -> None:
     compress(given, tmp_path / "again", SMALL, dataset=data)
     for path in report.path.iterdir():

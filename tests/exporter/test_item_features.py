@@ -107,6 +107,7 @@ def test_a_bundle_says_what_its_map_is(bundle: Path) -> None:
     verify_bundle(bundle)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_export_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     folder = BundleFolder.open(bundle)
     if folder.is_personal:

@@ -211,6 +211,7 @@ def test_people_who_chose_are_learned_from_at_last(report: PersonalReport, tmp_p
     assert trained["pairs"] <= data.train.pair_count - np.sort(counts)[:measured].sum()
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_input_gives_the_same_bytes(report: PersonalReport, tmp_path: Path) -> None:
     again = export_personal(dataset(), tmp_path / "bundle", OPTIONS)
     assert {path.name: path.read_bytes() for path in again.path.iterdir()} == {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from traced import content_of, remembered
 
 from lerg_edge.codes.quantiser import quantise
 from lerg_edge.errors import InputError
@@ -86,6 +87,28 @@ Traced = tuple[RewiredModel | FoldedModel, Program]
 def plain(make_model: Callable[..., RewiredModel]) -> Traced:
     model = make_model()
     return model, trace(methods_of(model, LIMITS))
+
+
+@pytest.mark.native
+def test_a_remembered_program_is_the_one_that_tracing_gives(
+    plain: Traced, make_model: Callable[..., RewiredModel]
+) -> None:
+    trace_once = remembered(trace)
+    for _ in range(2):
+        assert trace_once(methods_of(make_model(), LIMITS)) == plain[1]
+
+
+def test_what_is_remembered_differs_where_methods_do(make_model: Callable[..., RewiredModel]) -> None:
+    limits = {"as they are": LIMITS, "another l2": replace(LIMITS, l2=0.1), "fewer": replace(LIMITS, max_k=6)}
+    models = [make_model(), make_model(seed=1), make_model(layers=1), make_model(entries=4)]
+    found = [
+        content_of(methods_of(model, each, lowering=lowering))
+        for model in [*models, make_model()]
+        for each in limits.values()
+        for lowering in LOWERINGS
+        if lowering == "native" or each is LIMITS
+    ]
+    assert len(set(found)) == len(found) * len(models) // (len(models) + 1)
 
 
 @pytest.fixture(scope="module", params=SHAPES)
