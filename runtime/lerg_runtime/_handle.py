@@ -236,6 +236,23 @@ class BundleHandle:
             bundle, batch=batch, optimiser=optimiser, new_interactions=new_interactions, threads=threads
         )
 
+    def serve_users(self, *, pruned: str | None = None, retained: str | None = None) -> None:
+        """Rank users of the bundle otherwise than its export chose, until it is closed.
+
+        Nothing of it is stored. Calls under way end as they began; the next one makes the tables anew.
+
+        Args:
+            pruned: `history` ranks users who are not retained by what they have touched, `placeholder` by
+                what stands for them; None leaves it as it is.
+            retained: `history` ranks the others so too, `table` by a row of their own; likewise.
+
+        Raises:
+            InputError: there is no such way, or the bundle is personal.
+            BudgetError: it does not fit the memory budget; all is as before.
+            LergRuntimeError: it is being fine-tuned or profiled, or the call comes from a callback.
+        """
+        self._open.serve_users(pruned=pruned, retained=retained)
+
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Store the weights and local interactions; a crash leaves the old state or the new one.
 

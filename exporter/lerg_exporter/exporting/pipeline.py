@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,21 +154,22 @@ def export(
         tell.stage("evaluating")
         intervals: dict[str, dict[str, list[float]]] = {}
 
-        def measure(stage: str, bundle: Path) -> None:
-            metrics[stage], intervals[stage] = _bundle_metrics(bundle, dataset)
+        def measure(stages: Mapping[str, str]) -> None:
+            for stage, found in _bundle_metrics(first, dataset, stages).items():
+                metrics[stage], intervals[stage] = found
 
-        measure(draft.model.kind, first)
+        measured = {draft.model.kind: ways.pruned_users}
         if dataset.test is not None and pruned_users.any():
             other = next(way for way in PRUNED_WAYS if way != ways.pruned_users)
-            run.write(draft, Path(scratch) / "other", pruned_users=other)
-            measure(OTHER_STAGE[ways.pruned_users], Path(scratch) / "other")
+            measured[OTHER_STAGE[ways.pruned_users]] = other
+        measure(measured)
         tuned = None
         if twin is not None:
             tell.stage("fine-tuning")
             tuned = _tune(run, twin, work=work, progress=tell)
             opened = BundleFolder.open(first)
             save_state(opened.path, tuned.state(), digest=opened.digest)
-            measure("finetuned", first)
+            measure({"finetuned": ways.pruned_users})
         tell.stage("choosing how to learn")
         learning = choose_learning(
             run, cut, training, tuned, codebook_rows=codes, work=work, scratch=Path(scratch), progress=tell
@@ -355,12 +356,22 @@ def _full_metrics(embeddings: np.ndarray, dataset: Dataset, cut: Cut) -> dict[st
     return {f"recall@{RANKING}": found.recall, f"ndcg@{RANKING}": found.ndcg, "users": found.users}
 
 
-def _bundle_metrics(bundle: Path, dataset: Dataset) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """Through its programs, and how sure they are; nothing without a test set."""
+def _bundle_metrics(
+    bundle: Path, dataset: Dataset, stages: Mapping[str, str]
+) -> dict[str, tuple[dict[str, Any], dict[str, list[float]]]]:
+    """Through the programs of one open bundle, by stage, and how sure they are; nothing without a test set.
+
+    Args:
+        stages: how pruned users are served in each.
+    """
     if dataset.test is None:
-        return {}, {}
+        return {stage: ({}, {}) for stage in stages}
+    found = {}
     with Recommender.open(bundle) as recommender:
-        return evaluate_surely(recommender, dataset.test)
+        for stage, way in stages.items():
+            recommender.serve_users(pruned=way)
+            found[stage] = evaluate_surely(recommender, dataset.test)
+    return found
 
 
 @contextmanager

@@ -78,7 +78,6 @@ class ExportRun:
         folder: str | os.PathLike[str],
         *,
         interactions: Interactions | None = None,
-        pruned_users: str | None = None,
         tuned: Tuned | None = None,
         mapped: MappedFeatures | None = None,
         metrics: Mapping[str, Mapping[str, float]] | None = None,
@@ -90,7 +89,6 @@ class ExportRun:
         Args:
             interactions: None for the training pairs; others stand for a part of them, and then nothing of
                 what was held out counts as seen.
-            pruned_users: None for the way that was chosen.
             mapped: what became of the items' features.
 
         Raises:
@@ -122,7 +120,6 @@ class ExportRun:
             serving={
                 **self.ways.document(),
                 **({"local_counts": self.learning.local_counts} if self.learning.local_counts else {}),
-                **({} if pruned_users is None else {"pruned_users": pruned_users}),
             },
             overwrite=overwrite,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lerg_runtime.bundle._fields import Fields
-from lerg_runtime.errors import BundleError
+from lerg_runtime.errors import BundleError, InputError
 
 __all__ = ["HistoryRule", "ServingWays"]
 
@@ -88,6 +88,21 @@ class ServingWays:
             known,
             rule("unknown"),
             fields.number("local_counts", least=0.0, most=_MOST_RAISED) if counted else 0.0,
+        )
+
+    def otherwise(self, *, pruned: str | None, retained: str | None) -> ServingWays:
+        """The same with other ways for users of the bundle; None leaves one as it is.
+
+        Raises:
+            InputError: there is no such way.
+        """
+        for name, way, ways in (("pruned", pruned, _PRUNED), ("retained", retained, _RETAINED)):
+            if way is not None and way not in ways:
+                raise InputError(f"{name} is {way!r}; choose {' or '.join(ways)}")
+        return replace(
+            self,
+            pruned_users=self.pruned_users if pruned is None else pruned,
+            retained_users=self.retained_users if retained is None else retained,
         )
 
     @property

@@ -43,7 +43,7 @@ def memory_plan(
     bundle: OpenBundle, *, batch: int | None, optimiser: str, new_interactions: int, threads: int
 ) -> MemoryPlan:
     """See `Recommender.plan`. Raises InputError for a value that cannot be."""
-    manifest = bundle.folder.manifest
+    manifest = bundle.manifest
     options = OptimiserOptions.choose(optimiser, learning_rate=1.0, momentum=None, defaults=manifest.finetune)
     return bundle.plan(
         bundle.workload(

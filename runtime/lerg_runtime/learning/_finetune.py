@@ -62,14 +62,14 @@ def finetune(
     disliked = Disliked.counted(bundle, before, pairs)
     replay = options.replay
     if replay is None and pairs is not None:
-        replay = bundle.folder.manifest.finetune.replayed(len(users), batch=options.batch)
+        replay = bundle.manifest.finetune.replayed(len(users), batch=options.batch)
     total = before.state.pairs + count + disliked.added - disliked.liked_again
     if total > MAX_LOCAL_INTERACTIONS:
         raise InputError(
             f"there would be {total} local interactions and a bundle holds {MAX_LOCAL_INTERACTIONS}; "
             "export a new one"
         )
-    shape = bundle.folder.manifest.model
+    shape = bundle.manifest.model
     interactions, state = before.interactions, before.state
     empty = bundle.empty
     unknown, everything = (0 if pairs is None else pairs.unknown), pairs is None
@@ -228,7 +228,7 @@ def _check_budget(
     phase = plan.phase("finetune")
     if bundle.budget_bytes is not None:
         changes = finetune_changes(
-            bundle.folder.manifest,
+            bundle.manifest,
             bundle.sizes,
             local=len(bundle.state.users),
             disliked=len(bundle.state.disliked_users),

@@ -17,6 +17,7 @@ from lerg_runtime.bundle import IdMap, copy_bundle, save_state
 from lerg_runtime.bundle._added import AddedItems, Catalogue, ExportedIds, check_added, memory_bytes
 from lerg_runtime.bundle._csr import InteractionRows
 from lerg_runtime.bundle._entities import Entities
+from lerg_runtime.bundle._manifest import Manifest
 from lerg_runtime.bundle._reader import BundleFolder
 from lerg_runtime.bundle._seen_only import SeenOnly
 from lerg_runtime.bundle._state import STATE_FILE, State
@@ -49,6 +50,7 @@ class OpenBundle:
 
     Attributes:
         folder, budget_bytes, threads: as given.
+        manifest: the folder's, but for ways that `serve_users` has changed.
         engine: programs and the allocator.
         sizes: of the bundle's arrays.
         entities: ids and slots.
@@ -64,6 +66,7 @@ class OpenBundle:
 
     def __init__(self, folder: BundleFolder, *, budget_bytes: int | None, threads: int = 1) -> None:
         self.folder = folder
+        self.manifest: Manifest = folder.manifest
         self.budget_bytes = budget_bytes
         self.threads = threads
         self.saving = threading.Lock()
@@ -139,16 +142,19 @@ class OpenBundle:
 
     def workload(self, *, users_at_once: int | None = None, **changes: Any) -> Workload:
         """The manifest's defaults with some fields of `Workload` changed."""
-        usual = Workload.usual(self.folder.manifest)
+        usual = Workload.usual(self.manifest)
         if users_at_once is not None:
             changes["users_at_once"] = users_at_once
         return replace(usual, **changes)
 
     def plan(self, workload: Workload) -> MemoryPlan:
         """What a workload needs."""
+        return self._plan(self.manifest, workload)
+
+    def _plan(self, manifest: Manifest, workload: Workload) -> MemoryPlan:
         state = self.desk.snapshot().state
         return plan_memory(
-            self.folder.manifest,
+            manifest,
             self.sizes,
             local=len(state.users),
             disliked=len(state.disliked_users),
@@ -160,7 +166,7 @@ class OpenBundle:
         """The pairs of a state that were rated low, by user; None if there are none."""
         if len(state.disliked_users) == 0:
             return None
-        shape = self.folder.manifest.model
+        shape = self.manifest.model
         return InteractionRows.of_sorted(
             state.disliked_users,
             state.disliked_items,
@@ -168,6 +174,19 @@ class OpenBundle:
             item_count=shape.items,
             allocate=self.engine.budget.empty,
         )
+
+    def serve_users(self, *, pruned: str | None, retained: str | None) -> None:
+        """Rank users of the bundle otherwise; see `Recommender.serve_users`."""
+        with self.desk.turn("changed"):
+            ways = self.manifest.ways.otherwise(pruned=pruned, retained=retained)
+            if ways == self.manifest.ways:
+                return
+            changed = replace(self.manifest, ways=ways)
+            plan = self._plan(changed, self.workload(users_at_once=1))
+            for phase in ("encode", "recommend"):
+                check_phase(plan.phase(phase), self.budget_bytes, doing="serving users so")
+            self.manifest = changed
+            self.desk.publish(replace(self.desk.snapshot()))  # another one, whose tables are made anew
 
     @contextmanager
     def serving(self) -> Iterator[Serving]:
@@ -203,7 +222,7 @@ class OpenBundle:
             pairs,
             replace(self.entities, item_ids=self.exported_ids(on_unknown)),
             on_unknown=on_unknown,
-            usual=self.folder.manifest.columns,
+            usual=self.manifest.columns,
             allocate=self.empty,
             low_will_do=low_will_do,
         )
@@ -234,7 +253,7 @@ class OpenBundle:
         """
         state = self.desk.snapshot().state
         return share_out(
-            self.folder.manifest,
+            self.manifest,
             self.sizes,
             local=len(state.users),
             disliked=len(state.disliked_users),
@@ -303,11 +322,11 @@ class OpenBundle:
         """Tables of a snapshot; for the desk."""
         return Serving(
             self.engine,
-            self.folder.manifest.model,
+            self.manifest.model,
             self.entities,
             snapshot,
             self.seen_only,
-            ways=self.folder.manifest.ways,
+            ways=self.manifest.ways,
             lanes=lanes,
         )
 
@@ -318,7 +337,7 @@ class OpenBundle:
         return self._lanes(self.share(beside_bytes=beside) or Share(users_at_once=1, lanes=1))
 
     def _lanes(self, share: Share) -> Lanes:
-        manifest = self.folder.manifest
+        manifest = self.manifest
         raises = manifest.ways.local_counts > 0
         make = partial(Lane, self.engine, manifest.model, users=share.users_at_once, raises=raises)
         return Lanes(make, most=share.lanes, users=share.users_at_once)

@@ -49,7 +49,7 @@ def evaluate(
         InputError: nothing is left to measure.
         BudgetError: the pairs do not fit beside recommending for one user.
     """
-    shape = bundle.folder.manifest.model
+    shape = bundle.manifest.model
     check_evaluation(bundle, pairs=len(test), ks=ks if per_user else None)
     most = min(shape.users, len(test))
     indptr = bundle.empty((shape.users + 1,), "int32")
@@ -114,7 +114,7 @@ def check_evaluation(bundle: OpenBundle, *, pairs: int, ks: Sequence[int] | None
     """
     plan = bundle.plan(bundle.workload(users_at_once=1))
     figures = None if ks is None else len(ks) * len(FIGURES)
-    tests = plan_tests(bundle.folder.manifest, pairs, figures=figures)
+    tests = plan_tests(bundle.manifest, pairs, figures=figures)
     largest = max((plan.phase(name) for name in ("encode", "recommend")), key=lambda phase: phase.total_bytes)
     check_phase(Phase("evaluate", (*largest.items, *tests)), bundle.budget_bytes, doing="evaluating")
 

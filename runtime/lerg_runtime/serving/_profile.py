@@ -118,7 +118,7 @@ def _profile(
     seconds: float,
     on_progress: Callable[[int, int], object] | None,
 ) -> Profile:
-    phases = plan_profile(bundle.folder.manifest, bundle.plan(bundle.workload(users_at_once=1)))
+    phases = plan_profile(bundle.manifest, bundle.plan(bundle.workload(users_at_once=1)))
     for phase in phases:
         check_phase(phase, bundle.budget_bytes, doing="profiling")
     planned = max(phase.total_bytes for phase in phases)
@@ -126,7 +126,7 @@ def _profile(
     work: list[tuple[str, Callable[[OpenBundle], _Call], str]] = [
         ("encode", _encode_inputs, "both tables"),
         ("recommend", lambda of: _recommend_inputs(of, k), f"1 user, {k} items"),
-        ("finetune", _finetune_inputs, f"{bundle.folder.manifest.finetune.batch} triples"),
+        ("finetune", _finetune_inputs, f"{bundle.manifest.finetune.batch} triples"),
     ]
     methods = []
     for method, make, size in work:
@@ -193,13 +193,13 @@ def _encode_inputs(bundle: OpenBundle) -> _Call:
 
 
 def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
-    shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
+    shape, empty = bundle.manifest.model, bundle.engine.budget.empty
     encode = bundle.engine.load("encode")
     user_table, *item_arrays = _tables(bundle)
     codes = bundle.engine.packed_codebook(bundle.state.codebook)
     encode.execute(codes, bundle.state.step, outputs=[user_table, *item_arrays])
     del encode  # its arenas must be free before those of recommend are taken
-    ways, slots = bundle.folder.manifest.ways, bundle.entities.item_slots
+    ways, slots = bundle.manifest.ways, bundle.entities.item_slots
     metrics = make_metrics(ways.ridges, shape, tuple(item_arrays), slots, allocate=empty)
     row = empty((1, shape.dim), "float32")
     rows = UserRows(
@@ -222,7 +222,7 @@ def _recommend_inputs(bundle: OpenBundle, k: int) -> _Call:
 
 
 def _finetune_inputs(bundle: OpenBundle) -> _Call:
-    manifest, empty = bundle.folder.manifest, bundle.engine.budget.empty
+    manifest, empty = bundle.manifest, bundle.engine.budget.empty
     shape, batch = manifest.model, manifest.finetune.batch
     latent, step = empty((shape.codebook_rows, shape.dim), "float32"), empty((shape.step_count,), "float32")
     native().dequantise(bundle.state.codebook, bundle.state.step, shape.bits, latent)
@@ -236,6 +236,6 @@ def _finetune_inputs(bundle: OpenBundle) -> _Call:
 
 
 def _tables(bundle: OpenBundle) -> list[np.ndarray]:
-    shape, empty = bundle.folder.manifest.model, bundle.engine.budget.empty
+    shape, empty = bundle.manifest.model, bundle.engine.budget.empty
     arrays = (("float32", (shape.user_slots, shape.dim)), *shape.item_arrays)
     return [empty(size, dtype) for dtype, size in arrays]
