@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs.choice import methods_of
+from lerg_exporter.programs.limits import ProgramLimits
+from lerg_exporter.programs.trace import trace
+
 SCRIPT = """
-import ctypes, json, sys, tempfile
+import ctypes, json, sys
 from pathlib import Path
 import numpy as np, torch
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
-from conftest import random_model
-from lerg_exporter.programs.limits import ProgramLimits
-from lerg_exporter.programs.choice import methods_of
-from lerg_exporter.programs.trace import trace
 import lerg_runtime
 
 def stock(program, batches, rate, momentum):
@@ -37,45 +39,48 @@ def stock(program, batches, rate, momentum):
 
 def ours(program, batches, rate, momentum, parameters):
     from lerg_runtime import _native
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.pte"
-        path.write_bytes(program)
-        method = _native.Program(str(path), _native.Budget(0)).load("finetune", parameters)
-        velocities = {name: np.zeros_like(value) for name, value in parameters.items()}
-        losses = []
-        for batch in batches:
-            loss, *rest = method.execute(*batch)
-            losses.append(float(loss))
-            for (name, value), gradient in zip(parameters.items(), rest):
-                _native.sgd_step(value, gradient, velocities[name], learning_rate=rate, momentum=momentum)
+    method = _native.Program(program, _native.Budget(0)).load("finetune", parameters)
+    velocities = {name: np.zeros_like(value) for name, value in parameters.items()}
+    losses = []
+    for batch in batches:
+        loss, *rest = method.execute(*batch)
+        losses.append(float(loss))
+        for (name, value), gradient in zip(parameters.items(), rest):
+            _native.sgd_step(value, gradient, velocities[name], learning_rate=rate, momentum=momentum)
     return losses, parameters
 
-bits, momentum, native_first = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "native"
-model = random_model(bits=bits, codebook_rows=64, dim=16, edges=600)
-methods = {"finetune": methods_of(model, ProgramLimits(max_batch=32))["finetune"]}
-embedded, external = trace(methods, embed_parameters=True).data, trace(methods).data
+folder, momentum, native_first = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "native"
 rng = np.random.default_rng(0)
 batches = [tuple(rng.integers(0, slots, size) for slots in (44, 38, 38)) for size in (32, 7, 2, 32, 16)]
-parameters = {"codebook": model.codebook.copy(), "step": model.step.copy()}
+shipped = dict(np.load(folder / "parameters.npz"))
+parameters = {name: value.copy() for name, value in shipped.items()}
 runs = [
-    lambda: stock(embedded, batches, 2.0, momentum),
-    lambda: ours(external, batches, 2.0, momentum, parameters),
+    lambda: stock((folder / "embedded.pte").read_bytes(), batches, 2.0, momentum),
+    lambda: ours(str(folder / "external.pte"), batches, 2.0, momentum, parameters),
 ]
 first = runs[native_first]()
 second = runs[not native_first]()
 print(json.dumps({
     "losses": [first[0], second[0]],
     "difference": max(float(np.abs(first[1][name] - second[1][name]).max()) for name in parameters),
-    "moved": float(np.abs(first[1]["codebook"] - model.codebook).max()),
+    "moved": float(np.abs(first[1]["codebook"] - shipped["codebook"]).max()),
 }))
 """
 
 
 @pytest.mark.native
 @pytest.mark.parametrize(("bits", "momentum", "order"), [(8, 0.0, "native"), (4, 0.5, "stock")])
-def test_stock_training_module_has_our_losses(bits: int, momentum: float, order: str) -> None:
+def test_stock_training_module_has_our_losses(
+    bits: int, momentum: float, order: str, make_model: Callable[..., RewiredModel], tmp_path: Path
+) -> None:
+    model = make_model(bits=bits, codebook_rows=64, dim=16, edges=600)
+    methods = {"finetune": methods_of(model, ProgramLimits(max_batch=32))["finetune"]}
+    for name, embedded in (("embedded", True), ("external", False)):
+        program = trace(methods, embed_parameters=embedded)
+        (tmp_path / f"{name}.pte").write_bytes(program.data)
+    np.savez(tmp_path / "parameters.npz", codebook=model.codebook, step=model.step)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(bits), str(momentum), order],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), str(momentum), order],
         capture_output=True,
         text=True,
     )
