@@ -25,6 +25,7 @@ SUITES = (
     "portable",
     "threads",
     "pretraining",
+    "full_table",
 )
 
 

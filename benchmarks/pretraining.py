@@ -8,8 +8,6 @@ included; training stops by validation alone, and the test file is looked at aft
 from __future__ import annotations
 
 import multiprocessing
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
 
 from benchmarks.harness import Row
 from benchmarks.model import gowalla_or_generated
 from benchmarks.plain_training import PlainTrainer
-from lerg_edge import read_dataset
+from benchmarks.time_to_quality import gowalla_folder, time_to_quality
 from lerg_edge.codes.assignment import Assignment
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.codes.quantiser import initial_step
@@ -35,8 +32,8 @@ from lerg_edge.storage import REFERENCE_DIM
 from lerg_edge.training._model import training_loss
 from lerg_edge.training.losses import TripleBatch
 from lerg_edge.training.objectives import objective
-from lerg_edge.training.options import EpochReport, Pretrained, TrainingOptions, default_batch
-from lerg_edge.training.pretraining import assign, pretrain, propagated, validation_cut
+from lerg_edge.training.options import EpochReport, TrainingOptions, default_batch
+from lerg_edge.training.pretraining import assign, pretrain, validation_cut
 from lerg_edge.training.sampling import Triples, epoch_batches
 from lerg_edge.training.spectral import spectral_codebook
 
@@ -92,67 +89,22 @@ def _epochs(train, split: ValidationSplit, assignment: Assignment) -> Row:  # ty
 
 
 def _time_to_quality() -> Row:
-    """From the file to the model that validation would have kept by then, as the test file sees it."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("LERG_DATA", beside)) / "gowalla"
-    began = time.perf_counter()
-    dataset = read_dataset(folder)
-    read_s = time.perf_counter() - began
-    assignment = assign(dataset.train, OPTIONS)
-    assigned_s = time.perf_counter() - began
-    kept: list[tuple[float, Pretrained]] = []
-    aside = 0.0
-    with tempfile.TemporaryDirectory() as scratch:
-        checkpoint = Path(scratch) / "run"
-
-        def keep(report: EpochReport) -> None:
-            nonlocal aside
-            now = time.perf_counter()
-            if report.best:
-                newest = max(
-                    checkpoint.parent.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns
-                )
-                stored = load_file(newest)
-                kept.append(
-                    (
-                        now - began - aside,
-                        Pretrained(
-                            assignment=assignment,
-                            codebook=stored["best_codebook"],
-                            step=stored["best_step"],
-                            bits=OPTIONS.bits,
-                            layers=OPTIONS.layers,
-                            history=(),
-                            best_epoch=report.epoch,
-                        ),
-                    )
-                )
-            aside += time.perf_counter() - now
-
-        pretrain(dataset.train, assignment, OPTIONS, checkpoint=checkpoint, on_epoch=keep)
-    whole_s = time.perf_counter() - began - aside
-
-    def tested(model: Pretrained) -> float:
-        if dataset.test is None:
-            raise SystemExit("gowalla has lost its test file")
-        matrix = dataset.train.matrix()
-        rows = propagated(model, matrix)
-        users = dataset.train.user_count
-        return evaluate_embeddings(rows[:users], rows[users:], matrix, dataset.test.matrix()).ndcg
-
-    reached = next(((at, model) for at, model in kept if tested(model) >= WANTED_NDCG), None)
-    last = tested(kept[-1][1])
-    if reached is None:
-        raise SystemExit(f"the wanted NDCG@20 of {WANTED_NDCG} was not reached: {last:.4f}")
-    share = _storage(assignment)
+    found = time_to_quality(
+        gowalla_folder(),
+        WANTED_NDCG,
+        options=lambda _: OPTIONS,
+        assigned=lambda train, options: assign(train, options),
+    )
+    share = _storage(found.model.assignment)
     if share > LARGEST_STORAGE:
         raise SystemExit(f"embedding storage is {share:.2%} of the full table")
-    at, model = reached
     note = (
-        f"limit as peer; read {read_s:.1f} s, assigned at {assigned_s:.1f} s, epoch {model.best_epoch}; "
-        f"to the end {whole_s:.0f} s and {last:.4f}; storage {share:.2%}"
+        f"limit as peer; read {found.read_seconds:.1f} s, assigned at {found.assigned_seconds:.1f} s, epoch "
+        f"{found.model.best_epoch}; to the end {found.whole_seconds:.0f} s and {found.last_ndcg:.4f}; "
+        f"storage {share:.2%}"
     )
-    return Row(f"file to test NDCG@20 {WANTED_NDCG}", at * 1e3, LIMIT_S * 1e3, LIMIT_S / at, note)
+    took = found.seconds
+    return Row(f"file to test NDCG@20 {WANTED_NDCG}", took * 1e3, LIMIT_S * 1e3, LIMIT_S / took, note)
 
 
 def _storage(assignment: Assignment) -> float:

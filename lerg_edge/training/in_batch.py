@@ -5,12 +5,14 @@ temperature,
 
     loss = 1/P * sum over pairs of [power * log(sum over j of w_j exp(c_uj / t)) - c_ui / t],
 
-j running over the items of the pair's group, its own item among them. Negatives drawn like this cost no rows
-of their own. They come as often as they are liked, and so what is liked most is pushed away most; the weights
-w_j, in proportion to deg_j^-correction, take that back: all of it with a correction of 1, as if they were
-drawn uniformly, and none with 0. The loss sees directions alone; lengths grow with how often and how
-consistently a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A power below one
-pushes less than it pulls: a pair that is told apart well is still drawn together.
+j running over the items of the group's other pairs. The pair itself is no part of its denominator, as it is
+of a cross entropy, where what is told apart well is no longer drawn together. (One that is alone in its
+group has nothing else to be told from, and stays.) Negatives drawn like this cost no rows of their own.
+They come as often as they are liked, and so what is liked most is pushed away most; the weights w_j, in
+proportion to deg_j^-correction, take that back: all of it with a correction of 1, as if they were drawn
+uniformly, and none with 0. The loss sees directions alone; lengths grow with how often and how consistently
+a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A power below one pushes
+less than it pulls, one above it more.
 
 A batch is one step: one propagation, for its members alone, and one step of the optimiser on the mean over
 all of its pairs. Its groups share both and have negatives of their own, which is what accumulating the
@@ -44,6 +46,7 @@ __all__ = ["InBatchSoftmax", "PairBatch", "in_batch_softmax", "pair_batches"]
 _PAIRS_AT_ONCE = 128
 _LEAST_TEMPERATURE = 0.02  # exp(1 / 0.02) times the largest group is still far inside a float
 _SHORTEST = 1e-12
+_LARGEST_POWER = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +161,8 @@ class _InBatchSoftmax(torch.autograd.Function):
                 own = users[part] * (1.0 / temperature)
                 shares = buffer[: len(own) * len(wanted)].view(len(own), -1)
                 torch.mm(functional.pad(own, (0, 1), value=1.0), against, out=shares).exp_()
+                if len(wanted) > 1:
+                    shares.diagonal(first - start).zero_()
                 totals = shares.sum(dim=1, keepdim=True)
                 loss += totals.log().sum() * power - (own * items[part]).sum()
                 weights = power / totals
@@ -193,7 +198,7 @@ class InBatchSoftmax:
 
     Attributes:
         temperature: of the cosines.
-        power: of the denominator, in (0, 1].
+        power: of the denominator, in (0, 2].
         group: pairs whose items are each other's negatives, at most; groups are nearly equal.
         correction: how far negatives are weighted down by their popularity, in [0, 1]. The larger, the more
             popular items are favoured.
@@ -213,9 +218,10 @@ class InBatchSoftmax:
                 f"temperature of the in-batch softmax is {self.temperature}; it must be at least "
                 f"{_LEAST_TEMPERATURE}"
             )
-        if not 0.0 < self.power <= 1.0:
+        if not 0.0 < self.power <= _LARGEST_POWER:
             raise InputError(
-                f"power of the in-batch softmax is {self.power}; it must lie above 0 and at most at 1"
+                f"power of the in-batch softmax is {self.power}; it must lie above 0 and at most at "
+                f"{_LARGEST_POWER:g}"
             )
         if self.group < 2:
             raise InputError(f"group of the in-batch softmax is {self.group}; it must be at least 2")

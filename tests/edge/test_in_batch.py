@@ -70,13 +70,14 @@ def _plain_loss(
     total = rows.new_zeros(())
     for part in np.array_split(np.arange(len(users)), groups):
         scores = unit[users[part]] @ unit[USERS + items[part]].T / settings.temperature
-        denominator = (weights[part] * torch.exp(scores)).sum(dim=1)
+        others = 1.0 - torch.eye(len(part), dtype=scores.dtype) if len(part) > 1 else torch.ones_like(scores)
+        denominator = (others * weights[part] * torch.exp(scores)).sum(dim=1)
         total = total + (settings.power * torch.log(denominator) - scores.diagonal()).sum()
     return total / len(users)
 
 
 @pytest.mark.parametrize(("group", "groups"), [(PAIRS, 1), (10, 4), (2, 16)])
-@pytest.mark.parametrize(("power", "correction"), [(1.0, 0.0), (0.6, 0.0), (0.9, 0.7)])
+@pytest.mark.parametrize(("power", "correction"), [(1.0, 0.0), (0.6, 0.0), (1.2, 0.0), (0.9, 0.7)])
 def test_the_loss_of_a_step_and_its_gradient_are_those_of_plain_autograd(
     group: int, groups: int, power: float, correction: float
 ) -> None:
@@ -144,11 +145,11 @@ def test_rows_of_length_zero_and_far_scores_stay_finite() -> None:
         InBatchSoftmax(temperature=0.02, power=1),
     )
     loss = in_batch_softmax(rows, _single(batch), cold)
-    assert loss.item() == pytest.approx(np.log(PAIRS), rel=1e-5)
+    assert loss.item() == pytest.approx(np.log(PAIRS - 1), rel=1e-5)
     assert torch.isfinite(torch.autograd.grad(loss, rows)[0]).all()
     same = torch.ones(len(batch.counts), DIM, requires_grad=True)
     loss = in_batch_softmax(same, _single(batch), cold)
-    assert loss.item() == pytest.approx(np.log(PAIRS), rel=1e-4)
+    assert loss.item() == pytest.approx(np.log(PAIRS - 1), rel=1e-4)
 
 
 def _single(batch: PairBatch) -> PairBatch:
@@ -198,7 +199,10 @@ def test_who_is_of_a_club_is_told_by_dot_products() -> None:
         ),
         ({"loss": "bpr", "loss_settings": {"group": 3}}, "bpr has no settings; leave out group"),
         ({"loss_settings": {"temperature": 0.001}}, "temperature of the in-batch softmax is 0.001"),
-        ({"loss_settings": {"power": 1.5}}, "power of the in-batch softmax is 1.5"),
+        (
+            {"loss_settings": {"power": 2.5}},
+            "power of the in-batch softmax is 2.5; it must lie above 0 and at most at 2",
+        ),
         ({"loss_settings": {"group": 1}}, "group of the in-batch softmax is 1"),
         ({"loss_settings": {"correction": -0.1}}, "correction of the in-batch softmax is -0.1"),
         ({"augment": Contrast()}, "augment goes with bpr or softmax"),
