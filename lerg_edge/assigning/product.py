@@ -17,7 +17,7 @@ propagated error is this project's own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,6 @@ from lerg_edge.codes.compositions import check_blocks
 from lerg_edge.codes.conjugate_gradients import conjugate_gradients
 from lerg_edge.codes.embedding import CompositionalEmbedding
 from lerg_edge.codes.quantiser import least_error_step
-from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.data.validation import ValidationSplit
 from lerg_edge.errors import InputError
@@ -43,20 +42,11 @@ __all__ = [
     "ProductCodes",
     "assign",
     "assign_nearest",
-    "codebook_options",
-    "in_batch_settings",
     "product_codes",
-    "teacher_options",
     "untrained",
 ]
 
 DEFAULT_CODES = 256
-_TEACHER_EPOCHS = 24
-_TEACHER_PATIENCE = 5
-_CONTRASTED_EPOCHS = 80
-_CODEBOOK_EPOCHS = 2
-_MANY_PAIRS = 800_000
-_STEPS_PER_EPOCH = 45
 _SAMPLE = 20_000
 _LLOYD_ROUNDS = 15
 _SHARE = 0.15  # of the entities that choose again at a time: more of them would correct the same error twice
@@ -81,92 +71,6 @@ class ProductCodes:
     assignment: Assignment
     codebook: np.ndarray
     error: float
-
-
-def teacher_options(training: TrainingOptions, *, pairs: int, epochs: int | None = None) -> TrainingOptions:
-    """How the full table is trained whose layer-0 rows are coded.
-
-    By a softmax over the other positives of the batch, from small rows and at a rate that does not fall; with
-    XSimGCL's contrast over drawn negatives, at one that does. docs/accuracy.md has what was tried.
-
-    Args:
-        training: of the model that is to be made: dimension, layers, validation, seed and device are its.
-        pairs: training interactions, see :func:`in_batch_settings`.
-        epochs: most of them; None for 24, and 80 with a contrast.
-    """
-    training = replace(training, bits=FLOAT_BITS, per_row_steps=False)
-    if training.augment is not None:
-        return _contrasted(training, pairs=pairs, epochs=_CONTRASTED_EPOCHS if epochs is None else epochs)
-    return replace(
-        training,
-        loss="in-batch",
-        loss_settings=in_batch_settings(pairs),
-        learning_rate=1e-3,
-        schedule="constant",
-        l2=1e-5,
-        start="normal",
-        start_scale=0.0075,
-        epochs=_TEACHER_EPOCHS if epochs is None else epochs,
-        patience=_TEACHER_PATIENCE,
-        batch=_batch(pairs),
-    )
-
-
-def codebook_options(training: TrainingOptions, *, pairs: int) -> TrainingOptions:
-    """How the codebook is trained on, once codes are found: by the objective of the full table.
-
-    Args:
-        training: of the model.
-        pairs: training interactions.
-    """
-    epochs = min(_CODEBOOK_EPOCHS, training.epochs)
-    if training.augment is not None:
-        return replace(_contrasted(training, pairs=_MANY_PAIRS, epochs=epochs), learning_rate=0.01)
-    return replace(
-        teacher_options(training, pairs=pairs, epochs=epochs),
-        bits=training.bits,
-        per_row_steps=training.per_row_steps,
-        schedule="cosine",
-        l2=0.0,
-        batch=2 * _batch(pairs),
-    )
-
-
-def in_batch_settings(pairs: int) -> dict[str, float]:
-    """Settings of the in-batch softmax for so many training interactions.
-
-    Fewer of them want a higher temperature, and more of the correction for popularity: NDCG@20 of validation
-    pairs, full tables of one layer, on lastfm's 42 thousand 0.132 without either, 0.146 at a temperature of
-    0.2, 0.155 with a correction of 0.5 too; on gowalla's 810 thousand 0.106 without and 0.092 with that
-    correction.
-    """
-    small = min(1.0, pairs / _MANY_PAIRS)
-    return {
-        "temperature": round(min(0.3, 0.12 * max(small, 1e-9) ** -0.17), 3),
-        "correction": round(0.4 * (1.0 - small), 3),
-        "group": 1024,
-    }
-
-
-def _batch(pairs: int) -> int:
-    """Interactions in a step: a power of two, for 45 steps an epoch at least unless the data is tiny."""
-    return int(2 ** np.clip(np.rint(np.log2(max(pairs, 1) / _STEPS_PER_EPOCH)), 7, 11))
-
-
-def _contrasted(training: TrainingOptions, *, pairs: int, epochs: int) -> TrainingOptions:
-    """A softmax over drawn negatives beside a contrast; fewer pairs want smaller steps and more penalty."""
-    small = min(1.0, pairs / _MANY_PAIRS)
-    return replace(
-        training,
-        loss="softmax",
-        negatives=8,
-        learning_rate=0.05 * small ** (1 / 3),
-        schedule="cosine",
-        l2=1e-3 / small**0.5,
-        epochs=epochs,
-        patience=epochs,
-        batch=None,
-    )
 
 
 def assign(

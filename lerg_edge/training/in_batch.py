@@ -5,14 +5,14 @@ temperature,
 
     loss = 1/P * sum over pairs of [power * log(sum over j of w_j exp(c_uj / t)) - c_ui / t],
 
-j running over the items of the group's other pairs. The pair itself is no part of its denominator, as it is
-of a cross entropy, where what is told apart well is no longer drawn together. (One that is alone in its
-group has nothing else to be told from, and stays.) Negatives drawn like this cost no rows of their own.
-They come as often as they are liked, and so what is liked most is pushed away most; the weights w_j, in
-proportion to deg_j^-correction, take that back: all of it with a correction of 1, as if they were drawn
-uniformly, and none with 0. The loss sees directions alone; lengths grow with how often and how consistently
-a row is pulled, so that a dot product, unlike a cosine, knows what is popular. A power below one pushes
-less than it pulls, one above it more.
+j running over those items of the group's pairs that u is not known to have touched. Its own item is none of
+them: in a cross entropy, whose denominator holds it, what is told apart well is no longer drawn together.
+Nor is what u has touched in other pairs. Negatives drawn like this cost no rows of their own. They come as
+often as they are liked, and so what is liked most is pushed away most; the weights w_j, in proportion to
+deg_j^-correction, take that back: all of it with a correction of 1, as if they were drawn uniformly, and
+none with 0. The loss sees directions alone; lengths grow with how often and how consistently a row is
+pulled, so that a dot product, unlike a cosine, knows what is popular. A power below one pushes less than it
+pulls, one above it more. Where a user has touched every item of the group, the pair is only pulled.
 
 A batch is one step: one propagation, for its members alone, and one step of the optimiser on the mean over
 all of its pairs. Its groups share both and have negatives of their own, which is what accumulating the
@@ -56,6 +56,10 @@ class PairBatch:
     Shapes:
         users, items: int64 [P], in random order; places among the members.
         counts: float32 [n], in how many pairs each member occurs.
+        known_pairs, known_items: int64 [k], by pair and ascending: pairs of the batch, and those of the pairs
+            in their group whose item the user of the first has touched, each pair itself among them.
+        known_offsets: where the entries of each pair begin, P + 1 numbers.
+        group: the largest number of pairs in a group; groups are nearly equal.
         pairs_of: which ends each member is, [n, 2 P] with ones; users' ends first.
         degrees: floating point [P], interactions of each pair's item.
     """
@@ -66,6 +70,10 @@ class PairBatch:
     counts: torch.Tensor
     pairs_of: SparseRows
     degrees: torch.Tensor
+    known_pairs: torch.Tensor
+    known_items: torch.Tensor
+    known_offsets: tuple[int, ...]
+    group: int
 
     @classmethod
     def of(
@@ -76,6 +84,7 @@ class PairBatch:
         *,
         user_count: int,
         layers: int,
+        group: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> PairBatch:
@@ -90,6 +99,7 @@ class PairBatch:
         )
         degrees = np.diff(adjacency.indptr)[ends[len(users) :]].astype(np.float32)
         where = torch.from_numpy(places.reshape(2, -1)).to(device)
+        known = _known(ends[: len(users)], ends[len(users) :], adjacency, group=group)
         return cls(
             Members.of(entities, adjacency, layers=layers, device=device, dtype=dtype),
             where[0],
@@ -97,6 +107,10 @@ class PairBatch:
             torch.from_numpy(counts.astype(np.float32)).to(device=device, dtype=dtype),
             occurrences,
             torch.from_numpy(degrees).to(device=device, dtype=dtype),
+            torch.from_numpy(known[0]).to(device),
+            torch.from_numpy(known[1]).to(device),
+            tuple(np.searchsorted(known[0], np.arange(len(users) + 1)).tolist()),
+            group,
         )
 
     def __len__(self) -> int:
@@ -104,11 +118,36 @@ class PairBatch:
         return len(self.users)
 
 
+def _groups(pairs: int, group: int) -> list[slice]:
+    """The groups of a batch: nearly equal, and of ``group`` pairs at most."""
+    bounds = [len(part) for part in np.array_split(np.arange(pairs), max(1, -(-pairs // group)))]
+    stops = np.cumsum(bounds).tolist()
+    return [slice(stop - size, stop) for stop, size in zip(stops, bounds, strict=True)]
+
+
+def _known(
+    users: np.ndarray, items: np.ndarray, adjacency: sparse.csr_matrix, *, group: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which pairs of a group have an item that a pair's user has touched: int64 [k] each, in order."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for part in _groups(len(users), group):
+        size = part.stop - part.start
+        at = (np.ones(size, np.float32), (items[part], np.arange(size)))
+        columns = sparse.csr_matrix(at, shape=(adjacency.shape[1], size))
+        met = (adjacency[users[part]] @ columns).tocsr()
+        met.sort_indices()
+        rows = np.repeat(np.arange(size), np.diff(met.indptr))
+        found.append((part.start + rows, part.start + met.indices.astype(np.int64)))
+    pairs, others = (np.concatenate(side) for side in zip(*found, strict=True))
+    return pairs.astype(np.int64), others
+
+
 def pair_batches(
     matrix: sparse.csr_matrix,
     *,
     batch: int,
     layers: int,
+    group: int,
     rng: np.random.Generator,
     device: torch.device | str = "cpu",
 ) -> Iterator[PairBatch]:
@@ -118,6 +157,7 @@ def pair_batches(
         matrix: interactions [U, I] with sorted indices.
         batch: largest number of interactions in a batch.
         layers: L that the batches will be propagated by.
+        group: pairs whose items are each other's negatives, at most.
         rng: source of randomness.
         device: where batches go.
     """
@@ -131,6 +171,7 @@ def pair_batches(
             adjacency,
             user_count=matrix.shape[0],
             layers=layers,
+            group=group,
             device=device,
         )
 
@@ -140,7 +181,7 @@ class _InBatchSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, batch: PairBatch, settings: InBatchSoftmax) -> torch.Tensor:
-        temperature, power, group = settings.temperature, settings.power, settings.group
+        temperature, power = settings.temperature, settings.power
         lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
         unit = rows / lengths
         users, items = unit.index_select(0, batch.users), unit.index_select(0, batch.items)
@@ -151,9 +192,9 @@ class _InBatchSoftmax(torch.autograd.Function):
         logs = batch.degrees.log() * -settings.correction
         logs = (logs - torch.logsumexp(logs, dim=0) + math.log(pairs)).unsqueeze(1)
         loss = rows.new_zeros(())
-        buffer = rows.new_empty(_PAIRS_AT_ONCE * min(pairs, group))
-        for places in torch.arange(pairs).tensor_split(max(1, -(-pairs // group))):
-            start, stop = int(places[0]), int(places[-1]) + 1
+        buffer = rows.new_empty(_PAIRS_AT_ONCE * min(pairs, batch.group))
+        for group in _groups(pairs, batch.group):
+            start, stop = group.start, group.stop
             wanted, pull = items[start:stop], by_items[start:stop].zero_()
             against = torch.cat([wanted, logs[start:stop]], dim=1).T
             for first in range(start, stop, _PAIRS_AT_ONCE):
@@ -161,9 +202,10 @@ class _InBatchSoftmax(torch.autograd.Function):
                 own = users[part] * (1.0 / temperature)
                 shares = buffer[: len(own) * len(wanted)].view(len(own), -1)
                 torch.mm(functional.pad(own, (0, 1), value=1.0), against, out=shares).exp_()
-                if len(wanted) > 1:
-                    shares.diagonal(first - start).zero_()
+                known = slice(batch.known_offsets[part.start], batch.known_offsets[part.stop])
+                shares[batch.known_pairs[known] - first, batch.known_items[known] - start] = 0.0
                 totals = shares.sum(dim=1, keepdim=True)
+                totals.masked_fill_(totals == 0.0, 1.0)  # whom nothing is left to be told from
                 loss += totals.log().sum() * power - (own * items[part]).sum()
                 weights = power / totals
                 torch.mm(shares, wanted, out=by_users[part]).mul_(weights).sub_(items[part])
@@ -240,7 +282,7 @@ class InBatchSoftmax:
         device: torch.device,
     ) -> Iterator[PairBatch]:
         """See :func:`pair_batches`."""
-        return pair_batches(matrix, batch=batch, layers=layers, rng=rng, device=device)
+        return pair_batches(matrix, batch=batch, layers=layers, group=self.group, rng=rng, device=device)
 
     def loss(
         self,

@@ -36,11 +36,13 @@ def _table() -> torch.Tensor:
     return torch.randn(USERS + ITEMS, DIM, dtype=torch.float64, generator=generator).requires_grad_()
 
 
-def _batch(layers: int = 1) -> tuple[np.ndarray, np.ndarray, PairBatch]:
+def _batch(group: int = PAIRS) -> tuple[np.ndarray, np.ndarray, PairBatch]:
     matrix = _matrix().tocoo()
     drawn = np.random.default_rng(4).permutation(matrix.nnz)[:PAIRS]
     users, items = matrix.row[drawn], matrix.col[drawn]
-    batch = PairBatch.of(users, items, _adjacency(), user_count=USERS, layers=layers, dtype=torch.float64)
+    batch = PairBatch.of(
+        users, items, _adjacency(), user_count=USERS, layers=1, group=group, dtype=torch.float64
+    )
     return users, items, batch
 
 
@@ -70,9 +72,10 @@ def _plain_loss(
     total = rows.new_zeros(())
     for part in np.array_split(np.arange(len(users)), groups):
         scores = unit[users[part]] @ unit[USERS + items[part]].T / settings.temperature
-        others = 1.0 - torch.eye(len(part), dtype=scores.dtype) if len(part) > 1 else torch.ones_like(scores)
-        denominator = (others * weights[part] * torch.exp(scores)).sum(dim=1)
-        total = total + (settings.power * torch.log(denominator) - scores.diagonal()).sum()
+        touched = torch.from_numpy(_matrix()[users[part]][:, items[part]].toarray() > 0)
+        denominator = torch.where(touched, 0.0, weights[part] * torch.exp(scores)).sum(dim=1)
+        pushed = torch.log(denominator[denominator > 0]).sum()
+        total = total + settings.power * pushed - scores.diagonal().sum()
     return total / len(users)
 
 
@@ -81,7 +84,7 @@ def _plain_loss(
 def test_the_loss_of_a_step_and_its_gradient_are_those_of_plain_autograd(
     group: int, groups: int, power: float, correction: float
 ) -> None:
-    users, items, batch = _batch()
+    users, items, batch = _batch(group)
     graph = BipartiteGraph.from_interactions(_matrix(), dtype=torch.float64)
     table = _table()
     chosen = InBatchSoftmax(temperature=0.3, power=power, group=group, correction=correction)
@@ -94,7 +97,7 @@ def test_the_loss_of_a_step_and_its_gradient_are_those_of_plain_autograd(
 
 
 def test_parts_of_a_group_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, _, batch = _batch()
+    _, _, batch = _batch(group=16)
     rows = torch.randn(len(batch.counts), DIM, dtype=torch.float64, requires_grad=True)
     settings = InBatchSoftmax(temperature=0.2, power=0.9, group=16, correction=0.3)
 
@@ -113,7 +116,13 @@ def test_a_batch_of_two_groups_has_the_mean_gradient_of_two_batches() -> None:
 
     def gradient(part: slice) -> torch.Tensor:
         batch = PairBatch.of(
-            users[part], items[part], _adjacency(), user_count=USERS, layers=1, dtype=torch.float64
+            users[part],
+            items[part],
+            _adjacency(),
+            user_count=USERS,
+            layers=1,
+            group=15,
+            dtype=torch.float64,
         )
         loss = chosen.loss(table, graph, batch, layers=1, l2=0.01, noise=None)
         return torch.autograd.grad(loss, table)[0]
@@ -125,7 +134,7 @@ def test_a_batch_of_two_groups_has_the_mean_gradient_of_two_batches() -> None:
 def test_an_epoch_has_every_pair_once_and_is_drawn_by_its_generator() -> None:
     def drawn(seed: int) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
-        for batch in pair_batches(_matrix(), batch=10, layers=1, rng=np.random.default_rng(seed)):
+        for batch in pair_batches(_matrix(), batch=10, layers=1, group=10, rng=np.random.default_rng(seed)):
             assert len(batch) <= 10
             entities = batch.members.entities
             found += zip(
@@ -138,18 +147,50 @@ def test_an_epoch_has_every_pair_once_and_is_drawn_by_its_generator() -> None:
     assert first == drawn(3) != drawn(4)
 
 
+def test_what_a_user_has_touched_is_no_negative_and_who_touched_all_is_only_drawn_near() -> None:
+    """Two users have touched the one item that two pairs have; a third has touched another."""
+    matrix = sparse.csr_matrix(np.array([[1, 0], [1, 0], [0, 1]], np.float32))
+    adjacency = full_adjacency(normalised_bipartite(matrix))
+
+    def step(users: list[int], items: list[int]) -> tuple[float, torch.Tensor, torch.Tensor]:
+        batch = PairBatch.of(
+            np.array(users), np.array(items), adjacency, user_count=3, layers=0, group=8, dtype=torch.float64
+        )
+        rows = torch.randn(
+            len(batch.counts), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+        ).requires_grad_()
+        loss = in_batch_softmax(rows, batch, InBatchSoftmax(temperature=0.5, power=0.7))
+        return (
+            loss.item(),
+            torch.nn.functional.normalize(rows.detach(), dim=1),
+            torch.autograd.grad(loss, rows)[0],
+        )
+
+    loss, unit, gradient = step([0, 1], [0, 0])
+    cosines = unit[:2] @ unit[2]
+    assert loss == pytest.approx(-(cosines / 0.5).mean().item())
+    assert torch.isfinite(gradient).all()
+    assert (gradient.abs().sum(dim=1) > 0).all()
+    # The third user's item is the others' only negative, once, and theirs are the third's, twice.
+    loss, unit, _ = step([0, 1, 2], [0, 0, 1])
+    scores = unit[:3] @ unit[[3, 3, 4]].T / 0.5
+    denominators = torch.stack([scores[0, 2], scores[1, 2], torch.logsumexp(scores[2, :2], dim=0)])
+    assert loss == pytest.approx((0.7 * denominators - scores.diagonal()).mean().item())
+
+
 def test_rows_of_length_zero_and_far_scores_stay_finite() -> None:
-    _, _, batch = _batch()
+    users, items, batch = _batch()
+    others = np.log((_matrix()[users][:, items].toarray() == 0).sum(axis=1)).mean()
     rows, cold = (
         torch.zeros(len(batch.counts), DIM, requires_grad=True),
         InBatchSoftmax(temperature=0.02, power=1),
     )
     loss = in_batch_softmax(rows, _single(batch), cold)
-    assert loss.item() == pytest.approx(np.log(PAIRS - 1), rel=1e-5)
+    assert loss.item() == pytest.approx(others, rel=1e-5)
     assert torch.isfinite(torch.autograd.grad(loss, rows)[0]).all()
     same = torch.ones(len(batch.counts), DIM, requires_grad=True)
     loss = in_batch_softmax(same, _single(batch), cold)
-    assert loss.item() == pytest.approx(np.log(PAIRS - 1), rel=1e-4)
+    assert loss.item() == pytest.approx(others, rel=1e-4)
 
 
 def _single(batch: PairBatch) -> PairBatch:
@@ -186,7 +227,14 @@ def test_who_is_of_a_club_is_told_by_dot_products() -> None:
     rows = propagated(pretrain(data, identity_assignment(entities), options), data.matrix())
     scores = rows[: data.user_count] @ rows[data.user_count :].T
     own = np.kron(np.eye(3), np.ones((20, 12))) > 0
-    assert (np.where(own, scores, np.inf).min(axis=1) > np.where(own, -np.inf, scores).max(axis=1)).all()
+    new = own & (data.matrix().toarray() == 0)
+    told = [
+        scores[user, new[user]][:, None] > scores[user, ~own[user]] for user in np.flatnonzero(new.any(1))
+    ]
+    assert len(told) > 50
+    assert (
+        np.mean([part.mean() for part in told]) > 0.98
+    )  # of items of the club that the user has not touched
 
 
 @pytest.mark.parametrize(
@@ -216,7 +264,7 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any], words: str) 
 def test_validation_pairs_are_no_edges_of_the_batches(interactions: Interactions) -> None:
     split = validation_cut(interactions.matrix(), TrainingOptions())
     edges = 0
-    for batch in pair_batches(split.train, batch=10**6, layers=1, rng=np.random.default_rng(0)):
+    for batch in pair_batches(split.train, batch=10**6, layers=1, group=64, rng=np.random.default_rng(0)):
         assert batch.members.incoming is not None
         edges += len(batch.members.incoming.indices)
     assert edges == 2 * split.train.nnz

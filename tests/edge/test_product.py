@@ -7,12 +7,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from lerg_edge.assigning.product import codebook_options, product_codes, teacher_options
+from lerg_edge.assigning.product import product_codes
 from lerg_edge.codes.embedding import compose_rows
 from lerg_edge.errors import InputError
 from lerg_edge.propagation.layers import BipartiteGraph, mean_of_layers
-from lerg_edge.training.contrast import Contrast
-from lerg_edge.training.options import TrainingOptions
 
 USERS, ITEMS, DIM, LAYERS = 90, 70, 12, 3
 
@@ -87,30 +85,3 @@ def test_refusals(change: dict[str, int], message: str) -> None:
 def test_rows_of_other_entities_are_refused() -> None:
     with pytest.raises(InputError, match="159 rows"):
         product_codes(_rows()[:-1], _matrix(), blocks=3, layers=LAYERS, seed=0)
-
-
-def test_a_full_table_is_trained_by_how_many_pairs_there_are() -> None:
-    wanted = TrainingOptions(dim=24, layers=1, bits=4, per_row_steps=True, seed=3)
-    many, few = (teacher_options(wanted, pairs=pairs) for pairs in (2_000_000, 40_000))
-    for made in (many, few):
-        assert (made.loss, made.bits, made.per_row_steps) == ("in-batch", 32, False)
-        assert (made.dim, made.layers, made.seed) == (24, 1, 3)
-    assert many.loss_settings["correction"] == 0.0 < few.loss_settings["correction"]
-    assert many.loss_settings["temperature"] == 0.12 < few.loss_settings["temperature"]
-    assert many.batch == 2048 > (few.batch or 0)
-    assert teacher_options(wanted, pairs=0).loss_settings["temperature"] == 0.3
-    assert teacher_options(wanted, pairs=40_000, epochs=7).epochs == 7
-
-
-def test_a_codebook_is_trained_on_by_the_objective_of_its_full_table() -> None:
-    wanted = TrainingOptions(dim=24, layers=1, bits=4, per_row_steps=True, epochs=1)
-    made = codebook_options(wanted, pairs=40_000)
-    full = teacher_options(wanted, pairs=40_000)
-    assert (made.loss, made.loss_settings) == (full.loss, full.loss_settings)
-    assert (made.bits, made.per_row_steps, made.epochs) == (4, True, 1)
-
-
-def test_with_a_contrast_negatives_are_drawn() -> None:
-    wanted = TrainingOptions(augment=Contrast())
-    for made in (teacher_options(wanted, pairs=40_000), codebook_options(wanted, pairs=40_000)):
-        assert (made.loss, made.augment) == ("softmax", wanted.augment)

@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from lerg_edge.assigning.product import teacher_options
 from lerg_edge.codes.assignment import LearnedAssignment, identity_assignment
 from lerg_edge.data.interactions import Interactions
 from lerg_edge.training.least_squares import (
@@ -80,7 +79,7 @@ def _by_recommender(
 ) -> ItemTable:
     """A full table, and what it gives of the items once propagated."""
     training = stages.training_options(options, pairs=known.pair_count)
-    settings = teacher_options(training, pairs=known.pair_count, epochs=options.epochs)
+    settings = stages.full_table_options(training, options, pairs=known.pair_count)
     if epochs is not None:
         settings = stages.stopped_after(replace(settings, validation_share=0.0), epochs)
     each = LearnedAssignment(identity_assignment(known.user_count + known.item_count))

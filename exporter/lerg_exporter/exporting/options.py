@@ -32,7 +32,7 @@ class ExportOptions(ServingOptions):
         metavar="N",
         least=1,
         help="Train for at most this many epochs; validation may stop earlier.",
-        unset="24 with product codes and full tables, 80 with xsimgcl, else 100",
+        unset="60 with product codes and full tables, 80 with xsimgcl, else 100",
     )
     pretrain_batch: int | None = setting(
         None,
@@ -57,6 +57,26 @@ class ExportOptions(ServingOptions):
         least=0,
         help="Weight of the L2 penalty in training.",
         unset="what suits the assignment and the recommender",
+    )
+    temperature: float | None = setting(
+        None,
+        group="Training",
+        metavar="T",
+        least=0.02,
+        most=10,
+        help="Temperature of the in-batch softmax; with a higher one, items that a user would not like are "
+        "pushed away more evenly.",
+        unset="by validation from 200 thousand interactions on, else by how many there are",
+    )
+    power: float | None = setting(
+        None,
+        group="Training",
+        metavar="P",
+        above=0,
+        most=2,
+        help="Power of the denominator of the in-batch softmax; with a higher one, items are pushed away "
+        "more than they are drawn near.",
+        unset="by validation from 200 thousand interactions on, else 0.84",
     )
     seed: int = setting(
         0,

@@ -34,8 +34,10 @@ from lerg_edge.personal.model import PersonalModel
 from lerg_edge.personal.sheltering import Sheltered, degree_codes, shelter
 from lerg_edge.workdir import WorkDir
 from lerg_exporter.bundles.personal import PersonalDraft, draft_personal, write_personal
+from lerg_exporter.exporting import stages
 from lerg_exporter.exporting.budget import over_budget
 from lerg_exporter.exporting.config import values_of
+from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import described_data
 from lerg_exporter.exporting.item_features import MappedFeatures, map_features
 from lerg_exporter.exporting.item_tables import ItemTable, item_tables
@@ -127,6 +129,9 @@ def export_personal(
         tables: Mapping[str, ItemTable]
         if given is None:
             tell.stage("training")
+            if set(names) != {"als"}:
+                cut = Cut.of(people.known, stages.training_options(options, pairs=people.known.pair_count))
+                options = stages.with_loss_settings_chosen(cut, options, work=work, progress=tell)
             tables = item_tables(people.known, options, names, work=work, tell=tell)
         else:
             tables = {"given": ItemTable(given.rows(people.known))}

@@ -122,6 +122,8 @@ def export(
     ):
         cut = Cut.of(dataset.train, training)
         tell.stage("assigning")
+        chosen = stages.with_loss_settings_chosen(cut, chosen, work=work, progress=tell)
+        training = stages.training_options(chosen, pairs=dataset.train.pair_count)
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codebook_rows)
         with imported_meanwhile(*_NEEDED_LATER):
             learned = stages.assigned(cut, chosen, training, codebook_rows=codes, work=work, progress=tell)

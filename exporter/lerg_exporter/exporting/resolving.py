@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lerg_edge.assigning.product import teacher_options
 from lerg_edge.data.interactions import Dataset
 from lerg_edge.own import without_folder
 from lerg_edge.training.pretraining import training_device
@@ -47,7 +46,7 @@ def resolved(
         pairs = dataset.train.pair_count
         training = stages.training_options(options, pairs=pairs)
         stated |= {"learning_rate": training.learning_rate, "l2": training.l2}
-        full = teacher_options(training, pairs=pairs, epochs=options.epochs) if kind.teacher else training
+        full = stages.full_table_options(training, options, pairs=pairs) if kind.teacher else training
         stated |= {"epochs": full.epochs, "refit": refits(dataset, options)}
     if plan is not None:
         stated |= {"retention": plan.retention, "placeholders": plan.placeholders, "batch": plan.batch}

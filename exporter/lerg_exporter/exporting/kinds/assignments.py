@@ -71,7 +71,7 @@ ASSIGNMENTS: dict[str, AssignmentKind] = {
         block_width=4,
         reads=("codes_per_entity",),
         layers=1,
-        training="lerg_edge.assigning.product:codebook_options",
+        training="lerg_edge.assigning.teacher:codebook_options",
     ),
     "product-nearest": AssignmentKind(
         assign="lerg_edge.assigning.product:assign_nearest",

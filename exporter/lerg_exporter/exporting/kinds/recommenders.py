@@ -66,7 +66,7 @@ class RecommenderKind:
 # overfits sooner: NDCG@20 0.135 with the penalty and the rate that suit codes, 0.144 with this penalty, 0.146
 # with this rate too.
 RECOMMENDERS: dict[str, RecommenderKind] = {
-    "lightgcn": RecommenderKind(full_table="lerg_edge.assigning.product:teacher_options"),
+    "lightgcn": RecommenderKind(full_table="lerg_edge.assigning.teacher:teacher_options"),
     "mf": RecommenderKind(
         layers=0,
         most_layers=0,
