@@ -49,10 +49,15 @@ test: $(VENV)/.native wheel  ## run every test that is neither slow nor in need 
 replay: $(VENV)/.native dist/.built-arm64  ## replay the native tests' kernel calls on arm64 (needs qemu-user-static)
 	$(BIN)/python -m pytest -m 'slow or not slow' --device arm64 device_tests/test_replay.py
 
+# Bundles are exported once, by whoever needs one first, and serve every device.
+CONTRACT := device_tests/test_contract.py device_tests/test_personal_contract.py
+KEPT := build/contract
+
 device-test: $(VENV)/.native dist/.built-arm64 replay  ## the device contract here, on emulated arm64, and over ssh
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup device_tests/test_contract.py
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --device arm64 device_tests/test_contract.py
-	$(BIN)/python -m pytest -m 'slow or not slow' device_tests/test_transports.py
+	rm -rf $(KEPT)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --kept $(KEPT) $(CONTRACT)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --kept $(KEPT) --device arm64 $(CONTRACT)
+	$(BIN)/python -m pytest -m 'slow or not slow' --kept $(KEPT) device_tests/test_transports.py
 
 # A second build of the wheel, in an environment of its own that sees the packages of the first. The wrapper loads the
 # sanitizers' libraries before Python. Leaks are not looked for: an interpreter that ends leaves most of its memory. A
@@ -145,12 +150,13 @@ types: $(VENV)/.native  ## mypy over the three packages
 bench: $(VENV)/.native  ## time this project against its peers in one run
 	$(BIN)/python -m benchmarks
 
-wheel: dist/.built  ## build the wheel into dist/
+wheel: dist/.built  ## build the wheel into dist/, and what a device installs of it into dist/device/
 
-dist/.built: $(VENV)/.packages $(NATIVE) $(PACKAGES) pyproject.toml README.md
+dist/.built: $(VENV)/.packages $(NATIVE) $(PACKAGES) tools/device_wheel.py pyproject.toml README.md
 	rm -rf build/dist dist/*_$(MACHINE).whl
 	$(PIP_WHEEL) -w build/dist .
 	$(BIN)/python tools/tag_wheel.py build/dist dist
+	$(BIN)/python tools/device_wheel.py dist/*_$(MACHINE).whl dist/device
 	touch $@
 
 wheel-arm64: dist/.built-arm64  ## cross-build the wheel for Linux on arm64 into dist/ (needs g++-aarch64-linux-gnu)
@@ -170,11 +176,12 @@ $(ARM64)/.executorch: $(VENV)/.packages cmake/executorch-arm64.txt
 	cd $(ARM64) && $(BIN)/python -m zipfile -e executorch-*.whl . && rm executorch-*.whl
 	touch $@
 
-dist/.built-arm64: $(ARM64)/.executorch cmake/linux-arm64.cmake $(NATIVE) $(PACKAGES) pyproject.toml README.md
+dist/.built-arm64: $(ARM64)/.executorch cmake/linux-arm64.cmake $(NATIVE) $(PACKAGES) tools/device_wheel.py pyproject.toml README.md
 	rm -rf build/dist-arm64 dist/*_aarch64.whl
 	_PYTHON_HOST_PLATFORM=linux-aarch64 CMAKE_ARGS="-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/linux-arm64.cmake \
 	  -Dexecutorch_DIR=$(ARM64)/executorch/share/cmake" $(PIP_WHEEL) -w build/dist-arm64 .
 	$(BIN)/python tools/tag_wheel.py build/dist-arm64 dist
+	$(BIN)/python tools/device_wheel.py dist/*_aarch64.whl dist/device
 	touch $@
 
 clean:  ## remove what was built, and the environment

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from device_tests.transports import Completed, DeviceError, Transport, open_transport
+from device_tests.transports import (
+    TRANSPORTS,
+    WITH_ADDRESS,
+    Completed,
+    DeviceError,
+    Transport,
+    open_transport,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--device", default="local", help="local, arm64, arm64-dot, ssh:user@host[:port], adb:SERIAL"
-    )
+    kinds = ", ".join(f"{kind}:ADDRESS" if kind in WITH_ADDRESS else kind for kind in TRANSPORTS)
+    parser.addoption("--device", default="local", help=f"{kinds}; see device_tests/README.md")
     parser.addoption("--device-python", default="", help="the command there that runs Python with the wheel")
     parser.addoption("--ssh-config", type=Path, help="a configuration file for ssh in place of your own")
-    parser.addoption("--bundle", type=Path, help="a bundle to use in place of a small generated one")
+    parser.addoption("--memory-budget", help="open bundles with it; learning may then be refused")
+    parser.addoption("--bundle", type=Path, help="a bundle to use in place of small generated ones")
+    parser.addoption(
+        "--kept", type=Path, help="a folder that keeps the small generated ones for the next run"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device with one bundle on it."""
+    """A device with one bundle on it, and the memory budget of `--memory-budget`."""
 
     transport: Transport
     bundle: str
+    budget: str | None = None
 
     def script(self, code: str, *arguments: object) -> Completed:
-        """Runs `code` on the device with the bundle's path and `arguments` as sys.argv[1:]."""
+        """Runs `code` on the device, with `budget`, and the bundle's path and `arguments` as sys.argv[1:]."""
+        code = f"budget = {self.budget!r}\n{code}"
         return self.transport.python("-c", code, self.bundle, *map(str, arguments))
 
     def command(self, name: str, *arguments: object) -> Completed:
@@ -36,30 +52,80 @@ class Device:
         return self.transport.python("-m", "lerg_runtime", name, self.bundle, *map(str, arguments))
 
 
-KINDS = {
+LEARN = """
+def learn(rec, *interactions, **options):
+    # A report, or None where the budget of the command line is too small, which it then has to be.
+    try:
+        return rec.finetune(*interactions, **options)
+    except BudgetError as error:
+        if budget is None or error.needed_bytes <= error.budget_bytes:
+            raise
+        return None
+"""
+
+SHARED: dict[str, dict[str, Any]] = {
     "graph": {},
     "folded": {"propagation": "folded"},
     "portable": {"lowering": "portable"},
     "portable, folded": {"lowering": "portable", "propagation": "folded"},
 }
+PERSONAL: dict[str, dict[str, Any]] = {"personal": {}, "portable, personal": {"lowering": "portable"}}
+FIXTURES = {"bundle_folder": SHARED, "personal_folder": PERSONAL}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "bundle_folder" in metafunc.fixturenames:
-        given = metafunc.config.getoption("--bundle")
-        kinds = ["given"] if given is not None else list(KINDS)
-        metafunc.parametrize("bundle_folder", kinds, indirect=True, scope="session")
+    given = metafunc.config.getoption("--bundle")
+    for name in FIXTURES.keys() & set(metafunc.fixturenames):
+        kinds = ["given"] if given is not None else list(FIXTURES[name])
+        # One process makes a bundle, and has all tests of it.
+        marked = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in kinds]
+        metafunc.parametrize(name, marked, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def bundle_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the command line, or a small one of each kind."""
+    """The bundle of the command line, or a small one of each kind that has users."""
+    return _bundle(request, tmp_path_factory, form="shared")
+
+
+@pytest.fixture(scope="session")
+def personal_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the command line, or a small one of each kind that serves one person."""
+    return _bundle(request, tmp_path_factory, form="personal")
+
+
+def _bundle(request: pytest.FixtureRequest, folders: pytest.TempPathFactory, *, form: str) -> Path:
     given: Path | None = request.config.getoption("--bundle")
     if given is not None:
+        its = json.loads((given / "manifest.json").read_text()).get("form", "shared")
+        if its != form:
+            pytest.skip(f"the bundle of --bundle is a {its} one")
         return given
+    kept: Path | None = request.config.getoption("--kept")
+    folder = kept if kept is not None else folders.mktemp("exported")
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = folder / request.param.replace(", ", "-")
+    if not bundle.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            made = _export(Path(beside) / "bundle", request.param)
+            os.rename(made, bundle)
+    return bundle
+
+
+def _export(target: Path, kind: str) -> Path:
     from lerg_exporter import build_bundle
 
-    return build_bundle(tmp_path_factory.mktemp("exported") / "bundle", **KINDS[request.param])
+    if kind in SHARED:
+        return build_bundle(target, **SHARED[kind])
+    from lerg_exporter.exporting.options import ExportOptions
+    from lerg_exporter.exporting.personal import export_personal
+    from lerg_exporter.exporting.small_bundle import small_dataset
+
+    options = ExportOptions(
+        personal=True, finetune=True, dim=16, epochs=3, max_k=32, device="cpu", **PERSONAL[kind]
+    )
+    export_personal(small_dataset(240, 90, 3_000), target, options)
+    return target
 
 
 @pytest.fixture
@@ -79,15 +145,36 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 
 
 @pytest.fixture
-def device(transport: Transport, bundle_folder: Path) -> Device:
-    return Device(transport, transport.push(bundle_folder))
+def local() -> Iterator[Transport]:
+    """This machine, to compare answers with."""
+    transport = open_transport("local")
+    try:
+        yield transport
+    finally:
+        transport.close()
 
 
 @pytest.fixture
-def here(bundle_folder: Path) -> Iterator[Device]:
-    """The same bundle on this machine, to compare answers with."""
-    transport = open_transport("local")
-    try:
-        yield Device(transport, transport.push(bundle_folder))
-    finally:
-        transport.close()
+def budget(request: pytest.FixtureRequest) -> str | None:
+    found: str | None = request.config.getoption("--memory-budget")
+    return found
+
+
+@pytest.fixture
+def device(transport: Transport, bundle_folder: Path, budget: str | None) -> Device:
+    return Device(transport, transport.push(bundle_folder), budget)
+
+
+@pytest.fixture
+def here(local: Transport, bundle_folder: Path, budget: str | None) -> Device:
+    return Device(local, local.push(bundle_folder), budget)
+
+
+@pytest.fixture
+def personal(transport: Transport, personal_folder: Path, budget: str | None) -> Device:
+    return Device(transport, transport.push(personal_folder), budget)
+
+
+@pytest.fixture
+def personal_here(local: Transport, personal_folder: Path, budget: str | None) -> Device:
+    return Device(local, local.push(personal_folder), budget)

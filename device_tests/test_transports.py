@@ -76,12 +76,17 @@ def test_ssh_puts_folders_runs_python_and_removes_them(server: tuple[str, Path],
 
 
 @pytest.mark.slow
-def test_contract_over_ssh(server: tuple[str, Path]) -> None:
+def test_contract_over_ssh(server: tuple[str, Path], request: pytest.FixtureRequest) -> None:
     address, config = server
     options = [f"--device=ssh:{address}", f"--ssh-config={config}", f"--device-python={sys.executable}"]
-    contract = str(Path(__file__).with_name("test_contract.py"))
+    kept = request.config.getoption("--kept")
+    if kept is not None:
+        options.append(f"--kept={kept.resolve()}")
+    contract = [
+        str(Path(__file__).with_name(name)) for name in ("test_contract.py", "test_personal_contract.py")
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract, *options],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *contract, *options],
         cwd=Path(__file__).resolve().parents[1],
         capture_output=True,
         text=True,
@@ -105,6 +110,7 @@ def test_ssh_says_who_does_not_answer(tmp_path: Path) -> None:
         ("ssh:me@pi:port", "write ssh:user@host"),
         ("ssh:-oProxyCommand=x", "write ssh:user@host"),
         ("adb", "write adb:SERIAL"),
+        ("arm64:potato", "take one of bookworm, trixie, forky|is not there"),
         ("rlimit:much", "the address of --device"),
         ("cgroup:", "the address of --device"),
     ],

@@ -14,7 +14,15 @@ from device_tests.transports._settings import Settings
 from device_tests.transports._ssh import SshTransport
 from device_tests.transports._transport import Completed, DeviceError, Transport
 
-__all__ = ["TRANSPORTS", "Completed", "DeviceError", "Settings", "Transport", "open_transport"]
+__all__ = [
+    "TRANSPORTS",
+    "WITH_ADDRESS",
+    "Completed",
+    "DeviceError",
+    "Settings",
+    "Transport",
+    "open_transport",
+]
 
 TRANSPORTS: dict[str, Callable[[Settings], Transport]] = {
     "local": LocalTransport,
@@ -26,7 +34,7 @@ TRANSPORTS: dict[str, Callable[[Settings], Transport]] = {
     "ssh": SshTransport,
     "adb": AdbTransport,
 }
-WITH_ADDRESS = ("arm64-system", "cgroup", "rlimit", "ssh", "adb")
+WITH_ADDRESS = ("arm64", "arm64-dot", "arm64-system", "cgroup", "rlimit", "ssh", "adb")
 
 
 def open_transport(device: str, *, python: str = "", ssh_config: Path | None = None) -> Transport:

@@ -12,7 +12,14 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("CMakeLists.txt", "pyproject.toml", "runtime", "lerg_edge", "exporter/lerg_exporter")
+SOURCES = (
+    "CMakeLists.txt",
+    "pyproject.toml",
+    "tools/device_wheel.py",
+    "runtime",
+    "lerg_edge",
+    "exporter/lerg_exporter",
+)
 _MACHINES = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
 _LIBRARIES = {
     "_native.abi3.so",
@@ -35,7 +42,9 @@ def newest_source() -> float:
 
 def check_wheel(wheel: Path, machine: str) -> None:
     """Its name and its metadata say: CPython from 3.11 on by the stable ABI, and what auditwheel finds."""
-    tag = re.fullmatch(rf"lerg_edge-[\d.]+-(cp311-abi3-manylinux_2_\d+_{machine})\.whl", wheel.name)
+    tag = re.fullmatch(
+        rf"lerg_edge-[\d.]+(?:\+device)?-(cp311-abi3-manylinux_2_\d+_{machine})\.whl", wheel.name
+    )
     assert tag, wheel.name
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/WHEEL"))
@@ -82,11 +91,10 @@ def imported_symbols(library: Path) -> set[str]:
         return {symbol.name for symbol in symbols if symbol["st_shndx"] == "SHN_UNDEF"}
 
 
-def installed_runtime_bytes(wheel: Path, folder: Path) -> int:
-    """Bytes of `lerg_runtime`, the package that a device uses, without bytecode."""
+def installed_bytes(wheel: Path, folder: Path, *, package: str = "") -> int:
+    """Bytes of all that it installs, or of one package, without bytecode."""
     zipfile.ZipFile(wheel).extractall(folder)
-    package = folder / "lerg_runtime"
-    return sum(path.stat().st_size for path in package.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in (folder / package).rglob("*") if path.is_file())
 
 
 def _dynamic(elf: ELFFile) -> DynamicSection:

@@ -22,7 +22,7 @@ from _wheel_checks import (
     check_libraries,
     check_wheel,
     imported_symbols,
-    installed_runtime_bytes,
+    installed_bytes,
     newest_source,
 )
 
@@ -52,12 +52,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new environment with the wheel and what it requires."""
+    """The interpreter of a new environment with the device's part of the wheel and what it requires."""
     folder = tmp_path_factory.mktemp("device")
+    part = [sys.executable, str(ROOT / "tools" / "device_wheel.py"), str(wheel), str(folder / "wheel")]
+    made = subprocess.run(part, capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
-    subprocess.run([*pip, str(wheel)], check=True)
+    subprocess.run([*pip, made], check=True)
     return python
 
 
@@ -103,7 +105,7 @@ def test_no_exception_can_cross_a_kernel(wheel: Path, tmp_path: Path) -> None:
 
 def test_a_device_installs_little(wheel: Path, tmp_path: Path) -> None:
     # Most is ExecuTorch's: 11.3 MB of it on x86-64, 9.5 MB on arm64.
-    assert installed_runtime_bytes(wheel, tmp_path) < 13_500_000
+    assert installed_bytes(wheel, tmp_path, package="lerg_runtime") < 13_500_000
 
 
 IMPORTABLE = """
@@ -113,8 +115,29 @@ print(json.dumps([importlib.util.find_spec(name) is not None for name in sys.arg
 
 
 def test_the_device_has_neither_torch_nor_executorch(device: Path) -> None:
-    names = ["torch", "executorch", "scipy", "numpy", "click", "lerg_runtime"]
-    assert json.loads(run(device, IMPORTABLE, *names)) == [False, False, False, True, True, True]
+    lacking = ["torch", "executorch", "scipy", "lerg_edge", "lerg_exporter"]
+    there = ["numpy", "click", "lerg_runtime"]
+    found = json.loads(run(device, IMPORTABLE, *lacking, *there))
+    assert found == [False] * len(lacking) + [True] * len(there)
+    assert not (device.parent / "lerg-export").exists()
+
+
+def test_the_device_part_says_what_it_requires_and_is_another_version(device: Path) -> None:
+    found = json.loads(run(device, REQUIRES))
+    assert found["version"].endswith("+device")
+    assert {re.split(r"\W", name)[0] for name in found["requires"]} == {
+        "numpy",
+        "click",
+        "nanobind",
+        "cryptography",
+    }
+
+
+REQUIRES = """
+import json
+from importlib.metadata import requires, version
+print(json.dumps({"version": version("lerg-edge"), "requires": requires("lerg-edge")}))
+"""
 
 
 PROGRAM = """
