@@ -65,7 +65,8 @@ def import_all() -> None:
 
     _core.Engine = Noted  # type: ignore[misc]
     _personal.Engine = Noted  # type: ignore[misc]
-    for name in ("gzip", "csv", "tempfile", "numpy.random", "numpy.lib.format", "click.formatting"):
+    numpys = ("numpy.ma", "numpy.random", "numpy.lib.format")
+    for name in ("gzip", "csv", "tempfile", "click.formatting", *numpys):
         importlib.import_module(name)
     use_threads(1)
     gc.collect()

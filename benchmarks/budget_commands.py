@@ -10,12 +10,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from lerg_runtime import Recommender
 
 __all__ = ["Command", "commands"]
 
 _LARGE_ROWS = 1_000_000
+_ADDED = 100
+_NEW_ITEM = "999999"  # an id that neither set has, nor with a number behind
 _MANY_USERS = 5_000  # from here on a file with 4,000 places a user would have gigabytes
 
 
@@ -27,12 +32,14 @@ class Command:
         name: for people.
         arguments: `--memory-budget` and `--threads` are added where it takes them.
         takes_budget, takes_threads: whether it does.
+        copied: a bundle, and the copy of it that the command changes: it is made anew before each run.
     """
 
     name: str
     arguments: tuple[str, ...]
     takes_budget: bool = True
     takes_threads: bool = True
+    copied: tuple[Path, Path] | None = None
 
 
 def commands(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[Command]:
@@ -44,17 +51,23 @@ def commands(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[C
         work: a folder for what commands read and write; `top.csv` and `saved` are removed before each.
         large: with a million rows and a million local interactions, too.
     """
-    form = json.loads((bundle / "manifest.json").read_text()).get("form", "shared")
-    yield from (
-        _personal(bundle, data, work) if form == "personal" else _shared(bundle, data, work, large=large)
-    )
+    if _manifest(bundle).get("form", "shared") == "personal":
+        yield from _personal(bundle, data, work)
+    else:
+        yield from _shared(bundle, data, work, large=large)
+
+
+def _manifest(bundle: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
+    return found
 
 
 def _shared(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[Command]:
     where, file = str(bundle), _Files(data, work)
     user, *items = file.first
-    top, test = str(work / "top.csv"), str(data / "test.txt")
-    everybody, history = ("recommend", where, "--all-users"), ",".join(items[:5])
+    history = ",".join(items[:5])
+    # A portable program ranks for one user a call: of many users, all take minutes a run.
+    soon = file.users < _MANY_USERS or _manifest(bundle)["lowering"] == "native"
 
     def command(name: str, *arguments: str) -> Command:
         return Command(name, arguments)
@@ -62,15 +75,8 @@ def _shared(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[Co
     yield command("recommend, one user", "recommend", where, "--user", user)
     yield Command("info", ("info", where), takes_budget=False, takes_threads=False)
     yield command("recommend, one user, k = 4,000", "recommend", where, "--user", user, "-k", "4000")
-    yield command("recommend, all users", *everybody)
-    yield command("recommend, all users, to a file", *everybody, "-o", top)
-    if file.users < _MANY_USERS:
-        yield command("recommend, all users, k = 4,000", *everybody, "-k", "4000")
-    yield command("recommend, all users, JSON", "recommend", where, "--all-users", "--json")
-    yield command("recommend, all users, of half of the items", *everybody, "--items", str(file.half))
-    yield command(
-        "recommend, all users, each without 20 items", *everybody, "--exclude", str(file.excluded), "-k", "50"
-    )
+    if soon:
+        yield from _everybody(where, work, file)
     unknown = ("recommend", where, "--user", "nobody", "--fallback", "popular")
     yield command("recommend, nobody known, popular", *unknown)
     yield command("recommend, a history", "recommend", where, "--history", history)
@@ -79,14 +85,12 @@ def _shared(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[Co
     yield command("score, 20 items", "score", where, "--user", user, *_each("--item", file.some))
     yield command("score, from a history", "score", where, "--history", history, "--item", items[5])
     yield command("explain", "explain", where, "--user", user, "--item", file.some[0])
-    evaluate = ("evaluate", where, "--test", test, "--skip-unknown")
-    yield command("evaluate", *evaluate)
-    yield command("evaluate, k = 5, 10, 20", *evaluate, "-k", "5,10,20")
-    yield command("evaluate, with intervals", *evaluate, "--intervals")
-    yield command("evaluate, compared with itself", *evaluate, "--compare", where)
+    if soon:
+        yield from _evaluating(where, str(data / "test.txt"))
     yield command("profile", "profile", where, "--seconds", "0.05", "--runs", "5")
     finetune = ("finetune", where, "--epochs", "1", "--skip-unknown", "--force", "-o", str(work / "saved"))
     yield command("finetune, 50 users' pairs", *finetune, "--interactions", str(file.small))
+    yield from _adding(bundle, work, file)
     if not large:
         return
     yield command("finetune, 1,000,000 rows", *finetune, "--interactions", str(file.large))
@@ -98,6 +102,56 @@ def _shared(bundle: Path, data: Path, work: Path, *, large: bool) -> Iterator[Co
         "finetune, as many local, half of them taken back",
         *("finetune", grown, *finetune[2:], "--interactions", str(file.turned), "--rating-threshold", "4"),
     )
+
+
+def _everybody(where: str, work: Path, file: _Files) -> Iterator[Command]:
+    everybody = ("recommend", where, "--all-users")
+    lists = {"of half of the items": ("--items", str(file.half))}
+    lists["each without 20 items"] = ("--exclude", str(file.excluded), "-k", "50")
+    yield Command("recommend, all users", everybody)
+    yield Command("recommend, all users, to a file", (*everybody, "-o", str(work / "top.csv")))
+    if file.users < _MANY_USERS:
+        yield Command("recommend, all users, k = 4,000", (*everybody, "-k", "4000"))
+    yield Command("recommend, all users, JSON", (*everybody, "--json"))
+    for name, options in lists.items():
+        yield Command(f"recommend, all users, {name}", (*everybody, *options))
+
+
+def _evaluating(where: str, test: str) -> Iterator[Command]:
+    evaluate = ("evaluate", where, "--test", test, "--skip-unknown")
+    yield Command("evaluate", evaluate)
+    yield Command("evaluate, k = 5, 10, 20", (*evaluate, "-k", "5,10,20"))
+    yield Command("evaluate, with intervals", (*evaluate, "--intervals"))
+    yield Command("evaluate, compared with itself", (*evaluate, "--compare", where))
+
+
+def _adding(bundle: Path, work: Path, file: _Files) -> Iterator[Command]:
+    """An item that is added, first alone and then among others."""
+    more = _with_added(bundle, work / f"{bundle.name}-more", file)
+    users = ("--users", ",".join(file.few))
+
+    def change(name: str, before: Path, *arguments: str) -> Command:
+        after = work / f"{bundle.name}-changed"
+        return Command(
+            name, ("add-item", str(after), *arguments), takes_threads=False, copied=(before, after)
+        )
+
+    yield change("add-item, by 20 users", bundle, _NEW_ITEM, *users)
+    yield change(f"add-item, by 20 users, {_ADDED} added before", more, _NEW_ITEM, *users)
+    yield change(f"add-item, one of {_ADDED} taken out", more, f"{_NEW_ITEM}0", "--remove")
+    yield Command(
+        f"recommend, one user, {_ADDED} items added", ("recommend", str(more), "--user", file.first[0])
+    )
+
+
+def _with_added(bundle: Path, to: Path, file: _Files) -> Path:
+    """The bundle with some added items."""
+    shutil.copytree(bundle, to)
+    with Recommender.open(to) as rec:
+        for number in range(_ADDED):
+            rec.add_item(f"{_NEW_ITEM}{number}", users=file.few)
+        rec.save()
+    return to
 
 
 def _personal(bundle: Path, data: Path, work: Path) -> Iterator[Command]:
@@ -153,6 +207,7 @@ class _Files:
         users: in the training pairs.
         first: the first of them, and their items.
         some: 20 items that the first has not touched.
+        few: 20 users.
     """
 
     def __init__(self, data: Path, work: Path) -> None:
@@ -161,6 +216,7 @@ class _Files:
         rows = [row for row in rows if len(row) > 1]
         self.users, self.first = len(rows), rows[0]
         self._users = [row[0] for row in rows]
+        self.few = self._users[:20]
         self._items = sorted({item for row in rows for item in row[1:]})
         self.some = random.Random(0).sample(sorted(set(self._items) - set(self.first[1:])), 20)
 

@@ -11,22 +11,29 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent.parent / "docs" / "budgets.md"
 _MARK = "## Measured\n"
+_BUNDLE = "### "
 _HEADER = "| command | predicted | counted | apart | resident | over | in a group |\n|" + 7 * "---|" + "\n"
 
 
 def write_page(rows: Sequence[Measured]) -> None:
-    """Put the tables in place of those that are there; what stands before them stays."""
-    head, _, _ = PAGE.read_text().partition(_MARK)
+    """Put the rows into the tables, in place of those of the same commands on the same bundles.
+
+    What stands before the tables stays, and so do the rows of other bundles and commands.
+    """
+    head, _, tables = PAGE.read_text().partition(_MARK)
+    lines: dict[str, dict[str, str]] = {}
+    for block in tables.split(_BUNDLE)[1:]:
+        name, _, table = block.partition("\n")
+        written = (line for line in table.splitlines()[3:] if line)
+        lines[name] = {line.split(" | ", 1)[0].removeprefix("| "): line for line in written}
+    for row in rows:
+        figures = (row.resident, max(0, row.resident - row.predicted), row.charged)
+        cells = (row.predicted, row.counted, _apart(row.predicted, row.counted), *figures)
+        line = f"| {row.command} | {' | '.join(map(_shown, cells))} |"
+        lines.setdefault(row.bundle, {})[row.command] = line
     text = [head + _MARK]
-    for bundle in dict.fromkeys(row.bundle for row in rows):
-        text.append(
-            f"\n### {bundle}\n\n| command | predicted | counted | apart | resident | over | in a group |\n"
-        )
-        text.append("|---|---|---|---|---|---|---|\n")
-        for row in (row for row in rows if row.bundle == bundle):
-            figures = (row.resident, max(0, row.resident - row.predicted), row.charged)
-            cells = (row.predicted, row.counted, _apart(row.predicted, row.counted), *figures)
-            text.append(f"| {row.command} | {' | '.join(map(_shown, cells))} |\n")
+    for name, table in lines.items():
+        text += [f"\n{_BUNDLE}{name}\n\n{_HEADER}", *(f"{line}\n" for line in table.values())]
     PAGE.write_text("".join(text))
 
 

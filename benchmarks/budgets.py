@@ -1,15 +1,17 @@
 """Every command of the device within its budget: what was predicted, what was counted, what was resident.
 
 `python -m benchmarks.budgets BUNDLE=DATA ...` runs each command on bundles that were exported before, from
-folders with `train.txt` and `test.txt`, in processes of its own, and writes `docs/budgets.md`. A budget is
-found as a person would: from too little, by what the refusals say. The command must then end well at that
-budget, once with its address space limited to what budget and allowance add, once in a control group that
-is limited likewise, and be refused 64 bytes below it, unless the refusal said `at most`. Linux. `+` behind
-DATA adds the commands on a million rows.
+folders with `train.txt` and `test.txt`, in processes of its own, and puts the rows into `docs/budgets.md`, in
+place of those of the same commands on bundles of the same names. A budget is found as a person would: from
+too little, by what the refusals say. The command must then end well at that budget, once with its address
+space limited to what budget and allowance add, once in a control group that is limited likewise, and be
+refused 64 bytes below it, unless the refusal said `at most`. Linux. `+` behind DATA adds the commands on a
+million rows; `--only TEXT` measures the commands with TEXT in their names alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -80,14 +82,16 @@ class Bench:
             text=True,
         )
 
-    def measure(self, bundle: Path, data: Path, *, large: bool) -> Iterator[Measured]:
-        """All commands on one bundle.
+    def measure(self, bundle: Path, data: Path, *, large: bool, only: str = "") -> Iterator[Measured]:
+        """All commands on one bundle, or those with `only` in their names.
 
         Raises:
             SystemExit: a command died, took more than its budget, or ran with less.
         """
         least = 0  # what opening takes
         for command in commands(bundle, data, self.work, large=large):
+            if least and only not in command.name:
+                continue
             budget, at_most = self._enough(bundle, command) if command.takes_budget else (least, True)
             least = least or budget
             last = self._right(bundle, command, budget, grouped=False)
@@ -124,6 +128,10 @@ class Bench:
     def _run(self, command: Command, budget: int, *, grouped: bool = False) -> Ran:
         (self.work / "top.csv").unlink(missing_ok=True)
         shutil.rmtree(self.work / "saved", ignore_errors=True)
+        if command.copied is not None:
+            before, after = command.copied
+            shutil.rmtree(after, ignore_errors=True)
+            shutil.copytree(before, after)
         options = ["--memory-budget", str(budget)] * command.takes_budget
         options += ["--threads", "1"] * command.takes_threads
         request = {
@@ -174,14 +182,19 @@ def _has_groups() -> bool:
     return True
 
 
-def main(pairs: list[str]) -> None:
+def main() -> None:
     """Measure and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.budgets")
+    parser.add_argument("pairs", nargs="+", metavar="BUNDLE=DATA", help="a `+` behind it: a million rows too")
+    parser.add_argument("--only", default="", metavar="TEXT", help="commands with TEXT in their names alone")
+    asked = parser.parse_args()
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), grouped=_has_groups())
-        for pair in pairs:
+        for pair in asked.pairs:
             bundle, data = pair.split("=", 1)
-            for row in bench.measure(Path(bundle), Path(data.rstrip("+")), large=data.endswith("+")):
+            large, folder_of_data = data.endswith("+"), Path(data.rstrip("+"))
+            for row in bench.measure(Path(bundle), folder_of_data, large=large, only=asked.only):
                 print(row, flush=True)
                 rows.append(row)
         bench.close()
@@ -189,4 +202,4 @@ def main(pairs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
