@@ -1,6 +1,6 @@
 """How long training takes from the file to a stated accuracy.
 
-Training stops by validation alone; the test file is looked at afterwards, at what validation would have kept
+Training knows validation alone; the test file is looked at afterwards, at what validation would have kept
 by then.
 """
 
@@ -32,7 +32,7 @@ class Reached:
         seconds: from opening the file to the end of the epoch that made it.
         read_seconds, assigned_seconds: of them until the file was read, and codes assigned.
         model: what validation would have kept by then.
-        whole_seconds: until validation stopped the training.
+        whole_seconds: until the training ended.
         last_ndcg: NDCG@20 on the test file of what it kept.
     """
 
@@ -57,7 +57,7 @@ def time_to_quality(
     options: Callable[[Interactions], TrainingOptions],
     assigned: Callable[[Interactions, TrainingOptions], Assignment],
 ) -> Reached:
-    """Train on a folder's training file until validation stops it.
+    """Train on a folder's training file for as long as the options say.
 
     Args:
         folder: of ``train.txt`` and ``test.txt``.
