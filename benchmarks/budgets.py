@@ -6,7 +6,8 @@ place of those of the same commands on bundles of the same names. A budget is fo
 too little, by what the refusals say. The command must then end well at that budget, once with its address
 space limited to what budget and allowance add, once in a control group that is limited likewise, and be
 refused 64 bytes below it, unless the refusal said `at most`. Linux. `+` behind DATA adds the commands on a
-million rows; `--only TEXT` measures the commands with TEXT in their names alone.
+million rows; `--only TEXT` measures the first command, whose budget others need, and those with TEXT in their
+names.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Bench:
         )
 
     def measure(self, bundle: Path, data: Path, *, large: bool, only: str = "") -> Iterator[Measured]:
-        """All commands on one bundle, or those with `only` in their names.
+        """All commands on one bundle, or the first and those with `only` in their names.
 
         Raises:
             SystemExit: a command died, took more than its budget, or ran with less.
@@ -186,7 +187,9 @@ def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budgets")
     parser.add_argument("pairs", nargs="+", metavar="BUNDLE=DATA", help="a `+` behind it: a million rows too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="commands with TEXT in their names alone")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="the first command, and those with TEXT in their names"
+    )
     asked = parser.parse_args()
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -228,9 +228,14 @@ def in_batch_softmax(rows: torch.Tensor, batch: PairBatch, settings: InBatchSoft
 
     Args:
         rows: [n, d] propagated rows of the batch's members.
-        batch: the pairs.
+        batch: the pairs, cut into groups as the settings say.
         settings: of the loss.
+
+    Raises:
+        InputError: the batch has other groups.
     """
+    if batch.group != settings.group:
+        raise InputError(f"the batch is cut into groups of {batch.group} and the loss has {settings.group}")
     return _InBatchSoftmax.apply(rows, batch, settings)
 
 

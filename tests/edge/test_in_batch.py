@@ -159,7 +159,7 @@ def test_what_a_user_has_touched_is_no_negative_and_who_touched_all_is_only_draw
         rows = torch.randn(
             len(batch.counts), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
         ).requires_grad_()
-        loss = in_batch_softmax(rows, batch, InBatchSoftmax(temperature=0.5, power=0.7))
+        loss = in_batch_softmax(rows, batch, InBatchSoftmax(temperature=0.5, power=0.7, group=8))
         return (
             loss.item(),
             torch.nn.functional.normalize(rows.detach(), dim=1),
@@ -178,12 +178,19 @@ def test_what_a_user_has_touched_is_no_negative_and_who_touched_all_is_only_draw
     assert loss == pytest.approx((0.7 * denominators - scores.diagonal()).mean().item())
 
 
+def test_a_batch_of_other_groups_is_refused() -> None:
+    batch = _batch(group=8)[2]
+    rows = torch.ones(len(batch.counts), DIM, dtype=torch.float64)
+    with pytest.raises(InputError, match="groups of 8 and the loss has 9"):
+        in_batch_softmax(rows, batch, InBatchSoftmax(group=9))
+
+
 def test_rows_of_length_zero_and_far_scores_stay_finite() -> None:
     users, items, batch = _batch()
     others = np.log((_matrix()[users][:, items].toarray() == 0).sum(axis=1)).mean()
     rows, cold = (
         torch.zeros(len(batch.counts), DIM, requires_grad=True),
-        InBatchSoftmax(temperature=0.02, power=1),
+        InBatchSoftmax(temperature=0.02, power=1, group=PAIRS),
     )
     loss = in_batch_softmax(rows, _single(batch), cold)
     assert loss.item() == pytest.approx(others, rel=1e-5)

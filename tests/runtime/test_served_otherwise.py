@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,27 @@ def test_personal_bundles_have_no_users(tmp_path: Path) -> None:
         pytest.raises(InputError, match="holds items and no users"),
     ):
         rec.serve_users(pruned="history")
+
+
+def test_calls_under_way_end_before_users_are_served_otherwise(
+    bundles: dict[tuple[str, str], Path],
+) -> None:
+    with Recommender.open(bundles["placeholder", "table"]) as rec:
+        desk, changed = rec._any.desk, []
+
+        def change() -> None:
+            rec.serve_users(pruned="history", retained="history")
+            changed.append(rec.recommend(USERS[:1], k=3, include_seen=True))
+
+        thread = threading.Thread(target=change)
+        with desk.serving():
+            thread.start()
+            while not desk._draining:
+                time.sleep(0.001)
+            assert not changed
+        thread.join()
+        assert len(changed) == 1
+    with Recommender.open(bundles["history", "history"]) as rec:
+        expected = rec.recommend(USERS[:1], k=3, include_seen=True)
+    np.testing.assert_array_equal(changed[0][0], expected[0])
+    np.testing.assert_array_equal(changed[0][1], expected[1])

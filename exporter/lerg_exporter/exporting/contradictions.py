@@ -120,6 +120,13 @@ def _of_another_form(options: ExportOptions, settings: Mapping[str, Setting]) ->
             "{ridge} is {}; with {personal:true} it must be 0 or at least 1, as the device makes the metric",
             options.ridge,
         )
+    if options.item_training == "als":
+        for name in ("temperature", "power"):
+            if _is_set(options, name, settings):
+                yield InputError.naming(
+                    f"{{{name}}} has no effect with {{item_training:als}}, which has another loss; leave it "
+                    "out"
+                )
     for name in _OF_SHARED:
         if _is_set(options, name, settings):
             yield InputError.naming(

@@ -41,6 +41,7 @@ from lerg_exporter.exporting.cut import Cut
 from lerg_exporter.exporting.data_report import described_data
 from lerg_exporter.exporting.item_features import MappedFeatures, map_features
 from lerg_exporter.exporting.item_tables import ItemTable, item_tables
+from lerg_exporter.exporting.loss_choice import LossChoice, loss_settings_chosen
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.people import People, parted
 from lerg_exporter.exporting.progress import Progress, Silent
@@ -120,6 +121,7 @@ def export_personal(
     tell = progress or Silent()
     check_target(output, overwrite=overwrite)
     people = parted(dataset, options)
+    asked, loss = options, LossChoice(options)
     with (
         fixed_threads(options.threads),
         tempfile.TemporaryDirectory(prefix="lerg-export-") as scratch,
@@ -131,7 +133,8 @@ def export_personal(
             tell.stage("training")
             if set(names) != {"als"}:
                 cut = Cut.of(people.known, stages.training_options(options, pairs=people.known.pair_count))
-                options = stages.with_loss_settings_chosen(cut, options, work=work, progress=tell)
+                loss = loss_settings_chosen(cut, options, work=work, progress=tell)
+                options = loss.options
             tables = item_tables(people.known, options, names, work=work, tell=tell)
         else:
             tables = {"given": ItemTable(given.rows(people.known))}
@@ -159,7 +162,8 @@ def export_personal(
             if sheltered is not table.sheltered:
                 items = code_items(sheltered.rows, chosen.coding, seed=options.seed)
             model = PersonalModel(items, sheltered.slots, sheltered.counts, degrees, chosen.choice.rule)
-            described = _described(people, learning.pair_count, options, reading, learned, chosen, tried)
+            described = _described(people, learning.pair_count, asked, reading, learned, chosen, tried)
+            described |= loss.described()
             if given is not None:
                 described["given"] = given.described
             else:

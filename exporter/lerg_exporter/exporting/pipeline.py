@@ -29,6 +29,7 @@ from lerg_exporter.exporting.data_report import seen_beside
 from lerg_exporter.exporting.item_features import most_feature_bytes
 from lerg_exporter.exporting.later import choose_learning
 from lerg_exporter.exporting.learning import given_learning
+from lerg_exporter.exporting.loss_choice import loss_settings_chosen
 from lerg_exporter.exporting.newcomers import choose_unknown
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.ordering import in_order
@@ -122,7 +123,9 @@ def export(
     ):
         cut = Cut.of(dataset.train, training)
         tell.stage("assigning")
-        chosen = stages.with_loss_settings_chosen(cut, chosen, work=work, progress=tell)
+        config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
+        loss = loss_settings_chosen(cut, chosen, work=work, progress=tell)
+        chosen = loss.options
         training = stages.training_options(chosen, pairs=dataset.train.pair_count)
         codes = pretraining_codes(chosen, dataset.train, stored=plan.codebook_rows)
         with imported_meanwhile(*_NEEDED_LATER):
@@ -139,9 +142,9 @@ def export(
         twin_model = _honest(pruned.twin, propagated(model, cut.split.train), chosen, plan)
         ways = _ways(cut, twin_model, model, chosen, training, codebook_rows=codes, work=work, progress=tell)
         tell.stage("tracing")
-        config = config_of_bundle(chosen, reading, plan=plan, dataset=dataset)
+        summary = {**loss.described(), **pruned.summary}
         run = ExportRun(
-            dataset, chosen, plan, training.l2, model, pruned.summary, ways, config, given_learning(chosen)
+            dataset, chosen, plan, training.l2, model, summary, ways, config, given_learning(chosen)
         )
         draft = draft_bundle(pruned.model, run.limits, lowering=chosen.lowering)
         pruned_users = ~pruned.model.retained[: dataset.train.user_count]
@@ -156,8 +159,8 @@ def export(
         tell.stage("evaluating")
         intervals: dict[str, dict[str, list[float]]] = {}
 
-        def measure(stages: Mapping[str, str]) -> None:
-            for stage, found in _bundle_metrics(first, dataset, stages).items():
+        def measure(served: Mapping[str, str]) -> None:
+            for stage, found in _bundle_metrics(first, dataset, served).items():
                 metrics[stage], intervals[stage] = found
 
         measured = {draft.model.kind: ways.pruned_users}
@@ -359,18 +362,18 @@ def _full_metrics(embeddings: np.ndarray, dataset: Dataset, cut: Cut) -> dict[st
 
 
 def _bundle_metrics(
-    bundle: Path, dataset: Dataset, stages: Mapping[str, str]
+    bundle: Path, dataset: Dataset, served: Mapping[str, str]
 ) -> dict[str, tuple[dict[str, Any], dict[str, list[float]]]]:
     """Through the programs of one open bundle, by stage, and how sure they are; nothing without a test set.
 
     Args:
-        stages: how pruned users are served in each.
+        served: by stage, how pruned users are.
     """
     if dataset.test is None:
-        return {stage: ({}, {}) for stage in stages}
+        return {stage: ({}, {}) for stage in served}
     found = {}
     with Recommender.open(bundle) as recommender:
-        for stage, way in stages.items():
+        for stage, way in served.items():
             recommender.serve_users(pruned=way)
             found[stage] = evaluate_surely(recommender, dataset.test)
     return found

@@ -8,18 +8,14 @@ the fingerprint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lerg_edge.assigning.teacher import (
-    best_in_batch_settings,
-    leaves_settings_to_validation,
-    teacher_options,
-)
+from lerg_edge.assigning.teacher import teacher_options
 from lerg_edge.codes.assignment import Assignment, LearnedAssignment, identity_assignment
 from lerg_edge.codes.widths import FLOAT_BITS
 from lerg_edge.errors import InputError
@@ -33,14 +29,15 @@ from lerg_exporter.exporting.progress import Progress, Silent
 
 __all__ = [
     "assigned",
+    "check_loss_settings",
     "full_table_options",
     "pretrained",
     "rounded",
+    "stated_loss_settings",
     "stopped_after",
     "teacher_epochs",
     "trained",
     "training_options",
-    "with_loss_settings_chosen",
 ]
 
 _IN_BATCH = "in-batch"
@@ -78,8 +75,9 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         training = recommender.for_full_table(training, pairs=pairs)
     training = replace(training, **{name: value for name, value in chosen.items() if value is not None})
     if kind.teacher:
-        full_table_options(training, options, pairs=pairs)  # says whether the settings are of any use
+        check_loss_settings(teacher_options(training, pairs=pairs), options)
         return training if training.loss != _IN_BATCH else _with_loss_settings(training, options)
+    check_loss_settings(training, options)
     return _with_loss_settings(training, options)
 
 
@@ -89,59 +87,34 @@ def full_table_options(training: TrainingOptions, options: ExportOptions, *, pai
     Args:
         training: of the model.
         pairs: training interactions.
-
-    Raises:
-        InputError: a setting of the in-batch softmax is stated, and another loss is used.
     """
     return _with_loss_settings(teacher_options(training, pairs=pairs, epochs=options.epochs), options)
 
 
-def _with_loss_settings(training: TrainingOptions, options: ExportOptions) -> TrainingOptions:
-    named = {"temperature": options.temperature, "power": options.power}
-    stated = {name: value for name, value in named.items() if value is not None}
-    if stated and training.loss != _IN_BATCH:
-        name, value = next(iter(stated.items()))
-        raise InputError.naming(
-            f"{{{name}:{{}}}} is of the in-batch softmax, and this model is trained by another loss; "
-            "leave it out",
-            value,
-        )
-    return replace(training, loss_settings={**training.loss_settings, **stated}) if stated else training
+def check_loss_settings(training: TrainingOptions, options: ExportOptions) -> None:
+    """Refuse settings of the in-batch softmax where another loss is used.
 
-
-def with_loss_settings_chosen(
-    cut: Cut, options: ExportOptions, *, work: WorkDir, progress: Progress
-) -> ExportOptions:
-    """The options with a temperature and a power for the in-batch softmax, where validation can tell.
-
-    They stay as they are if one of the two is stated, if no full table is trained by that loss, or if there
-    are too few pairs for a trial.
+    Raises:
+        InputError: one is stated.
     """
-    pairs = cut.train.pair_count
-    training = training_options(options, pairs=pairs)
-    if options.assignment_kind.teacher or options.personal:
-        training = full_table_options(training, options, pairs=pairs)
-    if (options.temperature, options.power) != (None, None):
-        return options
-    if not leaves_settings_to_validation(training, pairs=pairs):
-        return options
-    key = fingerprint("loss_settings", graph=cut.matrix, options=training)
-    found = None if options.is_own else work.load("loss_settings", key)
-    if found is None:
-        progress.note("trying settings of the in-batch softmax")
-
-        def on_trial(tried: Mapping[str, float], score: float) -> None:
-            progress.note(
-                f"temperature {tried['temperature']:g} and power {tried['power']:g}: "
-                f"validation NDCG@20 {score:.4f} after two epochs"
+    for name, value in stated_loss_settings(options).items():
+        if training.loss != _IN_BATCH:
+            raise InputError.naming(
+                f"{{{name}:{{}}}} is of the in-batch softmax, and this model is trained by another loss; "
+                "leave it out",
+                value,
             )
 
-        best = best_in_batch_settings(cut.split, training, on_trial=on_trial)
-        if not options.is_own:
-            work.store("loss_settings", key, tensors={}, result=best)
-    else:
-        best = found[1]
-    return replace(options, temperature=best["temperature"], power=best["power"])
+
+def stated_loss_settings(options: ExportOptions) -> dict[str, float]:
+    """Settings of the in-batch softmax that the options state."""
+    named = {"temperature": options.temperature, "power": options.power}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _with_loss_settings(training: TrainingOptions, options: ExportOptions) -> TrainingOptions:
+    stated = stated_loss_settings(options)
+    return replace(training, loss_settings={**training.loss_settings, **stated}) if stated else training
 
 
 def assigned(

@@ -23,6 +23,8 @@ _TRAINING = (
     "epochs",
     "pretrain_batch",
     "learning_rate",
+    "temperature",
+    "power",
     "device",
     "refit",
     "finetune_epochs",

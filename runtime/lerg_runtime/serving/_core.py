@@ -185,6 +185,7 @@ class OpenBundle:
             plan = self._plan(changed, self.workload(users_at_once=1))
             for phase in ("encode", "recommend"):
                 check_phase(plan.phase(phase), self.budget_bytes, doing="serving users so")
+            self.desk.make_room(None, wait=True)  # tables and lanes, which are sized by how users are served
             self.manifest = changed
             self.desk.publish(replace(self.desk.snapshot()))  # another one, whose tables are made anew
 
