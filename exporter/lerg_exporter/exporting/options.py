@@ -64,9 +64,9 @@ class ExportOptions(ServingOptions):
         metavar="T",
         least=0.02,
         most=10,
-        help="Temperature of the in-batch softmax; with a higher one, items that a user would not like are "
-        "pushed away more evenly.",
-        unset="by validation from 200 thousand interactions on, else by how many there are",
+        help="Temperature of the in-batch softmax, by which full tables and the codes of them are trained. "
+        "With a higher one, items are pushed away from a user more evenly. No other loss has one.",
+        unset="by the number of interactions, and from 200 thousand on by validation unless power is stated",
     )
     power: float | None = setting(
         None,
@@ -75,8 +75,8 @@ class ExportOptions(ServingOptions):
         above=0,
         most=2,
         help="Power of the denominator of the in-batch softmax; with a higher one, items are pushed away "
-        "more than they are drawn near.",
-        unset="by validation from 200 thousand interactions on, else 0.84",
+        "from a user more than others are drawn near. No other loss has one.",
+        unset="0.84, and from 200 thousand interactions on by validation unless temperature is stated",
     )
     seed: int = setting(
         0,
