@@ -33,7 +33,6 @@ BUILD = ROOT / "build" / "arm64"
 NEEDED = ("qemu-aarch64-static", "apt-get", "dpkg-deb")
 """Commands without which there is no emulation; Debian's qemu-user-static has the first."""
 
-_MIRROR = "http://deb.debian.org/debian"
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _PLATFORMS = (
     "manylinux_2_34_aarch64",
@@ -109,7 +108,7 @@ def unpacked(name: str, packages: Sequence[str], release: Release = BOOKWORM) ->
     for folder in (root, apt / "lists" / "partial", apt / "cache" / "archives" / "partial"):
         folder.mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    (apt / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_MIRROR} {release.name} main\n")
+    (apt / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_mirror()} {release.name} main\n")
     options = {
         "APT::Architecture": "arm64",
         "APT::Architectures": "arm64",
@@ -134,6 +133,21 @@ def unpacked(name: str, packages: Sequence[str], release: Release = BOOKWORM) ->
     shutil.rmtree(apt)
     (root / "complete").touch()
     return root
+
+
+def _mirror() -> str:
+    """Where this machine takes Debian's packages from.
+
+    Raises:
+        RuntimeError: from nowhere: it is no Debian, or has no package sources.
+    """
+    told = "$(COMPONENT) $(RELEASE) $(REPO_URI)"
+    command = ["apt-get", "indextargets", "--format", told, "Created-By: Packages"]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for component, release, place in map(str.split, found.splitlines()):
+        if component == "main" and "-" not in release:  # neither security nor updates
+            return place
+    raise RuntimeError("apt knows no source of Debian packages; give it one in /etc/apt")
 
 
 def site_packages(wheel: Path, release: Release = BOOKWORM) -> Path:
