@@ -84,7 +84,12 @@ def remembered(trace: Callable[..., Any]) -> Callable[..., Any]:
             program = trace(methods, embed_parameters=embed_parameters)
             (folder / "program.pickle").write_bytes(pickle.dumps(program))
 
-        folder = traced(f"program {content_of((list(methods.items()), embed_parameters))}", make)
+        try:
+            content = content_of((list(methods.items()), embed_parameters))
+        except (RuntimeError, TypeError, AttributeError, pickle.PicklingError):
+            # A method holds what cannot be compared, such as a compiled function: nothing is kept of it.
+            return trace(methods, embed_parameters=embed_parameters)
+        folder = traced(f"program {content}", make)
         return pickle.loads((folder / "program.pickle").read_bytes())
 
     return found

@@ -96,7 +96,7 @@ def random_model(
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _traces_remembered() -> Iterator[None]:
     """Exports of a model that another export has traced already take its program; see `remembered`."""
     from lerg_exporter.programs import trace as programs

@@ -118,8 +118,8 @@ def test_planned_scratch_is_enough_for_every_size(exported: Path) -> None:
         for count in (1, 3, 8):
             for k in (1, 32, 90):
                 recommender.recommend(users[:count], k=k, include_seen=True)
-        recommender.finetune(epochs=1, batch=256)
-        recommender.finetune(epochs=1, batch=2)
+        recommender.finetune(epochs=1, batch=256, learning_rate=1e-3)
+        recommender.finetune(epochs=1, batch=2, learning_rate=1e-4)
 
 
 def test_verify_accepts_what_was_exported(exported: Path) -> None:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.native
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sgd_learns_at_the_bundles_own_rate(exported: Path, momentum: float) -> None:
-    with Recommender.open(exported) as recommender:
+def test_sgd_learns_at_the_bundles_own_rate(momentum: float) -> None:
+    with Recommender.open(built(epochs=1)) as recommender:  # trained so briefly that there is much to learn
         before = recommender.state
         report = recommender.finetune(epochs=4, optimiser="sgd", momentum=momentum)
         losses = [epoch.loss for epoch in report.epochs]
