@@ -84,12 +84,7 @@ def remembered(trace: Callable[..., Any]) -> Callable[..., Any]:
             program = trace(methods, embed_parameters=embed_parameters)
             (folder / "program.pickle").write_bytes(pickle.dumps(program))
 
-        try:
-            content = content_of((list(methods.items()), embed_parameters))
-        except (RuntimeError, TypeError, AttributeError, pickle.PicklingError):
-            # A method holds what cannot be compared, such as a compiled function: nothing is kept of it.
-            return trace(methods, embed_parameters=embed_parameters)
-        folder = traced(f"program {content}", make)
+        folder = traced(f"program {content_of((list(methods.items()), embed_parameters))}", make)
         return pickle.loads((folder / "program.pickle").read_bytes())
 
     return found
@@ -117,6 +112,8 @@ class _Description(pickle.Pickler):
                 name: sorted(part) if isinstance(part, set) else part for name, part in vars(thing).items()
             }
             return type(thing), (parts,)
+        if isinstance(thing, torch._ops.OpOverloadPacket | torch._ops.OpOverload):
+            return str, (str(thing),)
         if isinstance(thing, torch.export.Dim):
             return str, (f"{thing.__name__} {thing.min} {thing.max}",)
         return NotImplemented

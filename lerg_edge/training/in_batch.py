@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,10 @@ class PairBatch:
 
 def _groups(pairs: int, group: int) -> list[slice]:
     """The groups of a batch: nearly equal, and of ``group`` pairs at most."""
-    bounds = [len(part) for part in np.array_split(np.arange(pairs), max(1, -(-pairs // group)))]
-    stops = np.cumsum(bounds).tolist()
-    return [slice(stop - size, stop) for stop, size in zip(stops, bounds, strict=True)]
+    count = max(1, -(-pairs // group))
+    size, more = divmod(pairs, count)
+    bounds = [number * size + min(number, more) for number in range(count + 1)]
+    return [slice(*ends) for ends in pairwise(bounds)]
 
 
 def _known(

@@ -29,7 +29,6 @@ from lerg_exporter.exporting.progress import Progress, Silent
 
 __all__ = [
     "assigned",
-    "check_loss_settings",
     "full_table_options",
     "pretrained",
     "rounded",
@@ -48,6 +47,9 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
 
     Args:
         pairs: training interactions, which a full table's settings depend on.
+
+    Raises:
+        InputError: a setting of the in-batch softmax is stated where another loss is used.
     """
     post_training = options.quantisation == "post-training"
     kind, recommender = options.assignment_kind, options.recommender_kind
@@ -75,9 +77,9 @@ def training_options(options: ExportOptions, *, pairs: int) -> TrainingOptions:
         training = recommender.for_full_table(training, pairs=pairs)
     training = replace(training, **{name: value for name, value in chosen.items() if value is not None})
     if kind.teacher:
-        check_loss_settings(teacher_options(training, pairs=pairs), options)
+        _check_loss_settings(teacher_options(training, pairs=pairs), options)
         return training if training.loss != _IN_BATCH else _with_loss_settings(training, options)
-    check_loss_settings(training, options)
+    _check_loss_settings(training, options)
     return _with_loss_settings(training, options)
 
 
@@ -91,7 +93,13 @@ def full_table_options(training: TrainingOptions, options: ExportOptions, *, pai
     return _with_loss_settings(teacher_options(training, pairs=pairs, epochs=options.epochs), options)
 
 
-def check_loss_settings(training: TrainingOptions, options: ExportOptions) -> None:
+def stated_loss_settings(options: ExportOptions) -> dict[str, float]:
+    """Settings of the in-batch softmax that the options state."""
+    named = {"temperature": options.temperature, "power": options.power}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _check_loss_settings(training: TrainingOptions, options: ExportOptions) -> None:
     """Refuse settings of the in-batch softmax where another loss is used.
 
     Raises:
@@ -104,12 +112,6 @@ def check_loss_settings(training: TrainingOptions, options: ExportOptions) -> No
                 "leave it out",
                 value,
             )
-
-
-def stated_loss_settings(options: ExportOptions) -> dict[str, float]:
-    """Settings of the in-batch softmax that the options state."""
-    named = {"temperature": options.temperature, "power": options.power}
-    return {name: value for name, value in named.items() if value is not None}
 
 
 def _with_loss_settings(training: TrainingOptions, options: ExportOptions) -> TrainingOptions:
