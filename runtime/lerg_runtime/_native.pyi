@@ -3,7 +3,7 @@
 Arrays are numpy's, dense and row-major; none is copied. Sizes are bytes unless said otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict
 
@@ -53,6 +53,13 @@ class Budget:
 
 def operator_signatures() -> dict[str, str]:
     """What each operator that a program may call takes, by name and overload; docs/programs.md explains."""
+
+def scratch_bytes(operator: str, sizes: Mapping[str, int]) -> int:
+    """As `lerg_runtime.planning.scratch_bytes`.
+
+    Raises:
+        ValueError: no such operator takes any, or no such size, or one outside 0 to 2147483647.
+    """
 
 class Program:
     """A program file (`.pte`), its plans checked, in memory; nothing else is held before a load."""

@@ -16,6 +16,7 @@ from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.bundles.estimate import FIXED, MARGIN, DataSizes, bundle_bytes, estimated_plan
 from lerg_exporter.bundles.write import draft_bundle, write
 from lerg_exporter.exporting.small_bundle import small_dataset
+from lerg_exporter.programs.choice import programs_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_runtime import Recommender
 
@@ -101,6 +102,10 @@ def test_estimate_bounds_the_bundle(
     for phase in actual.phases:
         found, bound = phase.total_bytes, expected.phase(phase.name).total_bytes
         assert found <= bound <= (1 + MARGIN) * found + FIXED, phase.name
+    if lowering == "native":  # the kernels say what they take, and the device takes it
+        asked = programs_of(lowering, model.propagation).sizes(manifest.model).methods
+        for spec in manifest.programs:
+            assert asked[spec.method].scratch == spec.scratch_bytes, spec.method
     stored, bound = (
         manifest.document["storage"]["bundle_bytes"],
         sum(bundle_bytes(manifest.model, data, lowering=lowering, propagation=model.propagation).values()),

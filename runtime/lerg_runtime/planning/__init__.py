@@ -7,6 +7,7 @@ from lerg_runtime.bundle._stored_sizes import StoredSizes
 from lerg_runtime.planning._personal import plan_personal
 from lerg_runtime.planning._phases import MemoryPlan, Phase, PlanItem, Workload
 from lerg_runtime.planning._plan import plan_memory
+from lerg_runtime.planning._scratch import scratch_bytes
 
 __all__ = [
     "STRUCTURE_BYTES",
@@ -17,4 +18,5 @@ __all__ = [
     "Workload",
     "plan_memory",
     "plan_personal",
+    "scratch_bytes",
 ]

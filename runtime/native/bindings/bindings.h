@@ -42,5 +42,6 @@ void bind_budget(nb::module_& module);
 void bind_session(nb::module_& module);
 void bind_numeric(nb::module_& module);
 void bind_coding(nb::module_& module);
+void bind_scratch(nb::module_& module);
 
 }  // namespace lerg::python

@@ -85,6 +85,7 @@ NB_MODULE(_native, module) {
   bind_session(module);
   bind_numeric(module);
   bind_coding(module);
+  bind_scratch(module);
   module.def("build_info", &build_info);
   module.def("set_threads", &set_threads, nb::arg("count"));
   module.def("threads_were_set", &lerg::thread_count_was_set);

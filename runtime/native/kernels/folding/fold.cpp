@@ -7,6 +7,7 @@
 
 #include "kernels/ranking/integer_table.h"
 #include "kernels/parallel.h"
+#include "kernels/scratch_sizes.h"
 #include "kernels/triples.h"
 
 namespace lerg {
@@ -22,6 +23,11 @@ void fold_row(const Entries& entries, int64_t row, const IntegerTable& table, fl
       {entries.codes_of(row), entries.weights_of(row), entries.per_row, table.cells(), table.stride(), table.stride(),
        table.steps().each, factor * table.steps().all * entries.scale_of(row), whole ? out : wide});
   if (!whole) std::memcpy(out, wide, table.dim() * sizeof(float));
+}
+
+void lay_out(IntegerTable& table, Triples& triples, Scratch& scratch) {
+  table.lay_out(scratch);
+  triples.lay_out(scratch);
 }
 
 const char* check_quantiser(const Tensor& step, int64_t codes, int64_t bits) {
@@ -40,6 +46,21 @@ const char* check_placeholders(const Tensor& placeholders, int64_t dim, int64_t 
 }
 
 }  // namespace
+
+size_t folded_rows_scratch(const CallSizes& sizes) {
+  IntegerTable table(sizes.codebook_rows, sizes.dim, sizes.bits, Steps());
+  Triples triples;
+  triples.batch = sizes.requests;
+  Scratch scratch;
+  lay_out(table, triples, scratch);
+  return scratch.bytes();
+}
+
+size_t folded_table_scratch(const CallSizes& sizes) {
+  Scratch scratch;
+  IntegerTable(sizes.codebook_rows, sizes.dim, sizes.bits, Steps()).lay_out(scratch);
+  return scratch.bytes();
+}
 
 Tensor& folded_rows_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& step, const Tensor& codes,
                         const Tensor& weights, const Tensor& scales, const Tensor& scale_table,
@@ -60,11 +81,7 @@ Tensor& folded_rows_out(KernelRuntimeContext& context, const Tensor& codebook, c
                                    &users, &positives, &negatives}),
              out, "out cannot hold the rows");
   IntegerTable table(codebook.size(0), dim, bits, Steps(step));
-  if (!allocate_scratch(context, [&](Scratch& scratch) {
-        table.lay_out(scratch);
-        triples.lay_out(scratch);
-      }))
-    return out;
+  if (!allocate_scratch(context, [&](Scratch& scratch) { lay_out(table, triples, scratch); })) return out;
   const int64_t limit[2] = {entries.users + user_placeholders,
                             entries.rows - entries.users + placeholders.size(0) - user_placeholders};
   LERG_CHECK(context, triples.find_rows(entries, limit, user_placeholders, codebook.size(0)), out,

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "kernels/parallel.h"
+#include "kernels/scratch_sizes.h"
 #include "kernels/triples.h"
 
 namespace lerg {
@@ -51,7 +52,33 @@ void find_slopes(const Batch& batch, const Entries& entries, const int32_t* rows
   });
 }
 
+// Working memory of the gradient.
+struct Unfolding {
+  int blocks, lanes;  // of kUnfoldColumns columns, and of threads that take one at a time
+  float* slopes = nullptr;   // [batch]
+  float* factors = nullptr;  // [3 batch]
+  float* sums[kMostLanes] = {};  // [codes, kUnfoldColumns]
+
+  explicit Unfolding(int64_t dim)
+      : blocks(static_cast<int>((dim + kUnfoldColumns - 1) / kUnfoldColumns)), lanes(std::min(blocks, kMostLanes)) {}
+
+  void lay_out(Triples& triples, int64_t codes, Scratch& scratch) {
+    triples.lay_out(scratch);
+    slopes = scratch.take<float>(triples.batch);
+    factors = scratch.take<float>(triples.count());
+    for (int lane = 0; lane < lanes; ++lane) sums[lane] = scratch.take<float>(codes * kUnfoldColumns);
+  }
+};
+
 }  // namespace
+
+size_t folded_loss_grad_scratch(const CallSizes& sizes) {
+  Triples triples;
+  triples.batch = sizes.requests;
+  Scratch scratch;
+  Unfolding(sizes.dim).lay_out(triples, sizes.codebook_rows, scratch);
+  return scratch.bytes();
+}
 
 // Rows are taken as they are; the arguments between are what the gradient goes to.
 Tensor& folded_loss_out(KernelRuntimeContext& context, const Tensor& rows, const Tensor&, const Tensor&, const Tensor&,
@@ -98,34 +125,27 @@ Tensor& folded_loss_grad_out(KernelRuntimeContext& context, const Tensor& grad, 
   LERG_CHECK(context, prepare_out(out, ScalarType::Float, {code_count, dim},
                                   {&grad, &rows, &codes, &weights, &scales, &scale_table, &users, &positives, &negatives}),
              out, "out cannot hold the codebook's gradient");
-  const auto blocks = static_cast<int>((dim + kUnfoldColumns - 1) / kUnfoldColumns);
-  const int lanes = std::min(blocks, kMostLanes);
-  float *slopes = nullptr, *factors = nullptr, *sums[kMostLanes] = {};
-  if (!allocate_scratch(context, [&](Scratch& scratch) {
-        triples.lay_out(scratch);
-        slopes = scratch.take<float>(triples.batch);
-        factors = scratch.take<float>(count);
-        for (int lane = 0; lane < lanes; ++lane) sums[lane] = scratch.take<float>(code_count * kUnfoldColumns);
-      }))
-    return out;
+  Unfolding work(dim);
+  if (!allocate_scratch(context, [&](Scratch& scratch) { work.lay_out(triples, code_count, scratch); })) return out;
   const int64_t limit[2] = {INT64_MAX, INT64_MAX};
   LERG_CHECK(context, triples.find_rows(entries, limit, 0, code_count), out,
              "a slot is negative, or a code lies outside [0, code_count) or out of order");
   const Batch batch{rows.const_data_ptr<float>(), triples.batch, dim};
   const float share = grad.const_data_ptr<float>()[0] / static_cast<float>(triples.batch);
-  find_slopes(batch, entries, triples.rows, share, slopes, factors);
+  find_slopes(batch, entries, triples.rows, share, work.slopes, work.factors);
   float* result = out.mutable_data_ptr<float>();
   std::atomic<int> next{0};  // the next block; whichever lane takes it, its sums are the same
-  run_parts(lanes, count * entries.per_row * dim, [&](int lane) {
-    for (int block = next.fetch_add(1); block < blocks; block = next.fetch_add(1)) {
+  run_parts(work.lanes, count * entries.per_row * dim, [&](int lane) {
+    for (int block = next.fetch_add(1); block < work.blocks; block = next.fetch_add(1)) {
       const int64_t first = int64_t(block) * kUnfoldColumns;
       const auto columns = static_cast<int32_t>(std::min<int64_t>(kUnfoldColumns, dim - first));
-      std::fill_n(sums[lane], code_count * kUnfoldColumns, 0.0f);
+      float* sums = work.sums[lane];
+      std::fill_n(sums, code_count * kUnfoldColumns, 0.0f);
       row_loops().unfold[entries.codes.type]({entries.codes.data, entries.weights, entries.per_row, triples.rows,
-                                              factors, slopes, triples.batch, static_cast<float>(l2) * share,
-                                              batch.rows + first, dim, columns, sums[lane]});
+                                              work.factors, work.slopes, triples.batch, static_cast<float>(l2) * share,
+                                              batch.rows + first, dim, columns, sums});
       for (int64_t code = 0; code < code_count; ++code)
-        std::memcpy(result + code * dim + first, sums[lane] + code * kUnfoldColumns, columns * sizeof(float));
+        std::memcpy(result + code * dim + first, sums + code * kUnfoldColumns, columns * sizeof(float));
     }
   });
   return out;

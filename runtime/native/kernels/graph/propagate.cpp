@@ -1,9 +1,11 @@
 // lerg::propagate_rows, lerg::propagate_rows_grad and lerg::propagate_table.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/graph/propagation.h"
+#include "kernels/scratch_sizes.h"
 
 namespace lerg {
 namespace {
@@ -17,6 +19,25 @@ bool start(KernelRuntimeContext& context, Propagation& propagation, const int64_
   return true;
 }
 
+CellType cells_of(int64_t layer_bits) { return layer_bits == 16 ? kHalves : kFloats; }
+
+// Of a graph that has sizes alone, which is all that is read to lay a call's memory out.
+size_t laid_out(const CallSizes& sizes, int64_t requests, bool adjoint) {
+  Graph graph;
+  const int64_t rows[2] = {sizes.users, sizes.items};
+  for (int side = 0; side < 2; ++side) {
+    graph.side[side].rows = static_cast<int32_t>(rows[side]);
+    graph.side[side].per_row = static_cast<int32_t>(sizes.codes_per_entity);
+  }
+  graph.edges = sizes.edges;
+  graph.block = sizes.blocks != 0 ? std::max<int64_t>(1, sizes.dim / std::max<int64_t>(1, sizes.codes_per_entity)) : 0;
+  Scratch scratch;
+  Propagation(graph, {sizes.codebook_rows, sizes.dim, requests, int(sizes.side), int(sizes.layers), adjoint,
+                      cells_of(sizes.layer_bits)})
+      .lay_out(scratch);
+  return scratch.bytes();
+}
+
 // Whether every slot lies in [0, limit).
 bool slots_below(const Tensor& rows, int64_t limit) {
   const int64_t* slots = rows.const_data_ptr<int64_t>();
@@ -26,6 +47,10 @@ bool slots_below(const Tensor& rows, int64_t limit) {
 }
 
 }  // namespace
+
+size_t propagate_rows_scratch(const CallSizes& sizes) { return laid_out(sizes, sizes.requests, false); }
+size_t propagate_rows_grad_scratch(const CallSizes& sizes) { return laid_out(sizes, sizes.requests, true); }
+size_t propagate_table_scratch(const CallSizes& sizes) { return laid_out(sizes, -1, false); }
 
 Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& user_codes,
                            const Tensor& item_codes, const Tensor& indptr, const Tensor& indices,
@@ -48,7 +73,7 @@ Tensor& propagate_rows_out(KernelRuntimeContext& context, const Tensor& codebook
                                   {&codebook, &user_codes, &item_codes, &indptr, &indices, &placeholders, &rows}),
              out, "out cannot hold the rows");
   const PropagationShape shape{codebook.size(0), codebook.size(1), rows.size(0), int(side), int(layers), false,
-                               layer_bits == 16 ? kHalves : kFloats};
+                               cells_of(layer_bits)};
   Propagation propagation(graph, shape);
   const int64_t* slots = rows.const_data_ptr<int64_t>();
   if (start(context, propagation, slots))
@@ -77,7 +102,7 @@ Tensor& propagate_rows_grad_out(KernelRuntimeContext& context, const Tensor& gra
                                   {&grad, &user_codes, &item_codes, &indptr, &indices, &rows}),
              out, "out cannot hold the codebook's gradient");
   const PropagationShape shape{code_count, grad.size(1), rows.size(0), int(side), int(layers), true,
-                               layer_bits == 16 ? kHalves : kFloats};
+                               cells_of(layer_bits)};
   Propagation propagation(graph, shape);
   if (start(context, propagation, rows.const_data_ptr<int64_t>()))
     propagation.adjoint(grad.const_data_ptr<float>(), out.mutable_data_ptr<float>());
@@ -103,7 +128,7 @@ Tensor& propagate_table_out(KernelRuntimeContext& context, const Tensor& codeboo
                                   {&codebook, &user_codes, &item_codes, &indptr, &indices, &placeholders}),
              out, "out cannot hold the table");
   const PropagationShape shape{codebook.size(0), dim, -1, int(side), int(layers), false,
-                               layer_bits == 16 ? kHalves : kFloats};
+                               cells_of(layer_bits)};
   Propagation propagation(graph, shape);
   if (!start(context, propagation, nullptr)) return out;
   float* table = out.mutable_data_ptr<float>();

@@ -10,6 +10,7 @@
 #include "kernels/parallel.h"
 #include "kernels/loops/row_loops.h"
 #include "kernels/scratch.h"
+#include "kernels/scratch_sizes.h"
 
 namespace lerg {
 namespace {
@@ -80,7 +81,16 @@ void dequantise_nibbles(const uint8_t* codes, const float* step, bool per_row, i
   });
 }
 
+// One for each row of the codebook.
+double* row_sums(int64_t rows, Scratch& scratch) { return scratch.take<double>(rows); }
+
 }  // namespace
+
+size_t step_grad_scratch(const CallSizes& sizes) {
+  Scratch scratch;
+  row_sums(sizes.codebook_rows, scratch);
+  return scratch.bytes();
+}
 
 Tensor& fake_quantise_out(KernelRuntimeContext& context, const Tensor& codebook, const Tensor& step, int64_t bits,
                           Tensor& out) {
@@ -153,7 +163,7 @@ Tensor& fake_quantise_grad_step_out(KernelRuntimeContext& context, const Tensor&
   const int64_t rows = codebook.size(0), dim = codebook.size(1);
   const bool per_row = step.size(0) > 1;
   double* sums = nullptr;
-  if (!allocate_scratch(context, [&](Scratch& scratch) { sums = scratch.take<double>(rows); })) return out;
+  if (!allocate_scratch(context, [&](Scratch& scratch) { sums = row_sums(rows, scratch); })) return out;
   each_row(rows, dim, [&](int64_t row) {
     const int64_t first = row * dim;
     sums[row] = row_loops().slope_by_step({incoming + first, weights + first, dim, steps[per_row ? row : 0],

@@ -11,8 +11,10 @@ namespace lerg {
 
 // Steps of the table's rows: one for all goes into the factor of a result, others into the sum.
 struct Steps {
-  const float* each;
-  float all;
+  const float* each = nullptr;
+  float all = 1.0f;
+
+  Steps() = default;
   explicit Steps(const Tensor& step);
   float of(int64_t row) const { return each == nullptr ? all : each[row]; }
 };

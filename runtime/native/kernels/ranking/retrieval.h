@@ -17,6 +17,7 @@
 #include "kernels/loops/isa.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
+#include "kernels/scratch_sizes.h"
 
 namespace lerg {
 
@@ -280,6 +281,15 @@ void rank_items(KernelRuntimeContext& context, const Scorer& scorer, int64_t use
                               scorer);
   if (!allocate_scratch(context, [&](Scratch& scratch) { retrieval.lay_out(scratch); })) return;
   retrieval.run(out.mutable_data_ptr<int64_t>());
+}
+
+// What rank_items lays out for this many users, items and ranks.
+template <class Scorer>
+size_t ranking_scratch(const CallSizes& sizes, const Scorer& scorer) {
+  Retrieval<Scorer> retrieval({nullptr, nullptr, sizes.users, sizes.items, static_cast<int32_t>(sizes.wanted)}, scorer);
+  Scratch scratch;
+  retrieval.lay_out(scratch);
+  return scratch.bytes();
 }
 
 // Scores `items` [users, ranks] a few at a time with score(user, first, slots, count, scores), -inf for item -1.

@@ -59,6 +59,10 @@ FloatScorer scorer_of(const Tensor& user_rows, const Tensor& item_table) {
 
 }  // namespace
 
+size_t top_items_scratch(const CallSizes& sizes) {
+  return ranking_scratch(sizes, FloatScorer{nullptr, nullptr, sizes.dim});
+}
+
 Tensor& top_items_out(KernelRuntimeContext& context, const Tensor& user_rows, const Tensor& item_table,
                       const Tensor& item_slots, const Tensor& seen, const Tensor& ranks, Tensor& out) {
   const char* problem = check_catalogue(user_rows, item_table, item_slots);

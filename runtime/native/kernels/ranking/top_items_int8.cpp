@@ -105,6 +105,10 @@ CodeScorer scorer_of(const Tensor& user_rows, const Tensor& item_codes, const Te
 
 }  // namespace
 
+size_t top_items_int8_scratch(const CallSizes& sizes) {
+  return ranking_scratch(sizes, CodeScorer{nullptr, nullptr, nullptr, sizes.dim});
+}
+
 Tensor& row_scales_out(KernelRuntimeContext& context, const Tensor& table, Tensor& out) {
   LERG_CHECK(context, is_floats(table, 2), out, "table must be a float32 matrix");
   LERG_CHECK(context, prepare_out(out, ScalarType::Float, {table.size(0)}, {&table}), out, "out cannot hold the scales");
