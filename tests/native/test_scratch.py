@@ -1,4 +1,4 @@
-"""What kernels say of their working memory before they are called; test_estimate compares it with what they take."""
+"""What kernels say of their working memory; test_estimate compares it with what they take."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ __all__ = ["scratch_bytes"]
 
 
 def scratch_bytes(operator: str, **sizes: int) -> int:
-    """Working memory of one call of a kernel of the native lowering, in bytes, as the kernel itself lays it out.
+    """Working memory of one call of a native kernel, in bytes, as the kernel itself lays it out.
 
     Args:
         operator: `propagate_rows`, `propagate_rows_grad`, `propagate_table`, `folded_rows`, `folded_table`,

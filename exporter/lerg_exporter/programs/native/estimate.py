@@ -68,13 +68,14 @@ def folded_sizes(shape: ModelShape) -> ProgramSizes:
         scratch_bytes(operator, requests=shape.max_batch, **sizes)
         for operator in ("folded_rows", "folded_loss_grad", "fake_quantise_grad_step")
     )
+    encoding = scratch_bytes("folded_table", **sizes)
     # The table as float32, before it is quantised.
     items = shape.item_slots * shape.dim if shape.item_table == "int8" else 0
     retained = shape.retained_users + shape.retained_items
     entry = index_bytes(shape.codebook_rows) + 1
     return ProgramSizes(
         methods={
-            "encode": MethodSizes(_FLOAT * (placeholders + items) + 1024, scratch_bytes("folded_table", **sizes)),
+            "encode": MethodSizes(_FLOAT * (placeholders + items) + 1024, encoding),
             "finetune": MethodSizes(_FLOAT * finetune + 4096, stepping),
             "recommend": _recommend(shape),
         },
@@ -83,7 +84,7 @@ def folded_sizes(shape: ModelShape) -> ProgramSizes:
 
 
 def _recommend(shape: ModelShape) -> MethodSizes:
-    """Scratch alone; a few users leave more parts of the catalogue to share out, each with a shortlist a user."""
+    """Scratch alone; few users leave more parts of the catalogue to share out, each with a list per user."""
     operator = {"float32": "top_items", "int8": "top_items_int8"}[shape.item_table]
     asked = {min(shape.max_users, users) for users in (_FEW_USERS, shape.max_users)}
     return MethodSizes(
