@@ -24,25 +24,29 @@ import lerg_runtime
 ROOT = Path(__file__).parent.parent
 PLACE = ROOT / "build" / "traced"
 SOURCES = ("lerg_edge", "exporter/lerg_exporter", "runtime/lerg_runtime", "tests")
+# What has a say in a program beside the methods that it is traced from, whose content is compared.
+TRACING = ("exporter/lerg_exporter/programs", "lerg_edge/codes", "tests/traced.py")
 MADE_BY = ("torch", "executorch", "numpy", "scipy", "scikit-learn", "pymetis", "highspy")
 _DIGESTS_KEPT = 4
 
 
 @functools.cache
-def digest() -> str:
-    """Of every source and native library that has a say in a bundle, and of the versions of others."""
+def digest(sources: tuple[str, ...] = SOURCES) -> str:
+    """Of the sources that have a say, of the native libraries in bundles' case, and of others' versions."""
     content = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in MADE_BY).encode())
-    files = {(ROOT, file) for folder in SOURCES for file in (ROOT / folder).rglob("*.py")}
-    files = {(home, file) for home, file in files if not file.name.startswith("test_")}
-    for folder in map(Path, lerg_runtime.__path__):
-        files |= {(folder, file) for file in folder.glob("*.so")}
+    places = [ROOT / source for source in sources]
+    found = (file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
+    files = {(ROOT, file) for file in found if not file.name.startswith("test_")}
+    if sources is SOURCES:
+        for folder in map(Path, lerg_runtime.__path__):
+            files |= {(folder, file) for file in folder.glob("*.so")}
     for name, file in sorted((file.relative_to(home).as_posix(), file) for home, file in files):
         content.update(f"{name}\0".encode())
         content.update(hashlib.sha256(file.read_bytes()).digest())
     return content.hexdigest()[:20]
 
 
-def traced(kind: str, make: Callable[[Path], object]) -> Path:
+def traced(kind: str, make: Callable[[Path], object], sources: tuple[str, ...] = SOURCES) -> Path:
     """A folder that `make` has written, once for each `kind`; read it only, and copy it to change it.
 
     Several processes may ask at the same time: one makes it, the others wait. It appears whole or not at all.
@@ -50,8 +54,10 @@ def traced(kind: str, make: Callable[[Path], object]) -> Path:
     Args:
         kind: names it, and everything that `make` depends on beside the sources.
         make: writes the folder that it is given, which does not exist.
+        sources: files and folders that `make` depends on.
     """
-    place = PLACE / digest()
+    family = PLACE / ("bundles" if sources is SOURCES else "programs")
+    place = family / digest(sources)
     place.mkdir(parents=True, exist_ok=True)
     folder = place / hashlib.sha256(kind.encode()).hexdigest()[:20]
     with (place / f"{folder.name}.lock").open("w") as lock:
@@ -61,7 +67,7 @@ def traced(kind: str, make: Callable[[Path], object]) -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
             make(unfinished)
             unfinished.rename(folder)
-            _forget_older()
+            _forget_older(place)
     return folder
 
 
@@ -84,7 +90,8 @@ def remembered(trace: Callable[..., Any]) -> Callable[..., Any]:
             program = trace(methods, embed_parameters=embed_parameters)
             (folder / "program.pickle").write_bytes(pickle.dumps(program))
 
-        folder = traced(f"program {content_of((list(methods.items()), embed_parameters))}", make)
+        content = content_of((list(methods.items()), embed_parameters))
+        folder = traced(f"program {content}", make, TRACING)
         return pickle.loads((folder / "program.pickle").read_bytes())
 
     return found
@@ -111,7 +118,7 @@ class _Description(pickle.Pickler):
             parts = {
                 name: sorted(part) if isinstance(part, set) else part for name, part in vars(thing).items()
             }
-            return type(thing), (parts,)
+            return type(thing), (parts, _source(type(thing)))
         if isinstance(thing, torch._ops.OpOverloadPacket | torch._ops.OpOverload):
             return str, (str(thing),)
         if isinstance(thing, torch.export.Dim):
@@ -119,9 +126,15 @@ class _Description(pickle.Pickler):
         return NotImplemented
 
 
-def _forget_older() -> None:
-    """Leave the newest few digests, of which this run's is one."""
-    os.utime(PLACE / digest())
-    places = sorted(PLACE.iterdir(), key=lambda place: place.stat().st_mtime)
-    for place in places[:-_DIGESTS_KEPT]:
-        shutil.rmtree(place, ignore_errors=True)
+def _source(kind: type) -> str:
+    """What a module of this class does; nothing where versions and sources tell it anyway."""
+    known = kind.__module__.startswith(("torch.", "lerg_exporter.programs."))
+    return "" if known else inspect.getsource(kind)
+
+
+def _forget_older(place: Path) -> None:
+    """Leave the newest few digests of a family, of which this one is."""
+    os.utime(place)
+    places = sorted(place.parent.iterdir(), key=lambda other: other.stat().st_mtime)
+    for older in places[:-_DIGESTS_KEPT]:
+        shutil.rmtree(older, ignore_errors=True)

@@ -17,11 +17,12 @@ from lerg_edge.codes.quantiser import quantise
 from lerg_edge.errors import InputError, LergError
 from lerg_edge.pruning.rewired_model import RewiredModel
 from lerg_exporter.bundles.stock_android import JAVA_DTYPES, check_android, registered_operators
+from lerg_exporter.programs import trace as programs
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.portable import recommend as portable_recommend
 from lerg_exporter.programs.portable.constants import stored_index
-from lerg_exporter.programs.trace import Program, trace
+from lerg_exporter.programs.trace import Program
 from lerg_runtime.bundle import pack
 
 pytestmark = pytest.mark.native
@@ -104,7 +105,7 @@ class Case:
 def case(request: pytest.FixtureRequest, make_model: Factory) -> Case:
     model = MODELS[request.param](make_model)
     portable, native = (
-        trace({name: methods[name] for name in ("finetune", "encode")})
+        programs.trace({name: methods[name] for name in ("finetune", "encode")})
         for lowering in ("portable", "native")
         for methods in [methods_of(model, LIMITS, lowering=lowering)]
     )
@@ -186,7 +187,7 @@ SCORES = st.sampled_from(
 def ranking(make_model: Factory, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """`recommend` of 50 items over a table [38, 8]."""
     methods = methods_of(make_model(), LIMITS, lowering="portable")
-    program = trace({"recommend": methods["recommend"]})
+    program = programs.trace({"recommend": methods["recommend"]})
     return load(program, tmp_path_factory.mktemp("ranking"), "recommend")
 
 

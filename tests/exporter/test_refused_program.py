@@ -10,10 +10,10 @@ from conftest import ModelFactory
 
 from lerg_edge.errors import LergError
 from lerg_exporter.bundles.measure import footprints
+from lerg_exporter.programs import trace as programs
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
 from lerg_exporter.programs.method import Method
-from lerg_exporter.programs.trace import trace
 from lerg_runtime.programs import check_program
 
 
@@ -28,7 +28,7 @@ def test_an_operator_outside_the_table_is_not_written() -> None:
         LergError,
         match=r"devices would refuse .* method encode, instruction 0 \(aten::tan.out\): no program may",
     ):
-        footprints(trace({"encode": method}), slots=(1, 1))
+        footprints(programs.trace({"encode": method}), slots=(1, 1))
 
 
 @pytest.mark.parametrize("kept", [33_000, 66_000])
@@ -39,5 +39,5 @@ def test_portable_programs_of_many_entities_pass_the_check(
     model = make_model(users=kept + 500, items=300, kept_users=kept, kept_items=200, edges=kept, layers=1)
     limits = ProgramLimits(max_batch=8, max_users=1, max_k=10, l2=1e-4)
     file = tmp_path / "model.pte"
-    file.write_bytes(trace(methods_of(model, limits, lowering="portable")).data)
+    file.write_bytes(programs.trace(methods_of(model, limits, lowering="portable")).data)
     check_program(file)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from lerg_edge.pruning.rewired_model import RewiredModel
+from lerg_exporter.programs import trace as programs
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
-from lerg_exporter.programs.trace import trace
 
 SCRIPT = """
 import ctypes, json, sys
@@ -76,7 +76,7 @@ def test_stock_training_module_has_our_losses(
     model = make_model(bits=bits, codebook_rows=64, dim=16, edges=600)
     methods = {"finetune": methods_of(model, ProgramLimits(max_batch=32))["finetune"]}
     for name, embedded in (("embedded", True), ("external", False)):
-        program = trace(methods, embed_parameters=embedded)
+        program = programs.trace(methods, embed_parameters=embedded)
         (tmp_path / f"{name}.pte").write_bytes(program.data)
     np.savez(tmp_path / "parameters.npz", codebook=model.codebook, step=model.step)
     done = subprocess.run(

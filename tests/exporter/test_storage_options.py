@@ -15,9 +15,9 @@ from lerg_exporter.bundles.inspection import inspect_bundle
 from lerg_exporter.bundles.verification import verify_bundle
 from lerg_exporter.bundles.write import draft_bundle
 from lerg_exporter.exporting.options import ExportOptions
+from lerg_exporter.programs import trace as programs
 from lerg_exporter.programs.choice import methods_of
 from lerg_exporter.programs.limits import ProgramLimits
-from lerg_exporter.programs.trace import trace
 from lerg_runtime import Recommender
 from lerg_runtime.bundle import BundleFolder
 from lerg_runtime.golden import check_golden
@@ -99,7 +99,7 @@ def test_folded_programs_take_int8_items_and_no_layers(
     make_model: Callable[..., RewiredModel],
 ) -> None:
     model = make_model(entries=4)
-    program = trace(methods_of(model, ProgramLimits(max_batch=8, item_table="int8")))
+    program = programs.trace(methods_of(model, ProgramLimits(max_batch=8, item_table="int8")))
     encode = next(plan for plan in program.plans if plan.method == "encode")
     assert [(spec.name, spec.dtype) for spec in encode.outputs] == [
         ("user_table", "float32"),

@@ -22,12 +22,13 @@ from executorch.exir import (
     EdgeProgramManager,
     ExecutorchBackendConfig,
     ExecutorchProgramManager,
-    to_edge,
 )
 from executorch.exir._serialize._serialize import serialize_for_executorch
 from executorch.exir.passes import MemoryPlanningPass
+from executorch.exir.program._program import _generate_edge_program
 from executorch.exir.schema import ExecutionPlan, ScalarType, TensorDataLocation
 from executorch.exir.schema import Tensor as PlannedTensor
+from executorch.exir.tracer import _default_decomposition_table
 from torch.export import ExportedProgram, export
 from torch.export.experimental import _export_forward_backward
 from torch.fx import Graph, GraphModule, Node
@@ -98,11 +99,11 @@ def trace(methods: Mapping[str, Method], *, embed_parameters: bool = False) -> P
     with _garbage_left_alone(), _operators_looked_up_once(), warnings.catch_warnings():
         # Tracing calls deprecated corners of torch itself; none of it is the caller's to act on.
         warnings.simplefilter("ignore")
-        exported = {name: _export(method) for name, method in methods.items()}
         stock = any(method.stock for method in methods.values())
         # The stock kernel that copies with an order of dimensions converts two hundred times slower.
         config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=stock)
-        edge = to_edge(exported, compile_config=config)
+        lowered = {name: _generate_edge_program(config, _export(method)) for name, method in methods.items()}
+        edge = EdgeProgramManager(lowered, compile_config=config)
         if stock:
             edge = edge.transform([_expand_sums])
         if not embed_parameters:
@@ -176,11 +177,14 @@ def _export(method: Method) -> ExportedProgram:
     exported = export(method.module, inputs, strict=False, dynamic_shapes=shapes)
     if method.trains:
         exported = _export_forward_backward(exported)
+    table = _default_decomposition_table()
     if method.stock:
         from lerg_exporter.programs.portable.ops import DECOMPOSITIONS, share_puts
 
         share_puts(exported.graph)
-        exported = exported.run_decompositions(dict(DECOMPOSITIONS))
+        table.update(DECOMPOSITIONS)
+    if any(node.target in table for node in exported.graph.nodes):
+        exported = exported.run_decompositions(table)
     _drop_expansions(exported.graph)
     return exported
 
