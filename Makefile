@@ -55,8 +55,8 @@ KEPT := build/contract
 
 device-test: $(VENV)/.native dist/.built-arm64 replay  ## the device contract here, on emulated arm64, and over ssh
 	rm -rf $(KEPT)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --kept $(KEPT) $(CONTRACT)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --kept $(KEPT) --device arm64 $(CONTRACT)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --kept $(KEPT) $(CONTRACT)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --kept $(KEPT) --device arm64 $(CONTRACT)
 	$(BIN)/python -m pytest -m 'slow or not slow' --kept $(KEPT) device_tests/test_transports.py
 
 # A second build of the wheel, in an environment of its own that sees the packages of the first. The wrapper loads the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -77,9 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     given = metafunc.config.getoption("--bundle")
     for name in FIXTURES.keys() & set(metafunc.fixturenames):
         kinds = ["given"] if given is not None else list(FIXTURES[name])
-        # One process makes a bundle, and has all tests of it.
-        marked = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in kinds]
-        metafunc.parametrize(name, marked, indirect=True, scope="session")
+        metafunc.parametrize(name, kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -105,10 +104,12 @@ def _bundle(request: pytest.FixtureRequest, folders: pytest.TempPathFactory, *, 
     folder = kept if kept is not None else folders.mktemp("exported")
     folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / request.param.replace(", ", "-")
-    if not bundle.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
-            made = _export(Path(beside) / "bundle", request.param)
-            os.rename(made, bundle)
+    with bundle.with_suffix(".lock").open("w") as lock:  # one process makes it, others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not bundle.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as beside:
+                made = _export(Path(beside) / "bundle", request.param)
+                os.rename(made, bundle)
     return bundle
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from device_tests.transports.userland import BUILD, site_packages, unpacked, userland
+from device_tests.transports.userland import BUILD, alone, site_packages, unpacked, userland
 
 __all__ = ["NEEDED", "archive", "disk", "kernel"]
 
@@ -59,6 +59,7 @@ def _modules(folder: Path) -> None:
     (folder / "order").write_text("".join(f"{files[name].name}\n" for name in order))
 
 
+@alone
 def disk(wheel: Path) -> Path:
     """A read-only file system with the userland, the wheel and what it requires."""
     site = site_packages(wheel)

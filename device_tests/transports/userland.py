@@ -7,13 +7,16 @@ made here where this Python is of the same version: emulated, compiling takes lo
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BOOKWORM",
@@ -21,6 +24,7 @@ __all__ = [
     "NEEDED",
     "RELEASES",
     "Release",
+    "alone",
     "arm64_wheel",
     "emulated",
     "site_packages",
@@ -75,6 +79,20 @@ def arm64_wheel() -> Path | None:
     return next((ROOT / "dist" / "device").glob("lerg_edge-*-cp311-abi3-manylinux_*_aarch64.whl"), None)
 
 
+def alone(make: Callable[..., Path]) -> Callable[..., Path]:
+    """`make`, which keeps what it made: of several processes one makes it, and the others wait."""
+
+    @functools.wraps(make)
+    def waiting(*arguments: Any) -> Path:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with (BUILD / f"{make.__name__}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return make(*arguments)
+
+    return waiting
+
+
+@alone
 def userland(release: Release = BOOKWORM) -> Path:
     """The folder with Debian's Python for arm64, downloaded if it is not there (20 MB).
 
@@ -94,6 +112,7 @@ def userland(release: Release = BOOKWORM) -> Path:
     return root
 
 
+@alone
 def unpacked(name: str, packages: Sequence[str], release: Release = BOOKWORM) -> Path:
     """The folder `name` with a release's packages for arm64, and all that they need, unpacked.
 
@@ -150,6 +169,7 @@ def _mirror() -> str:
     raise RuntimeError("apt knows no source of Debian packages; give it one in /etc/apt")
 
 
+@alone
 def site_packages(wheel: Path, release: Release = BOOKWORM) -> Path:
     """The folder with the wheel and what it requires, for arm64 and the Python of a release."""
     site = release.folder("site")
