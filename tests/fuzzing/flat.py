@@ -6,7 +6,9 @@ What a tree may hold is not checked: a tree that no compiler would make is what 
 
 from __future__ import annotations
 
+import functools
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,64 @@ def _read_field(data: bytes, at: int, kind: str) -> Any:
     return [_read_field(data, start + 4 + 4 * i, of) for i in range(count)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a table with certain fields is laid out.
+
+    Attributes:
+        vtable: its bytes.
+        body: of the offset to the vtable and the slots, the widest first.
+        slots: for each its field, and a mask for integers; 0 for a union's type, -1 for the hole of a child,
+            -2 for a number with a point.
+        children: fields that lie elsewhere, with their kinds and the places of their holes.
+    """
+
+    vtable: bytes
+    body: struct.Struct
+    slots: tuple[tuple[str, int], ...]
+    children: tuple[tuple[str, str, int], ...]
+
+
+_TYPE, _HOLE, _REAL = 0, -1, -2
+# The number of a union's type; no two unions have a type in common.
+_MEMBERS = {name: index + 1 for names in _UNIONS.values() for index, name in enumerate(names)}
+
+
+@functools.cache
+def _layout(kind: str, present: tuple[str, ...]) -> _Layout:
+    slots: list[tuple[int, str, str, int]] = []  # number, form, field, mask
+    children: list[tuple[int, str, str]] = []
+    number = 0
+    for field, of in TABLES[kind]:
+        if field in present and of in _UNIONS:
+            slots.append((number, "B", field, _TYPE))
+            children.append((number + 1, field, of))
+        elif field in present and of in _FORMATS:
+            form, mask = _form(of)
+            slots.append((number, form, field, mask))
+        elif field in present:
+            children.append((number, field, of))
+        number += 2 if of in _UNIONS else 1
+    slots += [(index, "I", field, _HOLE) for index, field, _ in children]
+    slots.sort(key=lambda slot: -struct.calcsize("<" + slot[1]))
+    offsets, at = [0] * number, 4
+    for index, form, _, _ in slots:
+        offsets[index] = at
+        at += struct.calcsize("<" + form)
+    return _Layout(
+        struct.pack(f"<HH{number}H", 4 + 2 * number, at, *offsets),
+        struct.Struct("<i" + "".join(form for _, form, _, _ in slots)),
+        tuple((field, mask) for _, _, field, mask in slots),
+        tuple((field, of, offsets[index]) for index, field, of in children),
+    )
+
+
+def _form(of: str) -> tuple[str, int]:
+    """How a number is packed, and the mask that wraps an integer to its width."""
+    form = _FORMATS[of]
+    return (form, _REAL) if form == "d" else (form.upper(), (1 << 8 * struct.calcsize("<" + form)) - 1)
+
+
 class _Packer:
     """Tables forward: a parent before its children, its offsets filled in when they are placed."""
 
@@ -74,39 +134,25 @@ class _Packer:
         struct.pack_into("<I", self.data, hole, len(self.data) - hole)
 
     def table(self, tree: Tree, kind: str, hole: int) -> None:
-        scalars: list[tuple[int, int, str, Any]] = []  # number, bytes, format, value or child
-        children: list[tuple[int, str, Any]] = []
-        number = 0
-        for field, of in TABLES[kind]:
-            value = tree.get(field)
-            if of in _UNIONS:
-                if value is not None:
-                    scalars.append((number, 1, "B", _UNIONS[of].index(value[""]) + 1))
-                    children.append((number + 1, value[""], value))
-                number += 2
-                continue
-            if value is not None and of in _FORMATS:
-                scalars.append((number, struct.calcsize("<" + _FORMATS[of]), _FORMATS[of], value))
-            elif value is not None:
-                children.append((number, of, value))
-            number += 1
-        slots = [*scalars, *((index, 4, "I", 0) for index, _, _ in children)]
-        slots.sort(key=lambda slot: -slot[1])
-        offsets, at = [0] * number, 4
-        for index, size, _, _ in slots:
-            offsets[index] = at
-            at += size
+        layout = _layout(kind, tuple(field for field, _ in TABLES[kind] if tree.get(field) is not None))
+        values = []
+        for field, mask in layout.slots:
+            if mask == _HOLE:
+                values.append(0)
+            elif mask == _TYPE:
+                values.append(_MEMBERS[tree[field][""]])
+            else:
+                values.append(tree[field] if mask == _REAL else int(tree[field]) & mask)
         self.align(2)
         vtable = len(self.data)
-        self.data += struct.pack(f"<HH{number}H", 4 + 2 * number, at, *offsets)
+        self.data += layout.vtable
         self.align(8, 4)
         self.link(hole)
         table = len(self.data)
-        self.data += struct.pack("<i", table - vtable)
-        for _, _, form, value in slots:
-            self.data += _scalar(form, value)
-        for index, of, value in children:
-            self.child(value, of, table + offsets[index])
+        self.data += layout.body.pack(table - vtable, *values)
+        for field, of, place in layout.children:
+            value = tree[field]
+            self.child(value, value[""] if of in _UNIONS else of, table + place)
 
     def child(self, value: Any, kind: str, hole: int) -> None:
         if kind in TABLES:
@@ -117,10 +163,11 @@ class _Packer:
             text = value.encode(errors="surrogateescape")
             self.data += struct.pack("<I", len(text)) + text + b"\0"
         elif kind[1:-1] in _FORMATS:
-            form = _FORMATS[kind[1:-1]]
+            form, mask = _form(kind[1:-1])
+            entries = value if mask == _REAL else [int(entry) & mask for entry in value]
             self.align(16, 12)  # what follows the length is aligned for every element
             self.link(hole)
-            self.data += struct.pack("<I", len(value)) + b"".join(_scalar(form, entry) for entry in value)
+            self.data += struct.pack(f"<I{len(value)}{form}", len(value), *entries)
         else:
             self.align(4)
             self.link(hole)
@@ -128,13 +175,6 @@ class _Packer:
             self.data += struct.pack("<I", len(value)) + bytes(4 * len(value))
             for index, entry in enumerate(value):
                 self.child(entry, kind[1:-1], start + 4 * index)
-
-
-def _scalar(form: str, value: Any) -> bytes:
-    if form == "d":
-        return struct.pack("<d", value)
-    width = 8 * struct.calcsize("<" + form)
-    return (int(value) % (1 << width)).to_bytes(width // 8, "little")
 
 
 _IDENTIFIER, _EXTENDED = b"ET12", b"eh00"
