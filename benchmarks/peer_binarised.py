@@ -10,7 +10,6 @@ that of the row here.
 from __future__ import annotations
 
 import math
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -53,15 +52,13 @@ class Binarised:
     """Signs of each layer.
 
     Attributes:
-        grid: `emphasis` p makes w_l = (l + 1)^p; with 2 rows of both sides weigh l + 1, as in the paper.
+        stages: `emphasis` p makes w_l = (l + 1)^p; with 2 rows of both sides weigh l + 1, as in the paper.
             `epochs` are those of training through the signs.
     """
 
-    grid = tuple(
-        {"layers": layers, "emphasis": emphasis, "epochs": epochs, "rate": rate}
-        for layers, emphasis, (epochs, rate) in product(
-            (1, 2), (0.0, 2.0), ((0, 0.0), (30, 0.001), (30, 0.005))
-        )
+    stages = (
+        {"layers": (1, 2), "emphasis": (0.0, 2.0), "epochs": (0, 30), "rate": (0.005,)},
+        {"epochs": (10, 30, 90), "rate": (0.001, 0.005)},
     )
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import product
 
 import numpy as np
 from scipy import sparse
@@ -42,16 +41,19 @@ class Als:
     """implicit's alternating least squares (Hu, Koren and Volinsky, ICDM 2008).
 
     Attributes:
-        grid: `confidence` of what was touched is implicit's alpha. Rows of users are `stored`, or solved
+        stages: `confidence` of what was touched is implicit's alpha. Rows of users are `stored`, or solved
             for on the device: `folded in` from what they touched and the rounded rows of items, which then
             have all bytes.
     """
 
-    grid = tuple(
-        {"users": users, "bits": bits, "confidence": confidence, "penalty": penalty}
-        for users, bits, confidence, penalty in product(
-            ("stored", "folded in"), (4, 8), (3.0, 10.0, 30.0), (1.0, 10.0, 50.0)
-        )
+    stages = (
+        {
+            "users": ("stored",),
+            "bits": (4,),
+            "confidence": (1.0, 3.0, 10.0, 30.0),
+            "penalty": (1.0, 10.0, 50.0),
+        },
+        {"users": ("stored", "folded in"), "bits": (4, 8)},
     )
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
@@ -86,9 +88,9 @@ class Als:
 class Bpr:
     """implicit's Bayesian personalised ranking (Rendle et al., UAI 2009); one column is the items' bias."""
 
-    grid = tuple(
-        {"bits": bits, "rate": rate, "penalty": penalty}
-        for bits, rate, penalty in product((4, 8), (0.005, 0.01, 0.02, 0.05), (0.002, 0.02, 0.1))
+    stages = (
+        {"bits": (4,), "rate": (0.005, 0.01, 0.02, 0.05), "penalty": (0.002, 0.02, 0.1)},
+        {"bits": (4, 8)},
     )
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:

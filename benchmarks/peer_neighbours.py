@@ -41,15 +41,10 @@ class Cosines:
     With a = 1/2 and s = 0 these are cosines of the columns of interactions; w_ij raises j for who touched i.
 
     Attributes:
-        grid: `toward` is a, `shrinkage` s; lists have the `sources` of each item, or the `targets`.
+        stages: `toward` is a, `shrinkage` s; lists have the `sources` of each item, or the `targets`.
     """
 
-    grid = tuple(
-        {"toward": toward, "shrinkage": shrinkage, "lists": lists}
-        for toward in (0.0, 0.15, 0.3, 0.5)
-        for shrinkage in (0.0, 10.0, 30.0)
-        for lists in _LISTS
-    )
+    stages = ({"toward": (0.0, 0.15, 0.3, 0.5), "shrinkage": (0.0, 10.0, 30.0), "lists": _LISTS},)
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
         self._matrix, self._count = matrix, neighbours_that_fit(budget_bytes, matrix.shape[1])
@@ -72,11 +67,7 @@ class Cosines:
 class Ease:
     """B = I - P / diag(P), P = (X'X + penalty I)^-1 (Steck, arXiv 1905.03375, equation 8)."""
 
-    grid = tuple(
-        {"penalty": penalty, "lists": lists}
-        for penalty in (50.0, 200.0, 1_000.0, 5_000.0)
-        for lists in _LISTS
-    )
+    stages = ({"penalty": (50.0, 200.0, 1_000.0, 5_000.0), "lists": _LISTS},)
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
         items = matrix.shape[1]

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,10 +60,11 @@ class Fitted(Protocol):
 class Peer(Protocol):
     """A peer for one matrix of interactions and so many bytes."""
 
-    grid: tuple[dict[str, Any], ...]
+    stages: tuple[dict[str, tuple[Any, ...]], ...]
+    """Grids of values by setting: a later one is tried with what is best of the earlier ones."""
 
     def fit(self, **settings: Any) -> Fitted:
-        """A model by one setting of the grid."""
+        """A model by one value of each setting."""
 
 
 PEERS: dict[str, Callable[..., Peer]] = {
@@ -131,14 +133,20 @@ def tuned(
     seed: int,
     on_trial: Callable[[float, dict[str, Any]], None] | None = None,
 ) -> list[tuple[float, dict[str, Any]]]:
-    """Validation NDCG@20 of every setting of a peer's grid, the best first, of equal ones the earlier."""
+    """Validation NDCG@20 of all settings that were tried, the best first, of equal ones the earlier."""
     peer = make(split.train, budget_bytes, seed=seed)
-    trials = []
-    for settings in peer.grid:
-        ndcg = measured(peer.fit(**settings), split.train, split.held_out).ndcg
-        trials.append((ndcg, settings))
-        if on_trial:
-            on_trial(ndcg, settings)
+    trials: list[tuple[float, dict[str, Any]]] = []
+    for stage in peer.stages:
+        known = [settings for _, settings in trials]
+        best = max(trials, key=lambda trial: trial[0])[1] if trials else {}
+        for values in product(*stage.values()):
+            settings = {**best, **dict(zip(stage, values, strict=True))}
+            if settings in known:
+                continue
+            ndcg = measured(peer.fit(**settings), split.train, split.held_out).ndcg
+            trials.append((ndcg, settings))
+            if on_trial:
+                on_trial(ndcg, settings)
     return sorted(trials, key=lambda trial: -trial[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,8 @@ def test_a_peer_keeps_to_the_bytes_and_comes_near_them(
     if name in ("als", "bpr"):
         pytest.importorskip("implicit")
     peer = PEERS[name](dataset.train.matrix(), 1_200, seed=0)
-    for settings in (peer.grid[0], peer.grid[-1]):
+    for at in (0, -1):
+        settings = {name: values[at] for stage in peer.stages for name, values in stage.items()}
         fitted = peer.fit(**{**settings, "epochs": 1} if "epochs" in settings else settings)
         assert 1_000 < fitted.size_bytes <= 1_200
         assert fitted.scores(np.arange(3)).shape == (3, 50)
@@ -165,7 +167,7 @@ def test_too_few_bytes_are_refused(name: str, dataset: Dataset) -> None:
 
     def fit() -> None:
         peer = PEERS[name](dataset.train.matrix(), 90, seed=0)
-        peer.fit(**peer.grid[0])
+        peer.fit(**{name: values[0] for name, values in peer.stages[0].items()})
 
     with pytest.raises(InputError, match=r"^90 bytes hold no .*compare with a larger bundle$"):
         fit()
@@ -222,10 +224,27 @@ def test_training_through_the_signs_lowers_the_loss(dataset: Dataset) -> None:
 def test_what_is_chosen_is_the_best_on_validation_and_knows_no_test_pairs(dataset: Dataset) -> None:
     split = cut_validation(dataset.train.matrix(), share=0.2, max_users=50, rng=np.random.default_rng(2))
     trials = tuned(Cosines, split, 600, seed=0)
-    assert len(trials) == len(Cosines.grid)
+    assert len(trials) == math.prod(len(values) for values in Cosines.stages[0].values())
     assert [ndcg for ndcg, _ in trials] == sorted((ndcg for ndcg, _ in trials), reverse=True)
     best = Cosines(split.train, 600, seed=0).fit(**trials[0][1])
     assert measured(best, split.train, split.held_out).ndcg == trials[0][0]
+
+
+def test_a_later_stage_goes_on_with_the_best_of_the_earlier(dataset: Dataset) -> None:
+    split = cut_validation(dataset.train.matrix(), share=0.2, max_users=50, rng=np.random.default_rng(2))
+    good = Rows(split.train.toarray() + split.held_out.toarray(), np.eye(50), 0)
+    bad = Rows(-split.held_out.toarray(), np.eye(50), 0)
+
+    class Staged:
+        stages = ({"a": (1, 2), "b": (1,)}, {"b": (1, 2, 3)})
+
+        def fit(self, a: int, b: int) -> Rows:
+            return good if (a, b) in ((2, 1), (2, 3)) else bad
+
+    trials = tuned(lambda *_, seed: Staged(), split, 0, seed=0)
+    tried = [settings for _, settings in trials]
+    assert tried[:2] == [{"a": 2, "b": 1}, {"a": 2, "b": 3}]
+    assert sorted(map(str, tried[2:])) == ["{'a': 1, 'b': 1}", "{'a': 2, 'b': 2}"]
 
 
 def test_a_peer_that_does_not_fit_is_said_and_left_out(
