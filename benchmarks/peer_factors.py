@@ -89,7 +89,7 @@ class Bpr:
     """implicit's Bayesian personalised ranking (Rendle et al., UAI 2009); one column is the items' bias."""
 
     stages = (
-        {"bits": (4,), "rate": (0.005, 0.01, 0.02, 0.05), "penalty": (0.002, 0.02, 0.1)},
+        {"bits": (4,), "rate": (0.005, 0.01, 0.02, 0.05), "penalty": (0.0005, 0.002, 0.02)},
         {"bits": (4, 8)},
     )
 
