@@ -148,6 +148,7 @@ import os, random, signal, time
 ready, tell = os.pipe()
 child = os.fork()
 if child == 0:
+    os.close(ready)
     with Recommender.open(bundle, memory_budget=budget) as rec:
         pair = [(ids(rec, "user", 1)[0], ids(rec, "item", 1)[0])]
         while True:
@@ -155,7 +156,8 @@ if child == 0:
                 rec.add_item(10_000_019, users=[pair[0][0]])
             rec.save()
             os.write(tell, b".")
-os.read(ready, 1)
+os.close(tell)
+assert os.read(ready, 1) == b".", "it ended before it had saved"
 time.sleep(random.Random(int(sys.argv[2])).uniform(0, 0.1))
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)

@@ -90,6 +90,7 @@ SAVE_FOR_EVER = """
 ready, tell = os.pipe()
 child = os.fork()
 if child == 0:
+    os.close(ready)
     with Recommender.open(bundle, memory_budget=budget) as rec:
         number = len(rec.history())
         while True:
@@ -97,7 +98,8 @@ if child == 0:
             rec.save()
             number += 1
             os.write(tell, b".")
-os.read(ready, 1)
+os.close(tell)
+assert os.read(ready, 1) == b".", "it ended before it had saved"
 time.sleep(random.Random(int(sys.argv[2])).uniform(0, 0.1))
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)

@@ -135,3 +135,10 @@ def test_measured_scratch_is_enough_and_less_is_refused(small: SmallProgram) -> 
 def test_negative_scratch_is_refused(small: SmallProgram) -> None:
     with pytest.raises(ValueError, match="scratch_bytes must not be negative"):
         _native.Program(small.path, _native.Budget(0)).load("dense", scratch_bytes=-1)
+
+
+def test_what_the_system_does_not_have_is_said_with_its_size() -> None:
+    budget = _native.Budget(0)
+    with pytest.raises(MemoryError, match=r"needs \d{14} bytes, which the system does not have$"):
+        budget.empty((2**31 - 1, 2**15), "uint8")
+    assert budget.used == 0

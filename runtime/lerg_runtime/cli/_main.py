@@ -85,9 +85,8 @@ def _failed(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         return _EXIT_OTHER  # the reader of our output has gone
     if isinstance(error, MemoryError):
-        return _fail(
-            "the system has no more memory; give a memory budget and see lerg-edge info", _EXIT_OTHER
-        )
+        told = str(error) or "the system has no more memory"
+        return _fail(f"{told}; give a memory budget and see lerg-edge info", _EXIT_OTHER)
     if isinstance(error, OSError):
         # Whatever writes a file names it; a full disk without a name is that of what is printed.
         unnamed = "standard output: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""

@@ -84,7 +84,7 @@ void* Budget::take(size_t bytes, const std::string& purpose) {
   if (memory != nullptr) return memory;
   const size_t size = counted(bytes), in_use = used();
   if (limit_ != 0 && (in_use > limit_ || size > limit_ - in_use)) throw exceeded(purpose, bytes);
-  throw std::bad_alloc();
+  throw OutOfMemory(purpose + " needs " + std::to_string(size) + " bytes, which the system does not have");
 }
 
 void Budget::give_back(void* memory, size_t bytes) noexcept {

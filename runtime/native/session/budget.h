@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -21,6 +22,16 @@ class BudgetExceeded : public std::runtime_error {
   const size_t requested;
   const size_t needed;
   const size_t limit;
+};
+
+// The system has no more, whatever the budget says; MemoryError in Python.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::string message) : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
 };
 
 class Budget {
@@ -40,7 +51,7 @@ class Budget {
   // What a request of `bytes` is counted as: rounded up to kAlignment, at least one unit.
   static size_t counted(size_t bytes);
 
-  // Throws BudgetExceeded over the limit and std::bad_alloc where the system has no more. The purpose is used in the
+  // Throws BudgetExceeded over the limit and OutOfMemory where the system has no more. The purpose is used in the
   // message. Memory is zeroed only by chance.
   void* take(size_t bytes, const std::string& purpose);
 
