@@ -57,8 +57,8 @@ class Binarised:
     """
 
     stages = (
-        {"layers": (1, 2), "emphasis": (0.0, 2.0), "epochs": (0, 30), "rate": (0.005,)},
-        {"epochs": (10, 30, 90), "rate": (0.001, 0.005)},
+        {"layers": (1, 2), "emphasis": (0.0, 2.0), "epochs": (0,), "rate": (0.001,)},
+        {"epochs": (30,), "rate": (0.001, 0.005, 0.02)},
     )
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:

@@ -44,7 +44,7 @@ class Cosines:
         stages: `toward` is a, `shrinkage` s; lists have the `sources` of each item, or the `targets`.
     """
 
-    stages = ({"toward": (0.0, 0.15, 0.3, 0.5), "shrinkage": (0.0, 10.0, 30.0), "lists": _LISTS},)
+    stages = ({"toward": (0.15, 0.3, 0.5), "shrinkage": (0.0, 10.0, 30.0, 100.0), "lists": _LISTS},)
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
         self._matrix, self._count = matrix, neighbours_that_fit(budget_bytes, matrix.shape[1])

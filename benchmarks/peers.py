@@ -5,9 +5,9 @@
 DATA is a folder with `train.txt` and `test.txt`, and BUNDLE was exported from it. Ids and interactions are
 needed by every peer and counted as the bundle stores them; all of its other bytes, programs and manifest too,
 are the peer's model. Each model is packed into no more than that, and what is unpacked ranks the whole
-catalogue, training pairs left out. Settings are chosen on the validation pairs that an export chooses by,
-then the model is made of all training pairs and asked for the test pairs. It trains, so it is run by hand;
-rows of bundles that are not named stay in the folder.
+catalogue, training pairs left out. Settings are chosen on validation pairs, cut from the training pairs as an
+export cuts its own; then the model is made of all training pairs and asked for the test pairs. It trains, so
+it is run by hand; rows of bundles that are not named stay in the folder.
 """
 
 from __future__ import annotations
