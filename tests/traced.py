@@ -127,14 +127,16 @@ class _Description(pickle.Pickler):
 
 
 def _source(kind: type) -> str:
-    """What a module of this class does; nothing where versions and sources tell it anyway."""
-    known = kind.__module__.startswith(("torch.", "lerg_exporter.programs."))
-    return "" if known else inspect.getsource(kind)
+    """The files of a module's class and of those that it builds on, where no version tells of them."""
+    known = ("builtins", "torch.", "lerg_exporter.programs.")
+    others = [each for each in kind.__mro__ if not each.__module__.startswith(known)]
+    return "".join(Path(inspect.getfile(each)).read_text(encoding="utf-8") for each in others)
 
 
 def _forget_older(place: Path) -> None:
     """Leave the newest few digests of a family, of which this one is."""
     os.utime(place)
     places = sorted(place.parent.iterdir(), key=lambda other: other.stat().st_mtime)
-    for older in places[:-_DIGESTS_KEPT]:
+    strangers = [other for other in PLACE.iterdir() if other.name not in ("bundles", "programs")]
+    for older in [*strangers, *places[:-_DIGESTS_KEPT]]:
         shutil.rmtree(older, ignore_errors=True)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 __all__ = [
     "BOOKWORM",
@@ -31,6 +31,8 @@ __all__ = [
     "unpacked",
     "userland",
 ]
+
+_Asked = ParamSpec("_Asked")
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "arm64"
@@ -79,15 +81,15 @@ def arm64_wheel() -> Path | None:
     return next((ROOT / "dist" / "device").glob("lerg_edge-*-cp311-abi3-manylinux_*_aarch64.whl"), None)
 
 
-def alone(make: Callable[..., Path]) -> Callable[..., Path]:
+def alone(make: Callable[_Asked, Path]) -> Callable[_Asked, Path]:
     """`make`, which keeps what it made: of several processes one makes it, and the others wait."""
 
     @functools.wraps(make)
-    def waiting(*arguments: Any) -> Path:
+    def waiting(*arguments: _Asked.args, **named: _Asked.kwargs) -> Path:
         BUILD.mkdir(parents=True, exist_ok=True)
         with (BUILD / f"{make.__name__}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return make(*arguments)
+            return make(*arguments, **named)
 
     return waiting
 

@@ -58,7 +58,7 @@ def scratch_bytes(operator: str, sizes: Mapping[str, int]) -> int:
     """As `lerg_runtime.planning.scratch_bytes`.
 
     Raises:
-        ValueError: no such operator takes any, or no such size, or one outside 0 to 2147483647.
+        ValueError: no such operator takes any, or no such size, or one that is too large for any call.
     """
 
 class Program:

@@ -111,7 +111,8 @@ def judged(folder: str, budget: int, *, watched: bool) -> dict[str, object]:
         if "\n" in detail or not detail or len(detail) > 1500:
             outcome = "unclear"
     except MemoryError as error:  # of a program that is run without a budget, as verify does
-        outcome, detail = ("failed" if str(error) else "exception"), str(error)
+        detail = str(error)
+        outcome = "failed" if detail.endswith(" bytes, which the system does not have") else "exception"
     except OverBudget as error:
         outcome, detail = "over budget", str(error)
     except Exception as error:

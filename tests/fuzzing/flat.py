@@ -69,47 +69,47 @@ class _Layout:
     Attributes:
         vtable: its bytes.
         body: of the offset to the vtable and the slots, the widest first.
-        slots: for each its field, and a mask for integers; 0 for a union's type, -1 for the hole of a child,
-            -2 for a number with a point.
+        slots: for each its field, the kind of that, and a mask for integers; 0 for a union's type, -1 for
+            the hole of a child, -2 for a number with a point.
         children: fields that lie elsewhere, with their kinds and the places of their holes.
     """
 
     vtable: bytes
     body: struct.Struct
-    slots: tuple[tuple[str, int], ...]
+    slots: tuple[tuple[str, str, int], ...]
     children: tuple[tuple[str, str, int], ...]
 
 
 _TYPE, _HOLE, _REAL = 0, -1, -2
-# The number of a union's type; no two unions have a type in common.
-_MEMBERS = {name: index + 1 for names in _UNIONS.values() for index, name in enumerate(names)}
+# The number of a type in its union.
+_MEMBERS = {(union, name): index + 1 for union, names in _UNIONS.items() for index, name in enumerate(names)}
 
 
 @functools.cache
 def _layout(kind: str, present: tuple[str, ...]) -> _Layout:
-    slots: list[tuple[int, str, str, int]] = []  # number, form, field, mask
+    slots: list[tuple[int, str, str, str, int]] = []  # number, form, field, kind, mask
     children: list[tuple[int, str, str]] = []
     number = 0
     for field, of in TABLES[kind]:
         if field in present and of in _UNIONS:
-            slots.append((number, "B", field, _TYPE))
+            slots.append((number, "B", field, of, _TYPE))
             children.append((number + 1, field, of))
         elif field in present and of in _FORMATS:
             form, mask = _form(of)
-            slots.append((number, form, field, mask))
+            slots.append((number, form, field, of, mask))
         elif field in present:
             children.append((number, field, of))
         number += 2 if of in _UNIONS else 1
-    slots += [(index, "I", field, _HOLE) for index, field, _ in children]
+    slots += [(index, "I", field, of, _HOLE) for index, field, of in children]
     slots.sort(key=lambda slot: -struct.calcsize("<" + slot[1]))
     offsets, at = [0] * number, 4
-    for index, form, _, _ in slots:
+    for index, form, *_ in slots:
         offsets[index] = at
         at += struct.calcsize("<" + form)
     return _Layout(
         struct.pack(f"<HH{number}H", 4 + 2 * number, at, *offsets),
-        struct.Struct("<i" + "".join(form for _, form, _, _ in slots)),
-        tuple((field, mask) for _, _, field, mask in slots),
+        struct.Struct("<i" + "".join(form for _, form, *_ in slots)),
+        tuple((field, of, mask) for _, _, field, of, mask in slots),
         tuple((field, of, offsets[index]) for index, field, of in children),
     )
 
@@ -136,11 +136,11 @@ class _Packer:
     def table(self, tree: Tree, kind: str, hole: int) -> None:
         layout = _layout(kind, tuple(field for field, _ in TABLES[kind] if tree.get(field) is not None))
         values = []
-        for field, mask in layout.slots:
+        for field, of, mask in layout.slots:
             if mask == _HOLE:
                 values.append(0)
             elif mask == _TYPE:
-                values.append(_MEMBERS[tree[field][""]])
+                values.append(_MEMBERS[of, tree[field][""]])
             else:
                 values.append(tree[field] if mask == _REAL else int(tree[field]) & mask)
         self.align(2)

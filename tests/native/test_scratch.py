@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lerg_runtime.planning import scratch_bytes
@@ -15,6 +17,11 @@ def test_a_ranking_takes_more_for_more_ranks_and_users() -> None:
     # Two parts of the catalogue, each with a shortlist of twice the ranks, a candidate taking 8 bytes.
     assert scratch_bytes("top_items", users=1, wanted=1010, **sizes) - one == 2 * 2 * 1000 * 8
     assert scratch_bytes("top_items_int8", users=64, wanted=10, **sizes) > one
+
+
+def test_the_largest_sizes_do_not_wrap() -> None:
+    most = scratch_bytes("top_items", users=2**31 - 1, items=2**31 - 1, wanted=1 << 20, dim=1 << 16)
+    assert most > 2**53
 
 
 def test_layers_of_halves_take_less() -> None:
@@ -32,8 +39,12 @@ def test_layers_of_halves_take_less() -> None:
         ("top_items", {"ranks": 3}, "no call has a size named ranks"),
         ("top_items", {"users": -1}, "users must be from 0 to 2147483647"),
         ("top_items", {"users": 1 << 31}, "users must be from 0 to 2147483647"),
+        ("top_items", {"users": 1 << 64}, "users must be from 0 to 2147483647"),
+        ("top_items", {"users": 1.5}, "users must be from 0 to 2147483647"),
+        ("propagate_rows", {"side": 2}, "side must be from 0 to 1"),
+        ("propagate_rows", {"layers": 255}, "layers must be from 0 to 254"),
     ],
 )
-def test_what_no_call_has_is_refused(operator: str, sizes: dict[str, int], sentence: str) -> None:
+def test_what_no_call_has_is_refused(operator: str, sizes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         scratch_bytes(operator, **sizes)

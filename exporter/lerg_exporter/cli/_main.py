@@ -87,10 +87,9 @@ def _failed(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         return _EXIT_OTHER  # the reader of our output has gone
     if isinstance(error, MemoryError):
+        told = str(error) or "this machine has no more memory"
         return _fail(
-            "this machine has no more memory; try a smaller --dim, --set codebook_rows=N or "
-            "--set pretrain_batch=N",
-            _EXIT_OTHER,
+            f"{told}; try a smaller --dim, --set codebook_rows=N or --set pretrain_batch=N", _EXIT_OTHER
         )
     if isinstance(error, ModuleNotFoundError):
         return _fail(

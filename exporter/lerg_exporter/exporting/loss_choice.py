@@ -68,8 +68,8 @@ def loss_settings_chosen(
         or not leaves_settings_to_validation(training, pairs=pairs)
     ):
         return LossChoice(options)
-    key = fingerprint("loss_settings", graph=cut.matrix, options=training)
-    found = None if options.is_own else work.load("loss_settings", key)
+    key = fingerprint("loss_trials", graph=cut.matrix, options=training)
+    found = None if options.is_own else work.load("loss_trials", key)
     if found is None:
         progress.note("trying settings of the in-batch softmax")
 
@@ -82,7 +82,7 @@ def loss_settings_chosen(
         trials = try_in_batch_settings(cut.split, training, on_trial=on_trial)
         if not options.is_own:
             work.store(
-                "loss_settings", key, tensors={}, result={"trials": [asdict(trial) for trial in trials]}
+                "loss_trials", key, tensors={}, result={"trials": [asdict(trial) for trial in trials]}
             )
     else:
         trials = tuple(SettingsTrial(**trial) for trial in found[1]["trials"])

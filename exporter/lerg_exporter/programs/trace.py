@@ -183,10 +183,15 @@ def _export(method: Method) -> ExportedProgram:
 
         share_puts(exported.graph)
         table.update(DECOMPOSITIONS)
-    if any(node.target in table for node in exported.graph.nodes):
+    # Which also makes a graph functional. One with nothing to change is left as it is.
+    if any(node.target in table or _is_in_place(node) for node in exported.graph.nodes):
         exported = exported.run_decompositions(table)
     _drop_expansions(exported.graph)
     return exported
+
+
+def _is_in_place(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def _drop_expansions(graph: Graph) -> None:

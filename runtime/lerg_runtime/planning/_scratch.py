@@ -16,9 +16,9 @@ def scratch_bytes(operator: str, **sizes: int) -> int:
         sizes: those of `users`, `items`, `codes_per_entity`, `edges`, `blocks` (0 or 1), `codebook_rows`,
             `dim`, `bits`, `layers`, `layer_bits`, `side` (0 for users, 1 for items), `requests` (rows asked
             for, or triples) and `wanted` (ranks) that the call has. Users and items are the retained ones,
-            and in a ranking those who ask and the whole catalogue.
+            and in a ranking the most who ask and the whole catalogue.
 
     Raises:
-        ValueError: another operator, another size, or one outside 0 to 2147483647.
+        ValueError: another operator, another size, or one that is too large for any call.
     """
     return int(native().scratch_bytes(operator, sizes))

@@ -3,6 +3,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <new>
 #include <stdexcept>
 
 #include "kernels/loops/isa.h"
@@ -48,6 +49,10 @@ void translate(const std::exception_ptr& pointer, void*) {
     raise_as("BundleError", fault);
   } catch (const ExecutionFault& fault) {
     raise_as("LergRuntimeError", fault);
+  } catch (const OutOfMemory& memory) {
+    PyErr_SetObject(PyExc_MemoryError, sentence(memory.what()).ptr());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
   } catch (const std::invalid_argument& rule) {
     PyErr_SetObject(PyExc_ValueError, sentence(rule.what()).ptr());
   }

@@ -8,31 +8,34 @@
 namespace lerg::python {
 namespace {
 
-// Every size by its name, as `scratch_bytes` takes it.
+// Every size by its name, as `scratch_bytes` takes it, with the most that it may be: no product of them passes 2^63.
 constexpr struct {
   const char* name;
   int64_t CallSizes::*size;
+  int64_t most;
 } kSizes[] = {
-    {"users", &CallSizes::users},
-    {"items", &CallSizes::items},
-    {"codes_per_entity", &CallSizes::codes_per_entity},
-    {"edges", &CallSizes::edges},
-    {"blocks", &CallSizes::blocks},
-    {"codebook_rows", &CallSizes::codebook_rows},
-    {"dim", &CallSizes::dim},
-    {"bits", &CallSizes::bits},
-    {"layers", &CallSizes::layers},
-    {"layer_bits", &CallSizes::layer_bits},
-    {"side", &CallSizes::side},
-    {"requests", &CallSizes::requests},
-    {"wanted", &CallSizes::wanted},
+    {"users", &CallSizes::users, INT32_MAX},
+    {"items", &CallSizes::items, INT32_MAX},
+    {"codes_per_entity", &CallSizes::codes_per_entity, 1 << 20},
+    {"edges", &CallSizes::edges, INT32_MAX},
+    {"blocks", &CallSizes::blocks, 1},
+    {"codebook_rows", &CallSizes::codebook_rows, INT32_MAX / 2},
+    {"dim", &CallSizes::dim, 1 << 16},
+    {"bits", &CallSizes::bits, 32},
+    {"layers", &CallSizes::layers, 254},
+    {"layer_bits", &CallSizes::layer_bits, 32},
+    {"side", &CallSizes::side, 1},
+    {"requests", &CallSizes::requests, INT32_MAX},
+    {"wanted", &CallSizes::wanted, 1 << 20},
 };
 
-void read_size(const std::string& name, int64_t value, CallSizes* sizes) {
-  if (value < 0 || value > INT32_MAX) throw std::invalid_argument(name + " must be from 0 to 2147483647");
+void read_size(const std::string& name, nb::handle value, CallSizes* sizes) {
   for (const auto& known : kSizes)
     if (name == known.name) {
-      sizes->*known.size = value;
+      int64_t size = -1;
+      if (!nb::try_cast<int64_t>(value, size) || size < 0 || size > known.most)
+        throw std::invalid_argument(name + " must be from 0 to " + std::to_string(known.most));
+      sizes->*known.size = size;
       return;
     }
   throw std::invalid_argument("no call has a size named " + name);
@@ -40,10 +43,11 @@ void read_size(const std::string& name, int64_t value, CallSizes* sizes) {
 
 int64_t bound_scratch_bytes(const std::string& name, const nb::dict& given) {
   CallSizes sizes;
-  for (const auto& [key, value] : given) read_size(nb::cast<std::string>(key), nb::cast<int64_t>(value), &sizes);
-  const int64_t bytes = scratch_bytes(name.c_str(), sizes);
-  if (bytes < 0) throw std::invalid_argument("no operator named " + name + " takes working memory");
-  return bytes;
+  for (const auto& [key, value] : given) read_size(nb::cast<std::string>(key), value, &sizes);
+  size_t bytes = 0;
+  if (!scratch_bytes(name.c_str(), sizes, &bytes))
+    throw std::invalid_argument("no operator named " + name + " takes working memory");
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace

@@ -24,10 +24,10 @@ constexpr Entry kEntries[] = {
 
 }  // namespace
 
-int64_t scratch_bytes(const char* name, const CallSizes& sizes) {
+bool scratch_bytes(const char* name, const CallSizes& sizes, size_t* bytes) {
   for (const Entry& entry : kEntries)
-    if (std::strcmp(entry.name, name) == 0) return static_cast<int64_t>(entry.bytes(sizes));
-  return -1;
+    if (std::strcmp(entry.name, name) == 0) return *bytes = entry.bytes(sizes), true;
+  return false;
 }
 
 }  // namespace lerg

@@ -29,11 +29,11 @@ size_t folded_rows_scratch(const CallSizes& sizes);
 size_t folded_table_scratch(const CallSizes& sizes);
 size_t folded_loss_grad_scratch(const CallSizes& sizes);
 size_t step_grad_scratch(const CallSizes& sizes);
+// Most that so many users or fewer take.
 size_t top_items_scratch(const CallSizes& sizes);
 size_t top_items_int8_scratch(const CallSizes& sizes);
 
-// Bytes that a call of the operator lerg::`name` takes, in multiples of 64; negative where none has this name or takes
-// any.
-__attribute__((visibility("default"))) int64_t scratch_bytes(const char* name, const CallSizes& sizes);
+// Bytes that a call of the operator lerg::`name` takes, in multiples of 64. False if no operator of that name takes any.
+__attribute__((visibility("default"))) bool scratch_bytes(const char* name, const CallSizes& sizes, size_t* bytes);
 
 }  // namespace lerg

@@ -16,7 +16,6 @@ __all__ = ["folded_sizes", "graph_sizes"]
 
 _FLOAT = 4
 _SCALE_TABLE = 1024
-_FEW_USERS = 31  # more of them fill the lanes of the loops
 
 
 def graph_sizes(shape: ModelShape) -> ProgramSizes:
@@ -84,16 +83,10 @@ def folded_sizes(shape: ModelShape) -> ProgramSizes:
 
 
 def _recommend(shape: ModelShape) -> MethodSizes:
-    """Scratch alone; few users leave more parts of the catalogue to share out, each with a list per user."""
+    """Scratch alone."""
     operator = {"float32": "top_items", "int8": "top_items_int8"}[shape.item_table]
-    asked = {min(shape.max_users, users) for users in (_FEW_USERS, shape.max_users)}
-    return MethodSizes(
-        0,
-        max(
-            scratch_bytes(operator, users=users, items=shape.items, wanted=shape.max_k, dim=shape.dim)
-            for users in asked
-        ),
-    )
+    sizes = {"users": shape.max_users, "items": shape.items, "wanted": shape.max_k, "dim": shape.dim}
+    return MethodSizes(0, scratch_bytes(operator, **sizes))
 
 
 def _propagating(shape: ModelShape, operator: str, *, side: int, requests: int = 0) -> int:

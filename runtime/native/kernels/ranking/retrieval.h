@@ -283,13 +283,18 @@ void rank_items(KernelRuntimeContext& context, const Scorer& scorer, int64_t use
   retrieval.run(out.mutable_data_ptr<int64_t>());
 }
 
-// What rank_items lays out for this many users, items and ranks.
+// Most that rank_items lays out for these items and ranks and up to this many users: fewer than fill the lanes may take
+// more, as they leave more parts of the catalogue to share out.
 template <class Scorer>
 size_t ranking_scratch(const CallSizes& sizes, const Scorer& scorer) {
-  Retrieval<Scorer> retrieval({nullptr, nullptr, sizes.users, sizes.items, static_cast<int32_t>(sizes.wanted)}, scorer);
-  Scratch scratch;
-  retrieval.lay_out(scratch);
-  return scratch.bytes();
+  size_t most = 0;
+  for (const int64_t users : {sizes.users, std::min<int64_t>(sizes.users, kMaxUserLanes - 1)}) {
+    Retrieval<Scorer> retrieval({nullptr, nullptr, users, sizes.items, static_cast<int32_t>(sizes.wanted)}, scorer);
+    Scratch scratch;
+    retrieval.lay_out(scratch);
+    most = std::max(most, scratch.bytes());
+  }
+  return most;
 }
 
 // Scores `items` [users, ranks] a few at a time with score(user, first, slots, count, scores), -inf for item -1.
