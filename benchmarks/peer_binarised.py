@@ -3,8 +3,8 @@
 Every propagated layer of LightGCN is stored as signs q with a scale a, the mean of what a row's elements are
 without their sign; a pair scores the sum over layers of w_l a_u a_i (q_u . q_i). The full table is trained by
 this project's trainer, then on by BPR over those scores. Left out is what the paper distils, at each layer,
-from rankings of the full table. The gradient of a sign is that of the error function, as there; its width is
-that of the row here.
+from rankings of the full table. Its text was not at hand: the formulas are as they are known. The gradient of
+a sign is that of the error function, as there; its width is that of the row here.
 """
 
 from __future__ import annotations

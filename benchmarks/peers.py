@@ -133,8 +133,13 @@ def tuned(
     seed: int,
     on_trial: Callable[[float, dict[str, Any]], None] | None = None,
 ) -> list[tuple[float, dict[str, Any]]]:
-    """Validation NDCG@20 of all settings that were tried, the best first, of equal ones the earlier."""
+    """Validation NDCG@20 of all settings that were tried, the best first, of equal ones the earlier.
+
+    Raises:
+        InputError: none of them fits the budget.
+    """
     peer = make(split.train, budget_bytes, seed=seed)
+    refused: InputError | None = None
     trials: list[tuple[float, dict[str, Any]]] = []
     for stage in peer.stages:
         known = [settings for _, settings in trials]
@@ -143,10 +148,17 @@ def tuned(
             settings = {**best, **dict(zip(stage, values, strict=True))}
             if settings in known:
                 continue
-            ndcg = measured(peer.fit(**settings), split.train, split.held_out).ndcg
+            try:
+                fitted = peer.fit(**settings)
+            except InputError as error:  # it does not fit; others may
+                refused = error
+                continue
+            ndcg = measured(fitted, split.train, split.held_out).ndcg
             trials.append((ndcg, settings))
             if on_trial:
                 on_trial(ndcg, settings)
+    if not trials and refused is not None:
+        raise refused
     return sorted(trials, key=lambda trial: -trial[0])
 
 

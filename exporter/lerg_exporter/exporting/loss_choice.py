@@ -81,9 +81,7 @@ def loss_settings_chosen(
 
         trials = try_in_batch_settings(cut.split, training, on_trial=on_trial)
         if not options.is_own:
-            work.store(
-                "loss_trials", key, tensors={}, result={"trials": [asdict(trial) for trial in trials]}
-            )
+            work.store("loss_trials", key, tensors={}, result={"trials": [asdict(trial) for trial in trials]})
     else:
         trials = tuple(SettingsTrial(**trial) for trial in found[1]["trials"])
     best = preferred(trials)
