@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import numpy as np
 from scipy import sparse
 
 from benchmarks.peer_storage import StoredRows, columns_that_fit
 from lerg_edge.errors import InputError
+from lerg_exporter.study.peers import fitted_factors, has_implicit
 
 __all__ = ["Als", "Bpr", "Rows"]
 
@@ -37,7 +35,17 @@ class Rows:
         return cls(stored[0].rows(), stored[1].rows(), stored[0].size_bytes + stored[1].size_bytes)
 
 
-class Als:
+class _Factors:
+    """What both models of implicit are made of."""
+
+    def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
+        if not has_implicit():
+            name = type(self).__name__.lower()
+            raise InputError(f"the peer {name} needs implicit; install it with pip install implicit")
+        self._matrix, self._budget, self._seed = matrix.tocsr(), budget_bytes, seed
+
+
+class Als(_Factors):
     """implicit's alternating least squares (Hu, Koren and Volinsky, ICDM 2008).
 
     Attributes:
@@ -56,24 +64,20 @@ class Als:
         {"users": ("stored", "folded in"), "bits": (4, 8)},
     )
 
-    def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
-        _check_implicit("als")
-        self._matrix, self._budget, self._seed = matrix.tocsr(), budget_bytes, seed
-
     def fit(self, *, users: str, bits: int, confidence: float, penalty: float) -> Rows:
         """Train as many columns as fit, and round."""
         user_count, items = self._matrix.shape
         rows, factor = (items + user_count, 0) if users == "stored" else (items, _FACTOR_BYTES)
-        model = import_module("implicit.als").AlternatingLeastSquares(
-            factors=columns_that_fit(self._budget - factor, rows=rows, scales=items, bits=bits),
+        model = fitted_factors(
+            "als:AlternatingLeastSquares",
+            self._matrix,
+            columns=columns_that_fit(self._budget - factor, rows=rows, scales=items, bits=bits),
+            seed=self._seed,
             regularization=penalty,
             alpha=confidence,
             iterations=_ROUNDS,
-            random_state=self._seed,
             num_threads=1,
-            use_gpu=False,
         )
-        model.fit(self._matrix, show_progress=False)
         if users == "stored":
             return Rows.rounded(model.user_factors, model.item_factors, bits=bits)
         kept = StoredRows.of(model.item_factors, bits=bits, scaled=True)
@@ -85,17 +89,13 @@ class Als:
         return Rows(known, found, kept.size_bytes + factor)
 
 
-class Bpr:
+class Bpr(_Factors):
     """implicit's Bayesian personalised ranking (Rendle et al., UAI 2009); one column is the items' bias."""
 
     stages = (
         {"bits": (4,), "rate": (0.005, 0.01, 0.02, 0.05), "penalty": (0.0005, 0.002, 0.02)},
         {"bits": (4, 8)},
     )
-
-    def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
-        _check_implicit("bpr")
-        self._matrix, self._budget, self._seed = matrix.tocsr(), budget_bytes, seed
 
     def fit(self, *, bits: int, rate: float, penalty: float) -> Rows:
         """Train as many columns as fit, and round."""
@@ -105,16 +105,16 @@ class Bpr:
             raise InputError(
                 f"{self._budget:,} bytes hold the bias of BPR and nothing else; compare with a larger bundle"
             )
-        model = import_module("implicit.bpr").BayesianPersonalizedRanking(
-            factors=columns - 1,
+        model = fitted_factors(
+            "bpr:BayesianPersonalizedRanking",
+            self._matrix,
+            columns=columns - 1,
+            seed=self._seed,
             learning_rate=rate,
             regularization=penalty,
             iterations=_EPOCHS,
-            random_state=self._seed,
             num_threads=1,
-            use_gpu=False,
         )
-        model.fit(self._matrix, show_progress=False)
         return Rows.rounded(model.user_factors, model.item_factors, bits=bits)
 
 
@@ -122,8 +122,3 @@ def _best_factor(rounded: np.ndarray, rows: np.ndarray) -> float:
     """What brings rounded rows nearest to those they stand for."""
     own = float(np.square(rounded, dtype=np.float64).sum())
     return float((rounded.astype(np.float64) * rows).sum()) / own if own else 1.0
-
-
-def _check_implicit(name: str) -> None:
-    if find_spec("implicit") is None:
-        raise InputError(f"the peer {name} needs implicit; install it with pip install implicit")

@@ -11,10 +11,10 @@ from scipy import sparse
 
 from benchmarks.peer_storage import StoredLists, neighbours_that_fit
 from lerg_edge.errors import InputError
+from lerg_exporter.study.peers import EASE_ITEMS, ease_weights, too_large
 
 __all__ = ["Cosines", "Ease", "Neighbours"]
 
-_EASE_ITEMS = 20_000  # a dense matrix of all pairs of items: 3.2 GB in doubles
 _LISTS = ("sources", "targets")
 _TIE = 1e-9
 
@@ -65,29 +65,24 @@ class Cosines:
 
 
 class Ease:
-    """B = I - P / diag(P), P = (X'X + penalty I)^-1 (Steck, arXiv 1905.03375, equation 8)."""
+    """`lerg_exporter.study.peers.ease_weights`."""
 
     stages = ({"penalty": (50.0, 200.0, 1_000.0, 5_000.0), "lists": _LISTS},)
 
     def __init__(self, matrix: sparse.csr_matrix, budget_bytes: int, *, seed: int) -> None:
         items = matrix.shape[1]
-        if items > _EASE_ITEMS:
+        if too_large("ease", items):
             raise InputError(
-                f"EASE inverts a matrix of all pairs of {items:,} items; the most are {_EASE_ITEMS:,}"
+                f"EASE inverts a matrix of all pairs of {items:,} items; the most are {EASE_ITEMS:,}"
             )
         self._matrix, self._count = matrix, neighbours_that_fit(budget_bytes, items)
-        self._inverse: tuple[float, np.ndarray] | None = None
+        self._weights: tuple[float, sparse.csr_matrix] | None = None
 
     def fit(self, *, penalty: float, lists: str) -> Neighbours:
         """Solve, keep the largest and round."""
-        if self._inverse is None or self._inverse[0] != penalty:
-            gram = (self._matrix.T @ self._matrix).toarray().astype(np.float64)
-            gram[np.diag_indices_from(gram)] += penalty
-            self._inverse = penalty, np.linalg.inv(gram)
-        inverse = self._inverse[1]
-        weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(weights, 0.0)
-        return _stored(sparse.csr_matrix(weights), self._matrix, count=self._count, lists=lists)
+        if self._weights is None or self._weights[0] != penalty:
+            self._weights = penalty, sparse.csr_matrix(ease_weights(self._matrix, penalty))
+        return _stored(self._weights[1], self._matrix, count=self._count, lists=lists)
 
 
 def _stored(weights: sparse.csr_matrix, matrix: sparse.csr_matrix, *, count: int, lists: str) -> Neighbours:

@@ -12,7 +12,7 @@ from lerg_edge.errors import InputError
 from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.progress import Silent
 from lerg_exporter.exporting.small_bundle import small_dataset
-from lerg_exporter.study import _arrivals, _peers
+from lerg_exporter.study import _arrivals, peers
 from lerg_exporter.study._arrivals import arrivals_record, hold_out, most_touched
 from lerg_exporter.study._data import Source
 from lerg_exporter.study._record import Stopwatch
@@ -154,10 +154,10 @@ def test_peers_score_by_their_definitions(dataset: Dataset) -> None:
     histories = matrix[:7]
     lengths = np.sqrt(np.maximum(dense.sum(0), 1))
     cosines = dense.T @ dense / np.outer(lengths, lengths)
-    found = _peers.best_peer("cosines", train, dim=8, seed=0).scores(histories)
+    found = peers.best_peer("cosines", train, dim=8, seed=0).scores(histories)
     np.testing.assert_allclose(found, dense[:7] @ cosines, rtol=1e-5)
     # Of all weights with nothing on the diagonal those of EASE have the least penalised squared error.
-    weights = _peers._Ease(matrix, 50.0)._weights
+    weights = peers.ease_weights(matrix, 50.0)
     gradient = dense.T @ (dense @ weights - dense) + 50.0 * weights
     np.fill_diagonal(gradient, 0.0)
     assert np.diag(weights).tolist() == [0.0] * 60
@@ -172,7 +172,7 @@ def test_peers_rank_for_who_is_unknown(dataset: Dataset, name: str) -> None:
     train = arriving.known.train
     popular = most_touched(train)
     untold = _arrivals._measured(arriving, lambda history, count: popular[:count])
-    peer = _peers.best_peer(name, train, dim=8, seed=0)
+    peer = peers.best_peer(name, train, dim=8, seed=0)
     told = _arrivals._measured(arriving, _arrivals._by_peer(peer, 60, 1.0))
     assert told["ndcg@20"] > untold["ndcg@20"]
     half = _arrivals._measured(arriving, _arrivals._by_peer(peer, 60, 0.5))
@@ -180,9 +180,9 @@ def test_peers_rank_for_who_is_unknown(dataset: Dataset, name: str) -> None:
 
 
 def test_peers_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_peers, "find_spec", lambda name: None)
-    _peers.check_peers(("cosines", "ease"))
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    peers.check_peers(("cosines", "ease"))
     with pytest.raises(InputError, match="als, which needs implicit; install it"):
-        _peers.check_peers(("als",))
-    assert _peers.too_large("ease", 40_981)
-    assert not _peers.too_large("cosines", 40_981)
+        peers.check_peers(("als",))
+    assert peers.too_large("ease", 40_981)
+    assert not peers.too_large("cosines", 40_981)

@@ -24,9 +24,9 @@ from lerg_exporter.exporting.options import ExportOptions
 from lerg_exporter.exporting.pipeline import export
 from lerg_exporter.exporting.tuning import RANKING, evaluate
 from lerg_exporter.study._data import Source
-from lerg_exporter.study._peers import Peer, best_peer, check_peers, too_large
 from lerg_exporter.study._record import Stopwatch, record_of
 from lerg_exporter.study._spec import Arrivals
+from lerg_exporter.study.peers import Peer, best_peer, check_peers, too_large
 from lerg_runtime import Recommender
 
 __all__ = ["Arriving", "arrivals_record", "hold_out"]

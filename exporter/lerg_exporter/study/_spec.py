@@ -13,7 +13,7 @@ __all__ = ["PEERS", "PROTOCOLS", "Arrivals", "Cell", "Plot", "Study"]
 
 PROTOCOLS = ("export", "arrivals")
 PEERS = ("cosines", "ease", "als")
-"""What may rank for arrivals beside a bundle; `lerg_exporter.study._peers` makes them."""
+"""What may rank for arrivals beside a bundle; `lerg_exporter.study.peers` makes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -22,9 +22,18 @@ from lerg_edge.errors import InputError
 from lerg_edge.histories.newcomers import hold_out_users
 from lerg_edge.metrics import ranking_metrics
 
-__all__ = ["Peer", "best_peer", "check_peers", "too_large"]
+__all__ = [
+    "EASE_ITEMS",
+    "Peer",
+    "best_peer",
+    "check_peers",
+    "ease_weights",
+    "fitted_factors",
+    "has_implicit",
+    "too_large",
+]
 
-_EASE_ITEMS = 20_000  # a dense matrix of all pairs of items: 3.2 GB in doubles
+EASE_ITEMS = 20_000  # a dense matrix of all pairs of items: 3.2 GB in doubles
 _EASE_PENALTIES = (50.0, 200.0, 1_000.0)
 _ALS_CONFIDENCES = (2.0, 10.0, 40.0)
 _ALS_PENALTIES = (0.1, 10.0)
@@ -39,13 +48,51 @@ class Peer(Protocol):
         """Float [B, I] of histories [B, I]."""
 
 
+def has_implicit() -> bool:
+    """Whether the package is installed that makes factors."""
+    return find_spec("implicit") is not None
+
+
+def ease_weights(matrix: sparse.csr_matrix, penalty: float) -> np.ndarray:
+    """B = I - P / diag(P) with P = (X'X + penalty I)^-1, its diagonal 0 (arXiv 1905.03375, equation 8).
+
+    Args:
+        matrix: interactions X [U, I].
+
+    Returns:
+        Float64 [I, I], from what somebody touched to what it raises.
+    """
+    gram = (matrix.T @ matrix).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += penalty
+    inverse = np.linalg.inv(gram)
+    weights: np.ndarray = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def fitted_factors(place: str, matrix: sparse.csr_matrix, *, columns: int, seed: int, **settings: Any) -> Any:
+    """A model of implicit that has seen a matrix.
+
+    Args:
+        place: its module in implicit and its name, such as `als:AlternatingLeastSquares`.
+        matrix: interactions [U, I].
+        columns: of its factors.
+        settings: others of its own.
+    """
+    module, _, name = place.partition(":")
+    make = getattr(import_module(f"implicit.{module}"), name)
+    model = make(factors=columns, random_state=seed, use_gpu=False, **settings)
+    model.fit(matrix, show_progress=False)
+    return model
+
+
 def check_peers(names: Sequence[str]) -> None:
     """Refuse peers that cannot be made here, before anything is trained.
 
     Raises:
         InputError: a library is missing.
     """
-    if "als" in names and find_spec("implicit") is None:
+    if "als" in names and not has_implicit():
         raise InputError(
             "[arrivals] peers has als, which needs implicit; install it with pip install implicit"
         )
@@ -53,7 +100,7 @@ def check_peers(names: Sequence[str]) -> None:
 
 def too_large(name: str, items: int) -> bool:
     """Whether a catalogue is too large for a peer."""
-    return name == "ease" and items > _EASE_ITEMS
+    return name == "ease" and items > EASE_ITEMS
 
 
 def best_peer(name: str, train: Interactions, *, dim: int, seed: int) -> Peer:
@@ -109,14 +156,10 @@ class _Cosines:
 
 
 class _Ease:
-    """X B with B = I - P / diag(P), P = (X'X + penalty I)^-1, whose diagonal is 0."""
+    """X B, of `ease_weights`."""
 
     def __init__(self, matrix: sparse.csr_matrix, penalty: float) -> None:
-        gram = (matrix.T @ matrix).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += penalty
-        inverse = np.linalg.inv(gram)
-        self._weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(self._weights, 0.0)
+        self._weights = ease_weights(matrix, penalty)
 
     def scores(self, histories: sparse.csr_matrix) -> np.ndarray:
         """See :class:`Peer`."""
@@ -130,15 +173,15 @@ class _Als:
     def __init__(
         self, matrix: sparse.csr_matrix, *, dim: int, alpha: float, penalty: float, seed: int
     ) -> None:
-        self._model = import_module("implicit.als").AlternatingLeastSquares(
-            factors=dim,
+        self._model = fitted_factors(
+            "als:AlternatingLeastSquares",
+            matrix,
+            columns=dim,
+            seed=seed,
             regularization=penalty,
             alpha=alpha,
             iterations=_ALS_ROUNDS,
-            random_state=seed,
-            use_gpu=False,
         )
-        self._model.fit(matrix, show_progress=False)
 
     def scores(self, histories: sparse.csr_matrix) -> np.ndarray:
         """See :class:`Peer`."""
